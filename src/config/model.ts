@@ -1,0 +1,80 @@
+import type { XmlLimits } from '../xml/limits.js';
+
+/** How a listener deals with TLS: `direct` from the first byte, the others by STARTTLS (RFC 6120 §5). */
+export type ListenerTls = 'off' | 'optional' | 'required' | 'direct';
+
+/** How the leg towards a server is secured. */
+export type UpstreamTls = 'off' | 'starttls' | 'direct';
+
+/** What makes a server's certificate acceptable; a pin is the SHA-256 of the certificate (DER) in hex. */
+export type CertificateCheck = { kind: 'full' } | { kind: 'off' } | { kind: 'pin'; sha256: string };
+
+export interface ListenerConfig {
+  /** The URL as the operator wrote it, for messages. */
+  readonly url: string;
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly tls: ListenerTls;
+  /** Networks in CIDR form from which a PROXY header is required and believed; empty: none is read. */
+  readonly acceptProxyFrom: readonly string[];
+}
+
+export interface UpstreamConfig {
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tls: UpstreamTls;
+  readonly verify: CertificateCheck;
+  readonly sendProxy: 'off' | 'v1' | 'v2';
+  /** Limits the operator knows better than what the server's features reveal; in bytes and levels. */
+  readonly limits: Partial<UpstreamLimits>;
+}
+
+/** What may leave for one server, with all that the proxy adds. */
+export interface UpstreamLimits {
+  readonly stanzaBytes: number;
+  readonly depth: number;
+}
+
+export interface KeepaliveConfig {
+  /** Seconds without any byte from the peer after which a single space is sent; 0: never (RFC 6120 §4.6.1). */
+  readonly whitespace: number;
+  /** Seconds without any byte from the peer after which it is pinged (XEP-0199, or `<r/>` with stream management); 0: never. */
+  readonly ping: number;
+  /** Seconds an answer to the ping may take before the leg counts as dead. */
+  readonly timeout: number;
+}
+
+export interface DomainConfig {
+  /** Lower case, as it is said to the server in the stream header's `to`. */
+  readonly name: string;
+  /** Tried in order. */
+  readonly upstreams: readonly UpstreamConfig[];
+  /** PEM files; absent: a self-signed certificate is made in the data folder. */
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string };
+  /** Per feature: off, or its own settings. Absent: the feature's default. */
+  readonly features: Readonly<Record<string, boolean | Readonly<Record<string, unknown>>>>;
+}
+
+export interface LimitsConfig {
+  readonly beforeAuth: XmlLimits;
+  readonly afterAuth: XmlLimits;
+  readonly fromServer: XmlLimits;
+  /** Seconds from accept to a bound resource. */
+  readonly unauthenticatedTime: number;
+  /** Bytes that may wait for a slow reader before its source is paused. */
+  readonly queueBytes: number;
+  /** Connections that have not authenticated, all listeners together. */
+  readonly unauthenticatedConnections: number;
+}
+
+export interface Config {
+  readonly dataDir: string;
+  readonly admin?: { readonly host: string; readonly port: number };
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  readonly listeners: readonly ListenerConfig[];
+  readonly domains: ReadonlyMap<string, DomainConfig>;
+  readonly limits: LimitsConfig;
+  readonly keepalive: { readonly client: KeepaliveConfig; readonly server: KeepaliveConfig };
+}

@@ -1,0 +1,149 @@
+import type { Element } from 'ltx';
+import type { Frame } from '../xml/frame.js';
+import type { Splice } from '../xml/splice.js';
+import type { Reason } from './reasons.js';
+
+export type Direction = 'to-server' | 'to-client';
+
+/**
+ * The shape of the address at the far end of a stanza: `to` on its way to the server, `from` on its way to the client.
+ * `account` is the session's own bare JID or an absent address, `own-full` a resource of the own account, `domain` any JID
+ * without local part and resource, `bare` and `full` any other.
+ */
+export type AddressShape = 'account' | 'own-full' | 'domain' | 'bare' | 'full';
+
+/** One pattern of stanzas; every field that is given must match. */
+export interface Watch {
+  readonly direction: Direction;
+  readonly stanza: 'message' | 'presence' | 'iq';
+  /** Values of the `type` attribute; `''` stands for none. */
+  readonly types?: readonly string[];
+  /** A first-level child by namespace and, when given, local name. */
+  readonly child?: { readonly namespace: string; readonly name?: string };
+  readonly address?: readonly AddressShape[];
+}
+
+/** What becomes of a stanza. `handled` means that the feature has answered or stored it: it counts at its place in the order. */
+export type Verdict =
+  | { readonly action: 'pass' }
+  | { readonly action: 'edit'; readonly reason: Reason }
+  | { readonly action: 'drop'; readonly reason: Reason }
+  | { readonly action: 'handled'; readonly reason: Reason };
+
+export const PASS: Verdict = { action: 'pass' };
+
+/** A watched stanza on its way; valid during the handler only. */
+export interface PassingStanza {
+  readonly direction: Direction;
+  readonly frame: Frame;
+  readonly now: number;
+  /** Edits on the bytes; return an `edit` verdict for them to count. Later features see the edited stanza. */
+  edit(): Splice;
+  /** A tree of the stanza; costs a parse. */
+  tree(): Element;
+}
+
+/** What an iq that the proxy itself has sent came to. The element is the whole iq. */
+export type IqAnswer =
+  | { readonly kind: 'result'; readonly iq: Element }
+  | { readonly kind: 'error'; readonly condition: string; readonly iq: Element }
+  | { readonly kind: 'timeout' }
+  | { readonly kind: 'leg-lost' };
+
+export interface IqRequest {
+  readonly leg: 'client' | 'server';
+  readonly type: 'get' | 'set';
+  /** Absent: the account itself (RFC 6120 §8.1.1.1). */
+  readonly to?: string;
+  /** One serialised element with its namespace. */
+  readonly payload: string;
+  readonly timeoutMs?: number;
+}
+
+/** The account and resource of a session; JIDs as the server wrote them in the bind result. */
+export interface SessionIdentity {
+  readonly full: string;
+  readonly bare: string;
+  readonly local: string;
+  readonly domain: string;
+  readonly resource: string;
+}
+
+export type ServerKind = 'prosody' | 'ejabberd' | 'jabberd2' | 'unknown';
+
+/** A service-discovery answer (XEP-0030 disco#info result) on its way to the client. */
+export interface DiscoAnswer {
+  readonly from: string;
+  readonly node: string | undefined;
+  /** What the answering entity is to this session. */
+  readonly entity: 'server' | 'account' | 'muc-service' | 'muc-room' | 'other';
+  readonly features: ReadonlySet<string>;
+}
+
+export interface DiscoAmendment {
+  readonly add?: readonly string[];
+  readonly hide?: readonly string[];
+}
+
+/** Everything a feature may do for one session. The calls take effect in order, behind the stanza that is being handled. */
+export interface FeatureContext {
+  readonly identity: SessionIdentity;
+  readonly serverKind: ServerKind;
+  /** Shared by all sessions of this process with the same domain. */
+  readonly domain: DomainContext;
+  readonly now: number;
+  /** Injects one complete element (message, presence or iq) towards a leg; it is counted by stream management. */
+  send(leg: 'client' | 'server', xml: string | Buffer, reason: Reason): void;
+  /** Sends an iq of the proxy's own and hands the answer to `done` once. */
+  request(iq: IqRequest, done: (answer: IqAnswer) => void): void;
+  /** `onWakeup(token)` of this feature is called at or soon after `time`; the same token again replaces it. */
+  wakeAt(token: string, time: number): void;
+  /** Unguessable, 128 bits or more. */
+  randomId(): string;
+  count(reason: Reason): void;
+  /** State of a knowledge module for this session; the feature must have named it in `needs`. */
+  know<T>(key: KnowledgeKey<T>): T;
+}
+
+/** State that all sessions of a domain share: what is known of the server behind it, and who is here. */
+export interface DomainContext {
+  readonly name: string;
+  /** State of a feature or knowledge module for the domain; made by its `shared` on first use. */
+  shared<T>(key: KnowledgeKey<T>): T;
+  /** Sessions of an account at this proxy (bare JID, prepared), this one included. */
+  sessionsOf(bare: string): readonly SessionIdentity[];
+}
+
+/** Names a piece of state and carries its type. Compared by identity. */
+export class KnowledgeKey<T> {
+  declare readonly type: T;
+  constructor(readonly name: string) {}
+}
+
+/** What a feature or knowledge module does for one bound session. Calls are synchronous and never nested. */
+export interface FeatureSession {
+  /** `watch` is the index into `watches` of the first pattern that matched. */
+  onStanza?(stanza: PassingStanza, watch: number): Verdict;
+  onLegDown?(leg: 'client' | 'server', now: number): void;
+  onLegUp?(leg: 'client' | 'server', now: number): void;
+  onWakeup?(token: string, now: number): void;
+  onDisco?(answer: DiscoAnswer): DiscoAmendment | undefined;
+}
+
+/**
+ * A protocol that the proxy plays one half of, or knowledge that several of them share. Pure: no sockets, timers, clock or
+ * random source; what it wants done it asks of its context.
+ */
+export interface Feature<S extends FeatureSession = FeatureSession> {
+  readonly name: string;
+  readonly watches: readonly Watch[];
+  /** Knowledge modules whose state it reads. They see every stanza before it. */
+  readonly needs?: readonly Knowledge<FeatureSession>[];
+  /** Called when a resource has been bound. */
+  open(context: FeatureContext): S;
+}
+
+/** A module whose per-session state others read. It only watches: its verdict is always `pass`. */
+export interface Knowledge<S extends FeatureSession> extends Feature<S> {
+  readonly key: KnowledgeKey<S>;
+}

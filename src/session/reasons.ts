@@ -1,0 +1,22 @@
+/**
+ * Why a stanza was changed, dropped, injected or handled by the proxy. The set is closed: a reason is the metric label, the debug
+ * field and what tests assert, so every new decision adds its word here.
+ */
+export const REASONS = [
+  'iq-answer-taken',
+  'iq-answer-not-from-addressee',
+  'iq-request-sent',
+  'second-bind-refused',
+  'unbind-refused',
+  'stanza-over-upstream-limit',
+  'flawed-stanza-repaired',
+  'flawed-stanza-dropped',
+  'not-portable-dropped',
+  'undeliverable-returned',
+  'disco-amended',
+  'keepalive-ping-answered',
+  'test-injected',
+  'test-dropped',
+] as const;
+
+export type Reason = (typeof REASONS)[number];
