@@ -117,7 +117,11 @@ export interface DomainContext {
 /** Names a piece of state and carries its type. Compared by identity. */
 export class KnowledgeKey<T> {
   declare readonly type: T;
-  constructor(readonly name: string) {}
+  /** @param create makes the state when it is shared by a domain */
+  constructor(
+    readonly name: string,
+    readonly create?: () => T,
+  ) {}
 }
 
 /** What a feature or knowledge module does for one bound session. Calls are synchronous and never nested. */
@@ -139,6 +143,8 @@ export interface Feature<S extends FeatureSession = FeatureSession> {
   readonly watches: readonly Watch[];
   /** Knowledge modules whose state it reads. They see every stanza before it. */
   readonly needs?: readonly Knowledge<FeatureSession>[];
+  /** Its sessions have `onDisco`; without it no discovery answer is looked into for them. */
+  readonly amendsDisco?: boolean;
   /** Called when a resource has been bound. */
   open(context: FeatureContext): S;
 }

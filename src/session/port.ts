@@ -12,7 +12,13 @@ export interface TlsFacts {
 }
 
 /** Why a connection to a server could not be made. */
-export type ConnectFailure = 'refused' | 'timeout' | 'unresolvable' | 'tls-failed' | 'certificate-rejected' | 'unreachable';
+export type ConnectFailure =
+  | 'refused'
+  | 'timeout'
+  | 'unresolvable'
+  | 'tls-failed'
+  | 'certificate-rejected'
+  | 'unreachable';
 
 /** Why a leg's transport ended without a proper end of the stream. */
 export type LegLoss = 'reset' | 'ended' | 'tls-failed' | 'starttls-leftover';
@@ -55,7 +61,13 @@ export interface SessionPort {
   /** Counts an event under a reason from a closed set. */
   count(metric: SessionMetric, reason: string): void;
   /** For diagnosis above the wire: never carries bodies, authentication payloads or ids that grant anything. */
-  log(level: 'debug' | 'info' | 'warn', event: string, fields?: Readonly<Record<string, string | number | boolean>>): void;
+  log(
+    level: 'debug' | 'info' | 'warn',
+    event: string,
+    fields?: Readonly<Record<string, string | number | boolean>>,
+  ): void;
+  /** The client is no longer a stranger: it has bound a resource. */
+  authenticated(): void;
   /** The session is over and both legs are gone or given up; called once. */
   finished(summary: SessionSummary): void;
 }
@@ -66,7 +78,8 @@ export type SessionMetric =
   | 'stanza_injected'
   | 'stanza_repaired'
   | 'stream_error'
-  | 'iq_request';
+  | 'iq_request'
+  | 'feature_decision';
 
 /** What the log line at a session's end says. */
 export interface SessionSummary {

@@ -1,0 +1,7 @@
+import type { Feature } from '../session/feature.js';
+
+/**
+ * All features, outermost (nearest to the client) first: what a client sends meets them in this order, what the server sends in
+ * the opposite one.
+ */
+export const FEATURES: readonly Feature[] = [];

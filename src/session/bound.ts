@@ -1,0 +1,293 @@
+import { Buffer } from 'node:buffer';
+import type { UpstreamLimits } from '../config/model.js';
+import { stanzaError } from '../stream/errors.js';
+import { type Frame, StanzaKind } from '../xml/frame.js';
+import { NS } from '../xml/namespaces.js';
+import { parseStanza } from '../xml/tokenizer.js';
+import { Acknowledgement } from './acknowledgement.js';
+import { Deadlines } from './deadlines.js';
+import { amendDisco } from './disco.js';
+import type { DomainRuntime } from './domain.js';
+import type {
+  Feature,
+  FeatureContext,
+  IqAnswer,
+  IqRequest,
+  KnowledgeKey,
+  ServerKind,
+  SessionIdentity,
+} from './feature.js';
+import { IqRequests } from './iq-requests.js';
+import type { Outbox } from './outbox.js';
+import { PASSED, PipelineSession } from './pipeline.js';
+import type { Leg, SessionPort } from './port.js';
+import type { Reason } from './reasons.js';
+
+/** What a bound session needs of the session around it. */
+export interface BoundSurroundings {
+  readonly port: SessionPort;
+  readonly toClient: Outbox;
+  readonly toServer: Outbox;
+  readonly domain: DomainRuntime;
+  readonly serverKind: ServerKind;
+  readonly serverLimits: UpstreamLimits;
+  /** The time of the event that is being handled; ms. */
+  readonly now: number;
+  readonly wakeTimesChanged: () => void;
+}
+
+interface Injection {
+  readonly leg: Leg;
+  readonly bytes: Buffer;
+  readonly reason: Reason;
+}
+
+/**
+ * A session from the moment a resource is bound: stanzas go through the pipeline and are counted for stream management; features send and ask
+ * through here. Everything that leaves keeps its order, what is injected comes behind the stanza that caused it.
+ */
+export class BoundSession {
+  readonly acknowledgement: Acknowledgement;
+  #pipeline: PipelineSession | undefined;
+  readonly #requests = new IqRequests();
+  readonly #deadlines = new Deadlines();
+  readonly #waking = new Map<string, { readonly feature: number; readonly token: string }>();
+  /** Set while a stanza is with the features: what they send waits for its own place. */
+  #held: Injection[] | undefined;
+
+  constructor(
+    readonly identity: SessionIdentity,
+    private readonly around: BoundSurroundings,
+  ) {
+    this.acknowledgement = new Acknowledgement({
+      nonza: (leg, xml) => this.#outbox(leg).text(xml),
+      allWritten: (leg) => {
+        this.#outbox(leg).flush();
+        return around.port.unsent(leg) === 0;
+      },
+      whenWritten: (leg) => around.port.whenFlushed(leg),
+    });
+  }
+
+  /** Starts the features; what they send at once goes out behind all that has been sent. */
+  open(): void {
+    const { pipeline } = this.around.domain;
+    if (pipeline.features.length === 0) return;
+    this.#pipeline = new PipelineSession(pipeline, this.identity, (feature, session) =>
+      this.#contextFor(feature, session),
+    );
+  }
+
+  /** A stanza from the client. @param frame in the standard context of a stream and without flaw */
+  fromClient(frame: Frame): void {
+    const { acknowledgement, around } = this;
+    if (frame.kind === StanzaKind.Iq && this.#takeAnswer('client', frame)) {
+      acknowledgement.up.consume();
+      return;
+    }
+    const mark = this.#hold();
+    const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
+    switch (outcome.kind) {
+      case 'pass':
+        this.#sendUp(frame, frame.buffer, frame.start, frame.end);
+        break;
+      case 'changed':
+        around.port.count('stanza_changed', outcome.reason);
+        this.#sendUp(frame, outcome.bytes, 0, outcome.bytes.length);
+        break;
+      default:
+        if (outcome.kind === 'dropped') around.port.count('stanza_dropped', outcome.reason);
+        acknowledgement.up.consume();
+    }
+    this.#release(mark);
+  }
+
+  /** A stanza from the server. @param frame in the standard context of a stream and without flaw */
+  fromServer(frame: Frame): void {
+    const { acknowledgement, around } = this;
+    if (frame.kind === StanzaKind.Iq && this.#takeAnswer('server', frame)) {
+      acknowledgement.down.consume();
+      return;
+    }
+    const mark = this.#hold();
+    const outcome = this.#pipeline?.handle('to-client', frame, around.now) ?? PASSED;
+    if (outcome.kind === 'dropped' || outcome.kind === 'handled') {
+      if (outcome.kind === 'dropped') around.port.count('stanza_dropped', outcome.reason);
+      acknowledgement.down.consume();
+    } else {
+      if (outcome.kind === 'changed') around.port.count('stanza_changed', outcome.reason);
+      const amended = this.#amended(frame, outcome.kind === 'changed' ? outcome.bytes : undefined);
+      if (amended !== undefined) around.toClient.bytes(amended);
+      else around.toClient.range(frame.buffer, frame.start, frame.end);
+      acknowledgement.down.pass();
+      acknowledgement.stanzaSent('down');
+    }
+    this.#release(mark);
+  }
+
+  /** A stanza from the server that could not be read with certainty: the client never sees it, and the counts go on. */
+  droppedFromServer(): void {
+    this.acknowledgement.down.consume();
+  }
+
+  /** Answers a stanza of the client's in place of the server. */
+  refuse(
+    frame: Frame,
+    type: 'cancel' | 'modify' | 'wait',
+    condition: Parameters<typeof stanzaError>[2],
+    reason: Reason,
+    text?: string,
+  ): void {
+    this.acknowledgement.up.consume();
+    this.around.port.count('stanza_dropped', reason);
+    const name = nameOf(frame);
+    const stanzaType = frame.type;
+    // RFC 6120 §8.3.1: an error is never answered with an error, and a result not at all.
+    if (name === undefined || stanzaType === 'error' || stanzaType === 'result') return;
+    const answered = { name, id: frame.id, from: frame.to, to: this.identity.full };
+    this.#inject('client', Buffer.from(stanzaError(answered, type, condition, text)), reason);
+  }
+
+  /** Asks a peer for a sign of life (XEP-0198 `<r/>`, else XEP-0199). */
+  probe(leg: Leg): void {
+    if (this.acknowledgement.probe(leg)) return;
+    const to = leg === 'server' ? { to: this.identity.domain } : {};
+    this.#request({ leg, type: 'get', ...to, payload: `<ping xmlns='${NS.ping}'/>` }, () => {});
+  }
+
+  legDown(leg: Leg): void {
+    this.#requests.lose(leg);
+    for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
+  }
+
+  /** The earliest time at which a feature or a request wants to go on; ms. */
+  get nextWake(): number {
+    return Math.min(this.#deadlines.next, this.#requests.nextDeadline);
+  }
+
+  wake(now: number): void {
+    this.#requests.expire(now);
+    for (const name of this.#deadlines.due(now)) {
+      const waking = this.#waking.get(name);
+      if (waking === undefined) continue;
+      this.#waking.delete(name);
+      this.#pipeline?.instances[waking.feature]?.onWakeup?.(waking.token, now);
+    }
+  }
+
+  #outbox(leg: Leg): Outbox {
+    return leg === 'client' ? this.around.toClient : this.around.toServer;
+  }
+
+  #takeAnswer(leg: Leg, frame: Frame): boolean {
+    if (this.#requests.size === 0) return false;
+    const taken = this.#requests.take(leg, frame, this.identity);
+    if (taken === undefined) return false;
+    const reason = taken === 'taken' ? 'iq-answer-taken' : 'iq-answer-not-from-addressee';
+    this.around.port.count('iq_request', reason);
+    this.around.wakeTimesChanged();
+    return true;
+  }
+
+  #sendUp(frame: Frame, bytes: Buffer, start: number, end: number): void {
+    if (end - start > this.around.serverLimits.stanzaBytes) {
+      this.refuse(frame, 'modify', 'policy-violation', 'stanza-over-upstream-limit', OVER_LIMIT);
+      return;
+    }
+    this.around.toServer.range(bytes, start, end);
+    this.acknowledgement.up.pass();
+    this.acknowledgement.stanzaSent('up');
+  }
+
+  #amended(frame: Frame, changed: Buffer | undefined): Buffer | undefined {
+    const { domain } = this.around;
+    if (frame.kind !== StanzaKind.Iq || !domain.pipeline.amendsDisco) return changed;
+    if (!frame.attributeEquals('type', 'result') || frame.findChild('query', NS.discoInfo) < 0)
+      return changed;
+    let current = frame;
+    if (changed !== undefined) {
+      const reread = parseStanza(changed, domain.namespaces);
+      if ('condition' in reread) return changed;
+      current = reread;
+    }
+    const amended = amendDisco(current, this.identity, this.#pipeline?.instances ?? []);
+    if (amended === undefined) return changed;
+    this.around.port.count('stanza_changed', 'disco-amended');
+    return amended;
+  }
+
+  #hold(): boolean {
+    if (this.#held !== undefined) return false;
+    this.#held = [];
+    return true;
+  }
+
+  #release(outermost: boolean): void {
+    if (!outermost) return;
+    const held = this.#held;
+    this.#held = undefined;
+    if (held !== undefined && held.length > 0)
+      for (const { leg, bytes, reason } of held) this.#put(leg, bytes, reason);
+  }
+
+  #inject(leg: Leg, bytes: Buffer, reason: Reason): void {
+    if (this.#held !== undefined) this.#held.push({ leg, bytes, reason });
+    else this.#put(leg, bytes, reason);
+  }
+
+  #put(leg: Leg, bytes: Buffer, reason: Reason): void {
+    const { acknowledgement, around } = this;
+    around.port.count('stanza_injected', reason);
+    this.#outbox(leg).bytes(bytes);
+    const ledger = leg === 'client' ? acknowledgement.down : acknowledgement.up;
+    ledger.inject();
+    acknowledgement.stanzaSent(leg === 'client' ? 'down' : 'up');
+  }
+
+  #request(request: IqRequest, done: (answer: IqAnswer) => void): void {
+    const { port, now } = this.around;
+    const xml = this.#requests.open(port.randomId(), request, this.identity, now, done);
+    if (xml === undefined) return;
+    this.#inject(request.leg, Buffer.from(xml), 'iq-request-sent');
+    this.around.wakeTimesChanged();
+  }
+
+  #contextFor(feature: Feature, pipeline: PipelineSession): FeatureContext {
+    const { around } = this;
+    const index = pipeline.pipeline.features.indexOf(feature);
+    return {
+      identity: this.identity,
+      serverKind: around.serverKind,
+      domain: around.domain,
+      get now() {
+        return around.now;
+      },
+      send: (leg, xml, reason) => this.#inject(leg, typeof xml === 'string' ? Buffer.from(xml) : xml, reason),
+      request: (request, done) => this.#request(request, done),
+      wakeAt: (token, time) => {
+        const name = `${index}:${token}`;
+        this.#waking.set(name, { feature: index, token });
+        this.#deadlines.set(name, time);
+        around.wakeTimesChanged();
+      },
+      randomId: () => around.port.randomId(),
+      count: (reason) => around.port.count('feature_decision', reason),
+      know: <T>(key: KnowledgeKey<T>): T => pipeline.know(feature, key),
+    };
+  }
+}
+
+const OVER_LIMIT = 'This is larger than the server behind accepts; send it in smaller parts or upload it.';
+
+function nameOf(frame: Frame): 'message' | 'presence' | 'iq' | undefined {
+  switch (frame.kind) {
+    case StanzaKind.Message:
+      return 'message';
+    case StanzaKind.Presence:
+      return 'presence';
+    case StanzaKind.Iq:
+      return 'iq';
+    default:
+      return undefined;
+  }
+}

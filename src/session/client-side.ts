@@ -1,0 +1,396 @@
+import type { Buffer } from 'node:buffer';
+import { prepareJid } from '../jid.js';
+import { CLIENT_STREAM, type ClientInput, type ClientState, violation } from '../stream/client-stream.js';
+import { type StreamErrorCondition, streamError } from '../stream/errors.js';
+import { rewriteFeatures, TLS_FIRST } from '../stream/features.js';
+import { type HeaderAttributes, speaksFeatures, streamHeader } from '../stream/header.js';
+import type { XmlError } from '../xml/errors.js';
+import type { Frame } from '../xml/frame.js';
+import type { StreamHeader } from '../xml/header.js';
+import { NS } from '../xml/namespaces.js';
+import { Tokenizer } from '../xml/tokenizer.js';
+import { type LegacyAuth, readLegacyAuth } from './binding.js';
+import { classifyClient } from './classify.js';
+import { LegSide, WAITING_FOR_SERVER } from './leg.js';
+import type { LegLoss, SessionPort, TlsFacts } from './port.js';
+import type { Session, SessionSettings } from './session.js';
+import { standardForm } from './standard-form.js';
+
+/** The stream towards the client: `CLIENT_STREAM` at work. */
+export class ClientSide extends LegSide {
+  state: ClientState = 'opening';
+  /** Of the client's present stream. */
+  header: StreamHeader | undefined;
+  bindId: string | undefined;
+  legacyAuth: LegacyAuth | undefined;
+  protected readonly tokenizer: Tokenizer;
+  /** The client has been sent a header on its present stream. */
+  #headerSent = false;
+  /** The mechanisms it has been shown. */
+  #mechanisms: readonly string[] = [];
+  /** What it sent behind its header before the server had answered. */
+  #unread: Buffer[] = [];
+  /** The error of the server's has been passed on: there is nothing to add to it. */
+  #errorSent = false;
+  /** An error that could not be said because the leg was in a handshake. */
+  #failure: { readonly condition: StreamErrorCondition; readonly text: string | undefined } | undefined;
+
+  constructor(
+    private readonly session: Session,
+    port: SessionPort,
+    private readonly settings: SessionSettings,
+  ) {
+    super(port, 'client', settings.now);
+    this.tls = settings.directTls;
+    this.tokenizer = new Tokenizer(
+      {
+        onHeader: (header) => this.#onHeader(header),
+        onStanza: (frame) => this.#onFrame(frame),
+        onWhitespace: (buffer, start, end) => session.passWhitespace('server', buffer, start, end),
+        onClose: () => this.#input('close', undefined),
+      },
+      { limits: settings.config.limits.beforeAuth, origin: 'client', namespaces: session.namespaces },
+    );
+  }
+
+  get done(): boolean {
+    return this.gone || (this.state === 'closed' && this.ended);
+  }
+
+  data(chunk: Buffer): void {
+    if (this.state === 'waiting') this.#unread.push(chunk);
+    else if (this.state !== 'closed' && this.state !== 'closing' && !this.gone) this.#read(chunk);
+  }
+
+  /** TLS is up: a new stream is due. */
+  secured(facts: TlsFacts): void {
+    this.tls = facts;
+    this.state = 'opening';
+    this.#headerSent = false;
+    if (this.#failure !== undefined) this.fail(this.#failure.condition, this.#failure.text);
+  }
+
+  /** SASL has succeeded: a new stream is due, under the limits for those we know. */
+  authenticated(): void {
+    this.state = 'opening';
+    this.tokenizer.restart();
+    this.tokenizer.limits = this.settings.config.limits.afterAuth;
+    this.#headerSent = false;
+  }
+
+  bound(deepest: number): void {
+    this.state = 'bound';
+    const { afterAuth } = this.settings.config.limits;
+    this.tokenizer.limits = { ...afterAuth, depth: Math.min(afterAuth.depth, deepest) };
+  }
+
+  /** The server's answer to a header is there: if the client waits for it, its header and features become ours. */
+  answer(): void {
+    if (this.state !== 'waiting') return;
+    const { session } = this;
+    const { server } = session;
+    this.#sendHeader({
+      from: server.header?.from ?? session.domain.name,
+      id: server.header?.id ?? this.port.randomId(),
+      version: this.header !== undefined && speaksFeatures(this.header) ? '1.0' : undefined,
+      lang: server.header?.lang,
+    });
+    const features = server.takeFeatures();
+    if (features !== undefined) {
+      const rewritten = rewriteFeatures(features, {
+        listenerTls: this.settings.listener.tls,
+        clientTls: this.tls,
+        serverTls: server.tls,
+        authenticated: session.authenticated,
+      });
+      this.#mechanisms = rewritten.mechanisms;
+      server.sm = rewritten.serverSm;
+      this.outbox.text(rewritten.xml);
+      if (rewritten.binding === 'hidden')
+        this.port.log('debug', 'channel binding hidden', { domain: session.domain.name });
+    }
+    this.state = session.authenticated ? 'binding' : 'authenticating';
+    this.tokenizer.proceed();
+    const unread = this.#unread;
+    this.#unread = [];
+    for (const chunk of unread) this.data(chunk);
+    this.readAgain(WAITING_FOR_SERVER);
+  }
+
+  /** Passes a stream error of the server's on; the end of the stream follows. */
+  passError(frame: Frame): void {
+    if (this.done || this.state === 'closed') return;
+    if (this.state === 'securing') {
+      this.fail('remote-connection-failed');
+      return;
+    }
+    this.#errorSent = true;
+    this.#ensureHeader();
+    this.outbox.range(frame.buffer, frame.start, frame.end);
+  }
+
+  /** Ends the client's stream with an error, and the server's in order. */
+  fail(condition: StreamErrorCondition, text?: string, detail?: string): void {
+    this.session.endsFor(condition);
+    if (this.state === 'closed' || this.gone) return;
+    if (this.state === 'securing') {
+      this.#failure ??= { condition, text };
+      return;
+    }
+    this.close(this.#errorSent ? undefined : streamError(condition, text, detail));
+    this.session.server.close();
+  }
+
+  /** Ends our stream, and with it the leg. @param end what ends it; the end tag alone when there is nothing to explain */
+  close(end = '</stream:stream>'): void {
+    if (this.state === 'closed' || this.gone) return;
+    if (this.state === 'securing') {
+      this.destroy();
+    } else {
+      this.#ensureHeader();
+      this.outbox.text(end);
+    }
+    this.state = 'closed';
+    this.tokenizer.stop();
+    this.#unread = [];
+    this.end();
+  }
+
+  /** The transport has ended. */
+  lost(cause: LegLoss): void {
+    if (this.gone) return;
+    // Towards a client that has ended its stream and its direction, the server's last stanzas still go out.
+    if (cause === 'ended' && this.state === 'closing') return;
+    this.session.endsFor(`client-${cause}`);
+    if (cause === 'ended' && this.state === 'closed') this.end();
+    else this.destroy();
+    this.gone = true;
+    this.state = 'closed';
+    this.session.bound?.legDown('client');
+    this.session.server.close();
+  }
+
+  #read(chunk: Buffer): void {
+    const error = this.tokenizer.push(chunk);
+    if (error !== undefined) {
+      this.#xmlError(error);
+      return;
+    }
+    // Bytes behind a header wait for the server's answer to it.
+    const { leftover } = this.tokenizer;
+    if (leftover > 0 && this.state === 'waiting') this.#unread.push(chunk.subarray(chunk.length - leftover));
+  }
+
+  #xmlError(error: XmlError): void {
+    this.port.count('stream_error', error.reason);
+    this.fail(error.condition);
+  }
+
+  #onHeader(header: StreamHeader): void {
+    if (CLIENT_STREAM[this.state].header === undefined) {
+      this.fail(violation(this.state, 'header'));
+      return;
+    }
+    this.header = header;
+    if (header.to === undefined) {
+      this.fail('improper-addressing', "The stream header has no 'to'.");
+      return;
+    }
+    const domain = this.settings.domains.get(prepareJid(header.to) ?? '');
+    if (domain === undefined || !this.session.turnTo(domain)) {
+      this.fail('host-unknown');
+      return;
+    }
+    if (this.tls === undefined && this.settings.listener.tls === 'required') {
+      this.#askForTls(header);
+      return;
+    }
+    const { server } = this.session;
+    this.state = 'waiting';
+    // Behind SASL the server waits for a new header just as we did (RFC 6120 §6.4.6).
+    if (this.session.authenticated) server.openStream();
+    else if (server.state === 'open') {
+      this.answer();
+      return;
+    }
+    this.tokenizer.stop();
+    this.stopReading(WAITING_FOR_SERVER);
+  }
+
+  /** The server is not asked before there is TLS; it is being connected meanwhile. */
+  #askForTls(header: StreamHeader): void {
+    if (!speaksFeatures(header)) {
+      this.fail('policy-violation', 'TLS is required here, which needs a stream of version 1.0.');
+      return;
+    }
+    this.state = 'insecure';
+    this.#sendHeader({
+      from: header.to,
+      id: this.port.randomId(),
+      version: '1.0',
+      lang: header.lang ?? 'en',
+    });
+    this.outbox.text(TLS_FIRST);
+  }
+
+  #onFrame(frame: Frame): void {
+    let standard: Frame | undefined = frame;
+    if (!frame.portable) {
+      standard = standardForm(frame, this.session.namespaces);
+      if (standard === undefined) {
+        this.port.count('stanza_dropped', 'not-portable-dropped');
+        this.fail('bad-format');
+        return;
+      }
+    }
+    this.#input(classifyClient(standard, this.state === 'bound'), standard);
+  }
+
+  #input(input: ClientInput, frame: Frame | undefined): void {
+    if (this.state === 'closed' || this.state === 'closing') return;
+    const rule = CLIENT_STREAM[this.state][input];
+    if (rule === undefined) {
+      this.port.count('stream_error', `unexpected-${input}`);
+      this.fail(violation(this.state, input));
+      return;
+    }
+    if (rule.next !== undefined) this.state = rule.next;
+    if (frame === undefined || rule.action === 'close-both') {
+      this.#closedByClient(rule.action === 'close');
+      return;
+    }
+    const { session } = this;
+    const { bound } = session;
+    switch (rule.action) {
+      case 'stanza':
+        this.stanzas += 1;
+        bound?.fromClient(frame);
+        break;
+      case 'forward-sasl':
+        if (this.#allowsMechanism(frame)) this.#forward(frame);
+        else this.outbox.text(`<failure xmlns='${NS.sasl}'><invalid-mechanism/></failure>`);
+        break;
+      case 'forward-bind':
+        this.bindId = frame.id;
+        this.#forward(frame);
+        break;
+      case 'forward-legacy-auth':
+        this.legacyAuth = readLegacyAuth(frame);
+        this.#forward(frame);
+        break;
+      case 'forward':
+        this.#forward(frame);
+        break;
+      case 'forward-error':
+        this.#forward(frame);
+        session.endsFor('client-error');
+        session.server.close();
+        break;
+      case 'start-tls':
+        this.#startTls();
+        break;
+      case 'enable-sm':
+        if (bound?.acknowledgement.enableClient(frame.namespace()) === false) this.#refuseSm(frame);
+        break;
+      case 'refuse-sm-early':
+      case 'refuse-resume':
+        this.#refuseSm(frame);
+        break;
+      case 'answer-sm-request':
+        bound?.acknowledgement.clientAsks();
+        break;
+      case 'take-sm-answer':
+        this.#acknowledges(frame);
+        break;
+      case 'refuse-bind':
+        this.stanzas += 1;
+        bound?.refuse(
+          frame,
+          'cancel',
+          'service-unavailable',
+          input === 'unbind' ? 'unbind-refused' : 'second-bind-refused',
+        );
+        break;
+      case 'refuse-compression':
+        this.outbox.text(`<failure xmlns='${NS.compress}'><unsupported-method/></failure>`);
+        break;
+      case 'refuse-sasl-in-clear':
+        this.outbox.text(`<failure xmlns='${NS.sasl}'><encryption-required/></failure>`);
+        break;
+      default:
+        break;
+    }
+  }
+
+  #forward(frame: Frame): void {
+    this.session.server.outbox.range(frame.buffer, frame.start, frame.end);
+  }
+
+  /** `</stream:stream>`, or an error, from the client. @param waits the server's last stanzas are still for it */
+  #closedByClient(waits: boolean): void {
+    this.session.endsFor('client-closed');
+    if (!waits || this.session.server.state === 'closed') {
+      this.state = 'binding';
+      this.close();
+    }
+    this.session.server.close();
+  }
+
+  /** What was taken out of the list is not negotiated behind it (RFC 6120 §6.5.7). */
+  #allowsMechanism(frame: Frame): boolean {
+    if (frame.localName() !== 'auth' || this.#mechanisms.length === 0) return true;
+    const mechanism = frame.attribute('mechanism');
+    return mechanism !== undefined && this.#mechanisms.includes(mechanism);
+  }
+
+  #refuseSm(frame: Frame): void {
+    // Nothing is held here that could be resumed: to say that it is unknown is the truth (XEP-0198 §5).
+    const resume = frame.localName() === 'resume' && this.session.authenticated;
+    const condition = resume ? 'item-not-found' : 'unexpected-request';
+    this.outbox.text(
+      `<failed xmlns='${frame.namespace()}'><${condition} xmlns='${NS.stanzaErrors}'/></failed>`,
+    );
+  }
+
+  #acknowledges(frame: Frame): void {
+    const wrong = this.session.bound?.acknowledgement.clientAnswers(frame.attribute('h'));
+    if (wrong === undefined) return;
+    if (wrong === 'malformed') {
+      this.fail('bad-format', "The count of stanzas in 'h' cannot be read.");
+      return;
+    }
+    const counts = `h='${wrong.h}' send-count='${wrong.sent}'`;
+    this.fail(
+      'undefined-condition',
+      undefined,
+      `<handled-count-too-high xmlns='${frame.namespace()}' ${counts}/>`,
+    );
+  }
+
+  #startTls(): void {
+    this.tokenizer.stop();
+    if (this.tokenizer.leftover > 0) {
+      // RFC 6120 §5.4.3.3; what the STARTTLS injections of 2021 were: plaintext read as if it had come over TLS.
+      this.port.count('stream_error', 'starttls-leftover');
+      this.state = 'insecure';
+      this.fail('policy-violation', 'Nothing may be sent behind <starttls/> before TLS.');
+      return;
+    }
+    this.outbox.text(`<proceed xmlns='${NS.tls}'/>`);
+    this.write();
+    this.tokenizer.restart();
+    this.port.startTls('client');
+  }
+
+  /** RFC 6120 §4.9.1.2: an error that comes before the header is preceded by one. */
+  #ensureHeader(): void {
+    if (this.#headerSent) return;
+    const from = this.header?.to ?? this.settings.domains.keys().next().value;
+    this.#sendHeader({ from, id: this.port.randomId(), version: '1.0', lang: 'en' });
+  }
+
+  #sendHeader(attributes: HeaderAttributes): void {
+    this.outbox.text(streamHeader(attributes));
+    this.#headerSent = true;
+  }
+}

@@ -1,0 +1,82 @@
+import type { Buffer } from 'node:buffer';
+import type { Tokenizer } from '../xml/tokenizer.js';
+import { Outbox } from './outbox.js';
+import type { Leg, SessionPort, TlsFacts } from './port.js';
+
+/** Reasons for which a leg is not read; bits. */
+export const WAITING_FOR_SERVER = 1;
+export const OTHER_LEG_FULL = 2;
+
+/** What both legs of a session keep, whatever they speak. */
+export abstract class LegSide {
+  readonly outbox: Outbox;
+  tls: TlsFacts | undefined;
+  bytes = 0;
+  stanzas = 0;
+  lastReceived: number;
+  /** The transport is lost or given up. */
+  gone = false;
+  /** Our sending direction has been ended. */
+  ended = false;
+  #notReading = 0;
+  protected abstract readonly tokenizer: Tokenizer;
+
+  constructor(
+    protected readonly port: SessionPort,
+    readonly leg: Leg,
+    now: number,
+  ) {
+    this.outbox = new Outbox(port, leg);
+    this.lastReceived = now;
+  }
+
+  /** Nothing more is to come from this leg or to go to it. */
+  abstract get done(): boolean;
+
+  /** Notes that bytes have come. */
+  received(chunk: Buffer, now: number): void {
+    this.bytes += chunk.length;
+    this.lastReceived = now;
+  }
+
+  stopReading(reason: number): void {
+    if (this.#notReading === 0) this.port.pauseReading(this.leg);
+    this.#notReading |= reason;
+  }
+
+  readAgain(reason: number): void {
+    if ((this.#notReading & reason) === 0) return;
+    this.#notReading &= ~reason;
+    if (this.#notReading === 0) this.port.resumeReading(this.leg);
+  }
+
+  /** A new connection takes the place of the former. */
+  protected renewed(): void {
+    this.gone = false;
+    this.ended = false;
+    this.tls = undefined;
+    this.#notReading = 0;
+  }
+
+  /** Writes what the outbox holds. @returns false when the leg's queue is over its limit */
+  write(): boolean {
+    if (this.outbox.empty) return true;
+    if (!this.gone && !this.ended) return this.outbox.flush();
+    this.outbox.discard();
+    return true;
+  }
+
+  /** Writes what is left and ends our direction. */
+  end(): void {
+    if (this.ended || this.gone) return;
+    this.write();
+    this.ended = true;
+    this.port.end(this.leg);
+  }
+
+  /** Gives the transport up. */
+  destroy(): void {
+    if (!this.gone) this.port.destroy(this.leg);
+    this.gone = true;
+  }
+}

@@ -1,0 +1,245 @@
+import type { Element } from 'ltx';
+import { addressShapes } from '../jid.js';
+import type { XmlError } from '../xml/errors.js';
+import { Frame, StanzaKind } from '../xml/frame.js';
+import type { NamespaceTable } from '../xml/namespaces.js';
+import { Splice } from '../xml/splice.js';
+import { parseStanza } from '../xml/tokenizer.js';
+import { frameToElement } from '../xml/tree.js';
+import type {
+  AddressShape,
+  Direction,
+  Feature,
+  FeatureContext,
+  FeatureSession,
+  Knowledge,
+  KnowledgeKey,
+  PassingStanza,
+  SessionIdentity,
+  Verdict,
+  Watch,
+} from './feature.js';
+import type { Reason } from './reasons.js';
+
+/** A watch as the table holds it. */
+interface CompiledWatch {
+  readonly feature: number;
+  readonly watch: number;
+  readonly types: readonly string[] | undefined;
+  /** Number of the child's namespace; 0 when no child is asked for. */
+  readonly childNamespace: number;
+  readonly childName: string | undefined;
+  readonly address: readonly AddressShape[] | undefined;
+}
+
+/** All watches for one kind of stanza in one direction, in the order of the features. */
+interface Lane {
+  readonly watches: readonly CompiledWatch[];
+  /** By namespace number: 1 when a watch asks for such a child. Undefined when some watch does not depend on children. */
+  readonly children: Uint8Array | undefined;
+}
+
+const KINDS: { readonly [name in Watch['stanza']]: StanzaKind } = {
+  message: StanzaKind.Message,
+  presence: StanzaKind.Presence,
+  iq: StanzaKind.Iq,
+};
+
+/** What came of a stanza. */
+export type Outcome =
+  | { readonly kind: 'pass' }
+  | { readonly kind: 'changed'; readonly bytes: Buffer; readonly reason: Reason }
+  | { readonly kind: 'dropped' | 'handled'; readonly reason: Reason };
+
+export const PASSED: Outcome = { kind: 'pass' };
+
+/**
+ * The features of a domain and the one table made from what they watch. Built at start; immutable. Stanzas on their way to the server meet
+ * the features in the order of the list, those to the client in the opposite order, so that the list is a nesting; knowledge comes
+ * first in both directions.
+ */
+export class Pipeline {
+  readonly features: readonly Feature[];
+  readonly amendsDisco: boolean;
+  readonly #knowledge: number;
+  readonly #lanes: { readonly [direction in Direction]: readonly (Lane | undefined)[] };
+
+  constructor(
+    features: readonly Feature[],
+    readonly namespaces: NamespaceTable,
+  ) {
+    const knowledge: Knowledge<FeatureSession>[] = [];
+    for (const feature of features) addKnowledge(feature, knowledge);
+    this.#knowledge = knowledge.length;
+    this.features = [...knowledge, ...features];
+    this.amendsDisco = features.some((feature) => feature.amendsDisco === true);
+    this.#lanes = { 'to-server': this.#compile('to-server'), 'to-client': this.#compile('to-client') };
+  }
+
+  /** The lane a stanza has to go through, or undefined when nobody can be interested in it. */
+  lane(direction: Direction, frame: Frame): Lane | undefined {
+    const lane = this.#lanes[direction][frame.kind];
+    if (lane === undefined || lane.children === undefined) return lane;
+    for (let i = 0; i < frame.childCount; i++) {
+      if (lane.children[frame.childNamespaceId(i)] === 1) return lane;
+    }
+    return undefined;
+  }
+
+  #compile(direction: Direction): (Lane | undefined)[] {
+    const lanes: (Lane | undefined)[] = [undefined, undefined, undefined, undefined];
+    const own = this.features.map((_, index) => index).slice(this.#knowledge);
+    const order = [
+      ...this.features.map((_, index) => index).slice(0, this.#knowledge),
+      ...(direction === 'to-server' ? own : own.reverse()),
+    ];
+    for (const kind of Object.values(KINDS)) {
+      const watches = order.flatMap((feature) => this.#watchesOf(feature, direction, kind));
+      if (watches.length === 0) continue;
+      let children: Uint8Array | undefined;
+      if (watches.every((watch) => watch.childNamespace !== 0)) {
+        children = new Uint8Array(this.namespaces.size);
+        for (const watch of watches) children[watch.childNamespace] = 1;
+      }
+      lanes[kind] = { watches, children };
+    }
+    return lanes;
+  }
+
+  #watchesOf(feature: number, direction: Direction, kind: StanzaKind): CompiledWatch[] {
+    const compiled: CompiledWatch[] = [];
+    this.features[feature]!.watches.forEach((watch, index) => {
+      if (watch.direction !== direction || KINDS[watch.stanza] !== kind) return;
+      compiled.push({
+        feature,
+        watch: index,
+        types: watch.types,
+        childNamespace: watch.child === undefined ? 0 : this.namespaces.id(watch.child.namespace),
+        childName: watch.child?.name,
+        address: watch.address,
+      });
+    });
+    return compiled;
+  }
+}
+
+/** Namespaces that the features of a list watch for, to be put into the table of known ones. */
+export function watchedNamespaces(features: readonly Feature[]): string[] {
+  const knowledge: Knowledge<FeatureSession>[] = [];
+  for (const feature of features) addKnowledge(feature, knowledge);
+  return [...knowledge, ...features].flatMap((feature) =>
+    feature.watches.flatMap((watch) => (watch.child === undefined ? [] : [watch.child.namespace])),
+  );
+}
+
+function addKnowledge(feature: Feature, into: Knowledge<FeatureSession>[]): void {
+  for (const needed of feature.needs ?? []) {
+    if (into.includes(needed)) continue;
+    addKnowledge(needed, into);
+    into.push(needed);
+  }
+}
+
+/** The features of one bound session at work. */
+export class PipelineSession {
+  readonly instances: readonly FeatureSession[];
+  readonly #shapeOf: (address: string | undefined) => AddressShape | undefined;
+
+  constructor(
+    readonly pipeline: Pipeline,
+    identity: SessionIdentity,
+    contextFor: (feature: Feature, session: PipelineSession) => FeatureContext,
+  ) {
+    this.#shapeOf = addressShapes(identity);
+    const instances: FeatureSession[] = [];
+    this.instances = instances;
+    for (const feature of pipeline.features) instances.push(feature.open(contextFor(feature, this)));
+  }
+
+  /** State of a knowledge module; throws when the feature has not named it in `needs`, which is a mistake in the program. */
+  know<T>(feature: Feature, key: KnowledgeKey<T>): T {
+    const isIt = (needed: Knowledge<FeatureSession>) => (needed.key as KnowledgeKey<unknown>) === key;
+    const index = this.pipeline.features.findIndex(
+      (candidate) => 'key' in candidate && candidate.key === key,
+    );
+    if (index < 0 || feature.needs?.some(isIt) !== true) {
+      throw new Error(`${feature.name} asks for ${key.name} without needing it`);
+    }
+    return this.instances[index] as T;
+  }
+
+  /** Takes a stanza through all features that watch for it. */
+  handle(direction: Direction, frame: Frame, now: number): Outcome {
+    const lane = this.pipeline.lane(direction, frame);
+    if (lane === undefined) return PASSED;
+    let stanza: Passing | undefined;
+    let reason: Reason | undefined;
+    let done = -1;
+    for (const watch of lane.watches) {
+      // A feature is asked once, for the first of its patterns that fits.
+      if (watch.feature === done) continue;
+      const current: Frame = stanza?.frame ?? frame;
+      if (!this.#matches(watch, direction, current)) continue;
+      done = watch.feature;
+      const instance = this.instances[watch.feature]!;
+      if (instance.onStanza === undefined) continue;
+      stanza ??= new Passing(direction, frame, now, this.pipeline.namespaces);
+      const verdict: Verdict = instance.onStanza(stanza, watch.watch);
+      if (verdict.action === 'drop') return { kind: 'dropped', reason: verdict.reason };
+      if (verdict.action === 'handled') return { kind: 'handled', reason: verdict.reason };
+      if (verdict.action === 'edit') {
+        reason = verdict.reason;
+        stanza.settleEdits();
+      }
+    }
+    if (stanza === undefined || reason === undefined) return PASSED;
+    return { kind: 'changed', bytes: stanza.frame.bytes(), reason };
+  }
+
+  #matches(watch: CompiledWatch, direction: Direction, frame: Frame): boolean {
+    if (watch.types !== undefined && !watch.types.includes(frame.type ?? '')) return false;
+    if (watch.childNamespace !== 0 && !hasChild(frame, watch.childNamespace, watch.childName)) return false;
+    if (watch.address !== undefined) {
+      const shape = this.#shapeOf(direction === 'to-server' ? frame.to : frame.from);
+      if (shape === undefined || !watch.address.includes(shape)) return false;
+    }
+    return true;
+  }
+}
+
+function hasChild(frame: Frame, namespace: number, name: string | undefined): boolean {
+  for (let i = 0; i < frame.childCount; i++) {
+    if (frame.childNamespaceId(i) !== namespace) continue;
+    if (name === undefined || frame.childName(i) === name) return true;
+  }
+  return false;
+}
+
+class Passing implements PassingStanza {
+  #splice: Splice | undefined;
+
+  constructor(
+    readonly direction: Direction,
+    public frame: Frame,
+    readonly now: number,
+    private readonly namespaces: NamespaceTable,
+  ) {}
+
+  edit(): Splice {
+    this.#splice ??= new Splice(this.frame);
+    return this.#splice;
+  }
+
+  tree(): Element {
+    return frameToElement(this.frame);
+  }
+
+  /** Makes the edits what later features see. */
+  settleEdits(): void {
+    if (this.#splice === undefined || !this.#splice.touched) return;
+    const edited: Frame | XmlError = parseStanza(this.#splice.toBuffer(), this.namespaces);
+    if (!(edited instanceof Frame)) throw new Error(`an edit broke a stanza: ${edited.reason}`);
+    this.frame = edited;
+    this.#splice = undefined;
+  }
+}

@@ -1,0 +1,354 @@
+import type { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import { streamError } from '../stream/errors.js';
+import { speaksFeatures, streamHeader } from '../stream/header.js';
+import { recogniseServer, upstreamLimits } from '../stream/server-kind.js';
+import { SERVER_STREAM, type ServerInput, type ServerState } from '../stream/server-stream.js';
+import type { Frame } from '../xml/frame.js';
+import type { StreamHeader } from '../xml/header.js';
+import { NS } from '../xml/namespaces.js';
+import { Tokenizer } from '../xml/tokenizer.js';
+import { frameToElement } from '../xml/tree.js';
+import { readBindResult } from './binding.js';
+import { classifyServer } from './classify.js';
+import type { DomainRuntime } from './domain.js';
+import type { ServerKind } from './feature.js';
+import { LegSide, OTHER_LEG_FULL } from './leg.js';
+import type { ConnectFailure, LegLoss, SessionPort, TlsFacts, UpstreamFacts } from './port.js';
+import type { Session, SessionSettings } from './session.js';
+import { readableFromServer } from './standard-form.js';
+
+/** The stream towards the server: `SERVER_STREAM` at work. */
+export class ServerSide extends LegSide {
+  state: ServerState = 'absent';
+  /** Of the server's present stream. */
+  header: StreamHeader | undefined;
+  kind: ServerKind = 'unknown';
+  /** Namespace of the stream management it offers. */
+  sm: string | undefined;
+  protected readonly tokenizer: Tokenizer;
+  /** The features frame of the present stream: the client may have to be shown it more than once, before TLS and behind it. */
+  #features: Frame | undefined;
+  #upstream: UpstreamFacts | undefined;
+
+  constructor(
+    private readonly session: Session,
+    port: SessionPort,
+    settings: SessionSettings,
+  ) {
+    super(port, 'server', settings.now);
+    this.gone = true;
+    this.tokenizer = new Tokenizer(
+      {
+        onHeader: (header) => this.#onHeader(header),
+        onStanza: (frame) => this.#onFrame(frame),
+        onWhitespace: (buffer, start, end) => session.passWhitespace('client', buffer, start, end),
+        onClose: () => this.#input('close', undefined),
+      },
+      { limits: settings.config.limits.fromServer, origin: 'server', namespaces: session.namespaces },
+    );
+  }
+
+  get done(): boolean {
+    return this.gone || (this.state === 'closed' && this.ended);
+  }
+
+  /** What may be sent to this server. */
+  get limits() {
+    return upstreamLimits(this.kind, this.#upstream?.upstream.limits ?? {});
+  }
+
+  connect(domain: DomainRuntime): void {
+    if (!this.gone) this.port.destroy('server');
+    this.renewed();
+    this.state = 'connecting';
+    this.kind = 'unknown';
+    this.#features = undefined;
+    this.header = undefined;
+    this.port.connect(domain.name);
+  }
+
+  connected(facts: UpstreamFacts): void {
+    this.#upstream = facts;
+    this.tls = facts.tls;
+    this.lastReceived = this.session.now;
+    this.openStream();
+  }
+
+  connectFailed(failure: ConnectFailure): void {
+    this.gone = true;
+    this.state = 'closed';
+    this.port.log('warn', 'upstream unreachable', { domain: this.session.domain.name, failure });
+    this.session.client.fail('remote-connection-failed', 'The server behind cannot be reached.');
+  }
+
+  secured(facts: TlsFacts): void {
+    this.tls = facts;
+    this.openStream();
+  }
+
+  data(chunk: Buffer): void {
+    if (this.state === 'closed' || this.gone) return;
+    const error = this.tokenizer.push(chunk);
+    if (error === undefined) return;
+    this.port.log('warn', 'unreadable server stream', {
+      domain: this.session.domain.name,
+      reason: error.reason,
+    });
+    this.port.count('stream_error', 'server-unreadable');
+    this.outbox.text(streamError(error.condition));
+    this.end();
+    this.state = 'closed';
+    this.session.client.fail('internal-server-error', 'What the server behind sends cannot be read.');
+  }
+
+  /** Sends a header: the first, or that of a new stream behind TLS or SASL. */
+  openStream(): void {
+    const { client, domain } = this.session;
+    this.state = 'opening';
+    this.#features = undefined;
+    this.tokenizer.restart();
+    this.outbox.text(
+      streamHeader({
+        to: domain.name,
+        // RFC 6120 §4.7.1: who the client says it is, is nobody's business before TLS.
+        from: client.tls === undefined ? undefined : client.header?.from,
+        lang: client.header?.lang,
+        version: client.header === undefined || speaksFeatures(client.header) ? '1.0' : undefined,
+      }),
+    );
+  }
+
+  /** A tree of the features, the caller's to change; undefined when the server has sent none. */
+  takeFeatures(): Element | undefined {
+    const features = this.#features;
+    // Behind authentication they are shown once.
+    if (this.session.authenticated) this.#features = undefined;
+    return features === undefined ? undefined : frameToElement(features);
+  }
+
+  /** Ends our stream; the server has a while to end its own. */
+  close(): void {
+    switch (this.state) {
+      case 'absent':
+      case 'closing':
+      case 'closed':
+        break;
+      case 'connecting':
+      case 'securing':
+      case 'starttls':
+        this.giveUp();
+        break;
+      default:
+        this.session.bound?.acknowledgement.lastWordToServer();
+        this.outbox.text('</stream:stream>');
+        this.state = 'closing';
+        // Its end tag stands behind what it has sent before.
+        this.readAgain(OTHER_LEG_FULL);
+    }
+    this.session.startClosing();
+  }
+
+  giveUp(): void {
+    this.destroy();
+    this.state = 'closed';
+    this.session.bound?.legDown('server');
+  }
+
+  /** The transport has ended. */
+  lost(cause: LegLoss): void {
+    if (this.gone) return;
+    const { state } = this;
+    if (cause === 'ended' && (state === 'closing' || state === 'closed')) this.end();
+    else this.destroy();
+    this.gone = true;
+    this.state = 'closed';
+    this.session.endsFor(`server-${cause}`);
+    const { client, bound } = this.session;
+    bound?.legDown('server');
+    if (client.state === 'closing') client.close();
+    else if (state === 'open' || this.session.authenticated)
+      client.fail('system-shutdown', 'The server behind has gone.');
+    else client.fail('remote-connection-failed', 'The server behind cannot be reached.');
+  }
+
+  #onHeader(header: StreamHeader): void {
+    if (SERVER_STREAM[this.state].header === undefined) {
+      this.#broke('header');
+      return;
+    }
+    this.state = 'negotiating';
+    this.header = header;
+    // A server that was asked in the old way answers in the old way: no features follow. An error does without `from`.
+    if (header.version === undefined && header.from !== undefined) this.#isOpen();
+  }
+
+  #isOpen(): void {
+    this.state = 'open';
+    this.session.client.answer();
+  }
+
+  #onFrame(frame: Frame): void {
+    if (frame.portable && frame.flaw === 'none') {
+      this.#input(classifyServer(frame), frame);
+      return;
+    }
+    const readable = readableFromServer(frame, this.session.namespaces);
+    if (readable === undefined) {
+      this.port.count('stanza_dropped', 'flawed-stanza-dropped');
+      this.stanzas += 1;
+      this.session.bound?.droppedFromServer();
+      return;
+    }
+    if (frame.flaw !== 'none') this.port.count('stanza_repaired', 'flawed-stanza-repaired');
+    this.#input(classifyServer(readable), readable);
+  }
+
+  #input(input: ServerInput, frame: Frame | undefined): void {
+    if (this.state === 'closed') return;
+    const rule = SERVER_STREAM[this.state][input];
+    if (rule === undefined) {
+      this.#broke(input);
+      return;
+    }
+    if (rule.next !== undefined) this.state = rule.next;
+    if (frame === undefined) {
+      this.#closedByServer(rule.action === 'finish');
+      return;
+    }
+    const { client, bound } = this.session;
+    switch (rule.action) {
+      case 'stanza':
+        this.stanzas += 1;
+        if (bound === undefined) this.#stanzaBeforeBinding(frame);
+        else if (!client.done && client.state !== 'closed') bound.fromServer(frame);
+        break;
+      case 'forward':
+        client.outbox.range(frame.buffer, frame.start, frame.end);
+        break;
+      case 'authenticated':
+        this.#authenticated(frame);
+        break;
+      case 'take-features':
+        this.#takeFeatures(frame);
+        break;
+      case 'start-tls':
+        this.#startTls();
+        break;
+      case 'fail-tls':
+        this.#tlsFailed('refused');
+        break;
+      case 'sm-enabled':
+        bound?.acknowledgement.serverHasEnabled();
+        break;
+      case 'sm-failed':
+        bound?.acknowledgement.serverHasRefused();
+        break;
+      case 'answer-sm-request':
+        bound?.acknowledgement.serverAsks();
+        break;
+      case 'take-sm-answer':
+        if (bound?.acknowledgement.serverAnswers(frame.attribute('h')) === false) {
+          this.port.log('warn', 'impossible count from server', { domain: this.session.domain.name });
+        }
+        break;
+      case 'forward-error':
+        this.session.endsFor('server-error');
+        client.passError(frame);
+        break;
+      default:
+        break;
+    }
+  }
+
+  #takeFeatures(frame: Frame): void {
+    const features = frameToElement(frame);
+    this.kind = recogniseServer(this.kind, this.header, features);
+    const upstream = this.#upstream?.upstream;
+    const starttls = features.getChild('starttls', NS.tls);
+    if (this.tls === undefined && upstream?.tls === 'starttls') {
+      // Never without, once it is asked for: taking the offer away is how it is attacked (CVE-2016-10027).
+      if (starttls === undefined) {
+        this.#tlsFailed('not-offered');
+        return;
+      }
+      this.state = 'starttls';
+      this.outbox.text(`<starttls xmlns='${NS.tls}'/>`);
+      return;
+    }
+    if (this.tls === undefined && starttls?.getChild('required') !== undefined) {
+      this.#tlsFailed('required-by-server');
+      return;
+    }
+    this.#features = frame.detach();
+    this.#isOpen();
+  }
+
+  #startTls(): void {
+    this.tokenizer.stop();
+    if (this.tokenizer.leftover > 0) {
+      this.#tlsFailed('leftover');
+      return;
+    }
+    this.tokenizer.restart();
+    this.port.startTls('server');
+  }
+
+  #tlsFailed(reason: 'refused' | 'not-offered' | 'leftover' | 'required-by-server'): void {
+    const { session } = this;
+    const url = this.#upstream?.upstream.url ?? '';
+    this.port.log('warn', 'no TLS to upstream', { domain: session.domain.name, url, reason });
+    this.giveUp();
+    session.client.fail('remote-connection-failed', 'The server behind cannot be reached securely.');
+  }
+
+  #authenticated(frame: Frame): void {
+    const { client } = this.session;
+    client.outbox.range(frame.buffer, frame.start, frame.end);
+    this.session.authenticated = true;
+    this.#features = undefined;
+    client.authenticated();
+    // Until our new header is out the server has nothing to say (RFC 6120 §6.4.6).
+    this.tokenizer.stop();
+    if (this.tokenizer.leftover > 0) this.#broke('header');
+  }
+
+  #stanzaBeforeBinding(frame: Frame): void {
+    const { session } = this;
+    const { client } = session;
+    const { id } = frame;
+    client.outbox.range(frame.buffer, frame.start, frame.end);
+    if (id === undefined) return;
+    if (client.state === 'binding' && id === client.bindId) {
+      const identity = readBindResult(frame);
+      if (identity !== undefined) session.bind(identity);
+    } else if (client.state === 'authenticating' && id === client.legacyAuth?.id) {
+      if (!frame.attributeEquals('type', 'result')) return;
+      const { local, resource } = client.legacyAuth;
+      client.legacyAuth = undefined;
+      session.authenticated = true;
+      const domain = session.domain.name;
+      const bare = `${local}@${domain}`;
+      session.bind({ full: `${bare}/${resource}`, bare, local, domain, resource });
+    }
+  }
+
+  /** As the server ends its stream, so do we (RFC 6120 §4.4). @param answered our end tag has gone before */
+  #closedByServer(answered: boolean): void {
+    if (!answered) {
+      this.outbox.text('</stream:stream>');
+      this.session.endsFor('server-closed');
+    }
+    this.state = 'closed';
+    this.end();
+    this.session.client.close();
+    this.session.startClosing();
+  }
+
+  #broke(input: string): void {
+    this.port.log('warn', 'unexpected from server', { state: this.state, input });
+    this.port.count('stream_error', 'server-unexpected');
+    this.giveUp();
+    this.session.client.fail('internal-server-error', 'The server behind does not follow the protocol.');
+  }
+}

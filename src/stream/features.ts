@@ -1,0 +1,94 @@
+import type { Element } from 'ltx';
+import type { ListenerTls } from '../config/model.js';
+import type { TlsFacts } from '../session/port.js';
+import { NS } from '../xml/namespaces.js';
+import { serializeElement } from '../xml/serialize.js';
+import { type BindingVerdict, decideChannelBinding } from './channel-binding.js';
+
+export interface FeaturesContext {
+  /** How the listener deals with TLS. */
+  readonly listenerTls: ListenerTls;
+  readonly clientTls: TlsFacts | undefined;
+  readonly serverTls: TlsFacts | undefined;
+  /** SASL has succeeded on this stream. */
+  readonly authenticated: boolean;
+}
+
+export interface RewrittenFeatures {
+  readonly xml: string;
+  readonly binding: BindingVerdict['reason'];
+  /** The mechanisms the client is shown. */
+  readonly mechanisms: readonly string[];
+  /** Stream management the server has: its newest namespace, or undefined. */
+  readonly serverSm: string | undefined;
+}
+
+/** Features that may not reach the client, each for a reason of its own. */
+const REMOVED: readonly (readonly [name: string | undefined, namespace: string])[] = [
+  // STARTTLS is ours on the client leg and done on the server leg.
+  ['starttls', NS.tls],
+  // A compressed stream could not be read, and is a way to exhaust either end (XEP-0138 §security).
+  ['compression', NS.compressFeature],
+  // Stream management ends here; ours is added below.
+  ['sm', NS.sm2],
+  ['sm', NS.sm3],
+  // jabberd2's ancient form of it, and its offer to take a bound resource away.
+  [undefined, NS.smLegacy],
+  ['unbind', NS.bind],
+  // SASL2 carries binding, resumption and inline requests that have to be translated, not passed.
+  [undefined, NS.sasl2],
+  // Listed anew when binding works through the proxy.
+  [undefined, NS.saslChannelBinding],
+];
+
+/**
+ * The server's stream features as the client is shown them (RFC 6120 §4.3.2): the server's own, less what the proxy ends on its legs, with
+ * STARTTLS and stream management of the proxy's own.
+ * @param features is changed: each answer to a header needs a tree of its own
+ */
+export function rewriteFeatures(features: Element, context: FeaturesContext): RewrittenFeatures {
+  const serverSm = [NS.sm3, NS.sm2].find((namespace) => features.getChild('sm', namespace) !== undefined);
+  const bindings = offeredBindings(features);
+  for (const child of features.getChildElements()) {
+    const removed = REMOVED.some(
+      ([name, namespace]) => child.getNS() === namespace && (name === undefined || child.getName() === name),
+    );
+    if (removed) features.remove(child);
+  }
+  let binding: BindingVerdict = { mechanisms: [], bindings: undefined, reason: 'none-offered' };
+  const list = features.getChild('mechanisms', NS.sasl);
+  if (list !== undefined) {
+    const mechanisms = list.getChildren('mechanism').map((child) => child.getText().trim());
+    binding = decideChannelBinding({ mechanisms, bindings }, context.clientTls, context.serverTls);
+    for (const child of list.getChildren('mechanism')) {
+      if (!binding.mechanisms.includes(child.getText().trim())) list.remove(child);
+    }
+    if (binding.bindings !== undefined) {
+      const types = features.c('sasl-channel-binding', { xmlns: NS.saslChannelBinding });
+      for (const type of binding.bindings) types.c('channel-binding', { type });
+    }
+  }
+  if (context.clientTls === undefined && context.listenerTls === 'optional' && !context.authenticated) {
+    features.c('starttls', { xmlns: NS.tls });
+  }
+  if (context.authenticated) {
+    features.c('sm', { xmlns: NS.sm2 });
+    features.c('sm', { xmlns: NS.sm3 });
+  }
+  // Our own header declares it.
+  if (features.attrs['xmlns:stream'] === NS.stream) delete features.attrs['xmlns:stream'];
+  return {
+    xml: serializeElement(features),
+    binding: binding.reason,
+    mechanisms: binding.mechanisms,
+    serverSm,
+  };
+}
+
+/** Features of a stream on which TLS has to come first (RFC 6120 §5.3.1: the only feature, and required). */
+export const TLS_FIRST = `<stream:features><starttls xmlns='${NS.tls}'><required/></starttls></stream:features>`;
+
+function offeredBindings(features: Element): string[] | undefined {
+  const list = features.getChild('sasl-channel-binding', NS.saslChannelBinding);
+  return list?.getChildren('channel-binding').map((entry) => String(entry.attrs.type ?? ''));
+}

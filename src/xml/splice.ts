@@ -1,0 +1,148 @@
+import { Buffer } from 'node:buffer';
+import type { Frame } from './frame.js';
+import { A_NAME, A_VALUE, A_VALUE_END } from './records.js';
+import { escapeAttribute } from './serialize.js';
+
+const SLASH = 0x2f;
+const SPACE = 0x20;
+
+/** Instead of `buffer[start..end)`: `bytes`. */
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly bytes: Buffer;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * Edits on the bytes of a stanza, without a tree. What is not edited stays byte for byte. Any number of edits cost
+ * one copy, in `toBuffer`. The frame must stay valid until then.
+ */
+export class Splice {
+  private readonly frame: Frame;
+  /** By name as written; undefined = to be removed. The last edit counts. */
+  private attributes: Map<string, string | undefined> | undefined;
+  private removed: Set<number> | undefined;
+  private appended: Buffer[] | undefined;
+
+  constructor(frame: Frame) {
+    this.frame = frame;
+  }
+
+  /** Whether anything has been edited. */
+  get touched(): boolean {
+    return this.attributes !== undefined || this.removed !== undefined || this.appended !== undefined;
+  }
+
+  /**
+   * Sets an attribute of the root, in its place if it is there, else behind the name.
+   *
+   * @param name as written: without prefix, or `xml:lang`, or a declaration the root does not have (`xmlns:p`)
+   * @param value is escaped; what XML cannot carry becomes U+FFFD
+   */
+  setAttribute(name: string, value: string): this {
+    this.attributes ??= new Map();
+    this.attributes.set(name, value);
+    return this;
+  }
+
+  /** Removes an attribute of the root, with the white space in front of it. */
+  removeAttribute(name: string): this {
+    if (this.frame.attributeAt(name) < 0 && !this.attributes?.has(name)) return this;
+    this.attributes ??= new Map();
+    this.attributes.set(name, undefined);
+    return this;
+  }
+
+  /**
+   * Puts XML behind the last child.
+   *
+   * @param xml well-formed; its names are resolved where the children of the root are, so it should declare its
+   *   own namespace
+   */
+  appendChild(xml: string | Buffer): this {
+    this.appended ??= [];
+    this.appended.push(typeof xml === 'string' ? Buffer.from(xml, 'utf8') : xml);
+    return this;
+  }
+
+  /** Removes child `i`, counted as in the frame whatever has been removed already. */
+  removeChild(i: number): this {
+    if (i < 0 || i >= this.frame.childCount) throw new RangeError(`no child ${i}`);
+    this.removed ??= new Set();
+    this.removed.add(i);
+    return this;
+  }
+
+  /** The edited stanza in a buffer of its own; a view on the frame's bytes if nothing was edited. */
+  toBuffer(): Buffer {
+    if (!this.touched) return this.frame.bytes();
+    const edits = [...this.attributeEdits(), ...this.childEdits()].sort((a, b) => a.start - b.start);
+    const { buffer, end } = this.frame;
+    const parts: Buffer[] = [];
+    let at = this.frame.start;
+    for (const edit of edits) {
+      parts.push(buffer.subarray(at, edit.start), edit.bytes);
+      at = edit.end;
+    }
+    parts.push(buffer.subarray(at, end));
+    return Buffer.concat(parts);
+  }
+
+  private attributeEdits(): Edit[] {
+    if (this.attributes === undefined) return [];
+    const { frame } = this;
+    const { start, buffer, records } = frame;
+    const edits: Edit[] = [];
+    let added = '';
+    for (const [name, value] of this.attributes) {
+      const at = frame.attributeAt(name);
+      if (at < 0) {
+        if (value !== undefined) added += ` ${name}='${escapeAttribute(value)}'`;
+        continue;
+      }
+      const a = records.rootAttributes;
+      if (value !== undefined) {
+        const bytes = Buffer.from(escapeAttribute(value), 'utf8');
+        edits.push({ start: start + a[at + A_VALUE]!, end: start + a[at + A_VALUE_END]!, bytes });
+        continue;
+      }
+      let from = start + a[at + A_NAME]!;
+      while (buffer[from - 1]! <= SPACE) from--;
+      edits.push({ start: from, end: start + a[at + A_VALUE_END]! + 1, bytes: NOTHING });
+    }
+    if (added !== '') {
+      const at = start + records.rootNameEnd;
+      // In front, so that it comes before the removal of an attribute at the same place.
+      edits.unshift({ start: at, end: at, bytes: Buffer.from(added, 'utf8') });
+    }
+    return edits;
+  }
+
+  private childEdits(): Edit[] {
+    const { frame } = this;
+    const { start, buffer, records } = frame;
+    const edits: Edit[] = [];
+    for (const i of this.removed ?? []) {
+      edits.push({ start: frame.childStart(i), end: frame.childEnd(i), bytes: NOTHING });
+    }
+    if (this.appended === undefined) return edits;
+    const tagEnd = start + records.rootTagEnd;
+    if (buffer[tagEnd - 2] !== SLASH) {
+      const at = start + records.contentEnd;
+      edits.push({ start: at, end: at, bytes: Buffer.concat(this.appended) });
+      return edits;
+    }
+    const name = buffer.subarray(start + 1, start + records.rootNameEnd);
+    const bytes = Buffer.concat([
+      Buffer.from('>'),
+      ...this.appended,
+      Buffer.from('</'),
+      name,
+      Buffer.from('>'),
+    ]);
+    edits.push({ start: tagEnd - 2, end: tagEnd, bytes });
+    return edits;
+  }
+}

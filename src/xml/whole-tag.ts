@@ -1,0 +1,85 @@
+import type { Buffer } from 'node:buffer';
+import { NAME, NAME_START, VALUE } from './characters.js';
+import type { ElementRecords } from './records.js';
+import { skipValue } from './words.js';
+
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const APOSTROPHE = 0x27;
+const SLASH = 0x2f;
+const COLON = 0x3a;
+const EQUALS = 0x3d;
+const GREATER = 0x3e;
+
+/**
+ * Reads a start tag the quick way: one that is there as a whole, in ASCII, with single spaces, without
+ * references; that is, nearly every tag there is. It judges nothing: whatever is out of the ordinary, wrong or
+ * merely rare, is left to the state machine, which reads the tag again from its `<`.
+ *
+ * @param pos where the `<` is
+ * @returns behind the `>`, the attributes being noted in `records` and `tag` filled in; 0 if it is not such a tag
+ */
+export function readWholeTag(
+  records: ElementRecords,
+  tag: TagName,
+  buf: Buffer,
+  view: DataView,
+  base: number,
+  pos: number,
+  end: number,
+): number {
+  const room = records.limits.attributes;
+  let p = pos + 1;
+  if (NAME_START[buf[p]!] === 0) return 0;
+  let from = p;
+  do p++;
+  while (p < end && NAME[buf[p]!] === 1);
+  let local = from;
+  if (p < end && buf[p] === COLON) {
+    local = ++p;
+    if (p >= end || NAME_START[buf[p]!] === 0) return 0;
+    do p++;
+    while (p < end && NAME[buf[p]!] === 1);
+  }
+  tag.name = from - base;
+  tag.local = local - base;
+  tag.nameEnd = p - base;
+  // Two more bytes at every turn: `/>`, or an attribute.
+  while (p + 1 < end) {
+    const c = buf[p]!;
+    if (c === GREATER) return p + 1;
+    if (c === SLASH && buf[p + 1] === GREATER) return p + 2;
+    if (c !== SPACE || NAME_START[buf[p + 1]!] === 0 || records.attributeCount >= room) break;
+    from = ++p;
+    do p++;
+    while (p < end && NAME[buf[p]!] === 1);
+    local = from;
+    if (p < end && buf[p] === COLON) {
+      local = ++p;
+      if (p >= end || NAME_START[buf[p]!] === 0) break;
+      do p++;
+      while (p < end && NAME[buf[p]!] === 1);
+    }
+    const nameEnd = p;
+    if (p + 1 >= end || buf[p] !== EQUALS) break;
+    const quote = buf[p + 1]!;
+    if (quote !== APOSTROPHE && quote !== QUOTE) break;
+    p += 2;
+    const value = p;
+    p = skipValue(view, p, end, quote);
+    while (p < end && VALUE[buf[p]!] === 1) p++;
+    if (p >= end || buf[p] !== quote) break;
+    records.addAttribute(from - base, local - base, nameEnd - base, value - base, p - base, 0, buf[from]!);
+    p++;
+  }
+  if (p + 1 === end && buf[p] === GREATER) return end;
+  records.clearAttributes();
+  return 0;
+}
+
+/** Where the name of a tag stands, relative to the stanza. */
+export interface TagName {
+  name: number;
+  local: number;
+  nameEnd: number;
+}

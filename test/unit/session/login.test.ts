@@ -1,0 +1,102 @@
+import { describe, test } from 'vitest';
+import { BIND, HEADER, MECHANISMS, Playbook, SERVER_HEADER, SM3 } from './playbook.js';
+
+const STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+const PROCEED = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+
+describe('RFC 6120 §4.2: a stream is opened', () => {
+  test('the server leg opens when the header arrives, and the client sees the server’s own features', () => {
+    new Playbook()
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER)
+      .server(SERVER_HEADER)
+      .server(`<stream:features>${MECHANISMS}</stream:features>`)
+      .commands('resume client')
+      .toClient(
+        "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='example.org' id='s1' version='1.0' xml:lang='en'>" +
+          "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism></mechanisms></stream:features>",
+      )
+      .done();
+  });
+
+  test('a client logs in and binds a resource', () => {
+    new Playbook().bound().done();
+  });
+
+  test('§4.9.3.6 host-unknown: a domain that is not configured', () => {
+    new Playbook()
+      .client(HEADER.replace('example.org', 'elsewhere.example'))
+      .toClient(/^<\?xml.*from='elsewhere.example'.*<host-unknown .*<\/stream:stream>$/)
+      .commands('end client')
+      .finishes('host-unknown')
+      .done();
+  });
+
+  test('the domain is compared in prepared form and said to the server as configured', () => {
+    new Playbook()
+      .client(HEADER.replace('example.org', 'EXAMPLE.org'))
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER)
+      .done();
+  });
+});
+
+describe('RFC 6120 §5: STARTTLS towards the client', () => {
+  test('where TLS is required it is the only feature, and the server is connected meanwhile', () => {
+    new Playbook({ listener: { tls: 'required' } })
+      .client(HEADER)
+      .commands('connect example.org')
+      .toClient(
+        /<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required\/><\/starttls><\/stream:features>$/,
+      )
+      .connected()
+      .toServer(HEADER)
+      .server(`${SERVER_HEADER}<stream:features>${MECHANISMS}</stream:features>`)
+      .client(STARTTLS)
+      .toClient(PROCEED)
+      .commands('startTls client')
+      .secured('client')
+      .client(HEADER)
+      .toClient(/id='s1'.*<mechanisms/)
+      .done();
+  });
+
+  test('§5.4.3.3: plaintext behind <starttls/> ends the stream', () => {
+    new Playbook({ listener: { tls: 'required' } })
+      .client(HEADER)
+      .toClient(/<starttls/)
+      .client(`${STARTTLS}<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>`)
+      .toClient(/<policy-violation/)
+      .commands('connect example.org', 'end client', 'destroy server')
+      .counts('stream_error starttls-leftover', 1)
+      .done();
+  });
+
+  test('§6.5.4 encryption-required: authentication in the clear is refused where TLS is required', () => {
+    new Playbook({ listener: { tls: 'required' } })
+      .client(HEADER)
+      .commands('connect example.org')
+      .toClient(/<starttls/)
+      .client("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>")
+      .toClient("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><encryption-required/></failure>")
+      .done();
+  });
+});
+
+describe('XEP-0198 is ended on both legs', () => {
+  test('the proxy uses it towards a server that has it, before anything else is sent', () => {
+    new Playbook()
+      .authenticated(BIND + SM3)
+      .client(`<iq type='set' id='b1'>${BIND}</iq>`)
+      .toServer(`<iq type='set' id='b1'>${BIND}</iq>`)
+      .server(
+        "<iq type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@example.org/r</jid></bind></iq>",
+      )
+      .toClient(/a@example.org\/r/)
+      .toServer("<enable xmlns='urn:xmpp:sm:3'/>")
+      .done();
+  });
+});

@@ -1,0 +1,289 @@
+import { afterEach, expect } from 'vitest';
+import type { Config, DomainConfig, ListenerConfig, UpstreamConfig } from '../../../src/config/model.js';
+import { createDomains } from '../../../src/session/domain.js';
+import type { Feature } from '../../../src/session/feature.js';
+import type {
+  ConnectFailure,
+  Leg,
+  LegLoss,
+  SessionPort,
+  SessionSummary,
+  TlsFacts,
+} from '../../../src/session/port.js';
+import { Session } from '../../../src/session/session.js';
+import { AFTER_AUTH, BEFORE_AUTH, FROM_SERVER } from '../../../src/xml/limits.js';
+
+export const HEADER =
+  "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='example.org' version='1.0'>";
+export const SERVER_HEADER =
+  "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='s1' from='example.org' version='1.0' xml:lang='en'>";
+export const MECHANISMS =
+  "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism></mechanisms>";
+export const BIND = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
+export const SM3 = "<sm xmlns='urn:xmpp:sm:3'/>";
+const OUR_SM = "<sm xmlns='urn:xmpp:sm:2'/><sm xmlns='urn:xmpp:sm:3'/>";
+
+export interface Setting {
+  readonly listener?: Partial<ListenerConfig>;
+  readonly upstream?: Partial<UpstreamConfig>;
+  readonly config?: Partial<Config>;
+  readonly features?: readonly Feature[];
+  readonly directTls?: TlsFacts;
+}
+
+const unfinished = new Set<Playbook>();
+
+afterEach(() => {
+  const left = [...unfinished];
+  unfinished.clear();
+  for (const playbook of left) playbook.done();
+});
+
+/** A session in a play: events go in, commands are expected out. What is sent and not expected fails the test at its end. */
+export class Playbook {
+  readonly session: Session;
+  readonly counted = new Map<string, number>();
+  summary: SessionSummary | undefined;
+  full: Leg | undefined;
+  readonly kept = { client: 0, server: 0 };
+  wakesAt = Number.POSITIVE_INFINITY;
+  now = 1_000;
+  #sent = { client: '', server: '' };
+  #commands: string[] = [];
+  #id = 0;
+
+  constructor(setting: Setting = {}) {
+    const upstream = {
+      url: 'xmpp://127.0.0.1:5222',
+      host: '127.0.0.1',
+      port: 5222,
+      tls: 'off',
+      verify: { kind: 'full' },
+      sendProxy: 'off',
+      limits: {},
+      parallelConnects: 0,
+      ...setting.upstream,
+    } as UpstreamConfig;
+    const domain: DomainConfig = { name: 'example.org', upstreams: [upstream], features: {} };
+    const off = { whitespace: 0, ping: 0, timeout: 30 };
+    const config: Config = {
+      dataDir: '/nowhere',
+      logLevel: 'silent',
+      listeners: [],
+      domains: new Map([
+        ['example.org', domain],
+        ['example.net', { ...domain, name: 'example.net' }],
+      ]),
+      limits: {
+        beforeAuth: BEFORE_AUTH,
+        afterAuth: AFTER_AUTH,
+        fromServer: FROM_SERVER,
+        unauthenticatedTime: 30,
+        queueBytes: 65_536,
+        unauthenticatedConnections: 1000,
+        unauthenticatedPerAddress: 1000,
+      },
+      keepalive: { client: off, server: off },
+      ...setting.config,
+    };
+    const listener: ListenerConfig = {
+      url: 'xmpp://127.0.0.1:0',
+      host: '127.0.0.1',
+      port: 0,
+      tls: 'off',
+      acceptProxyFrom: [],
+      ...setting.listener,
+    };
+    this.upstream = upstream;
+    this.session = new Session(this.#port(), {
+      config,
+      listener,
+      directTls: setting.directTls,
+      domains: createDomains(config, setting.features ?? []),
+      peer: '127.0.0.1',
+      now: this.now,
+    });
+    unfinished.add(this);
+  }
+
+  readonly upstream: UpstreamConfig;
+
+  #port(): SessionPort {
+    return {
+      write: (leg, bytes) => {
+        this.#sent[leg] += bytes.toString();
+        return this.full !== leg;
+      },
+      unsent: (leg) => this.kept[leg],
+      whenFlushed: (leg) => this.#commands.push(`whenFlushed ${leg}`),
+      startTls: (leg) => this.#commands.push(`startTls ${leg}`),
+      connect: (name) => this.#commands.push(`connect ${name}`),
+      end: (leg) => this.#commands.push(`end ${leg}`),
+      destroy: (leg) => this.#commands.push(`destroy ${leg}`),
+      pauseReading: (leg) => this.#commands.push(`pause ${leg}`),
+      resumeReading: (leg) => this.#commands.push(`resume ${leg}`),
+      wakeAt: (time) => {
+        this.wakesAt = time;
+      },
+      randomId: () => {
+        this.#id += 1;
+        return `id${this.#id}`;
+      },
+      count: (metric, reason) => {
+        const name = `${metric} ${reason}`;
+        this.counted.set(name, (this.counted.get(name) ?? 0) + 1);
+      },
+      log: () => {},
+      authenticated: () => {},
+      finished: (summary) => {
+        expect(this.summary, 'finished twice').toBeUndefined();
+        this.summary = summary;
+      },
+    };
+  }
+
+  // What happens.
+
+  client(xml: string): this {
+    this.session.onData('client', Buffer.from(xml), this.now);
+    return this;
+  }
+
+  server(xml: string): this {
+    this.session.onData('server', Buffer.from(xml), this.now);
+    return this;
+  }
+
+  connected(tls?: TlsFacts): this {
+    this.session.onConnected({ upstream: this.upstream, tls }, this.now);
+    return this;
+  }
+
+  connectFails(failure: ConnectFailure): this {
+    this.session.onConnectFailed(failure, this.now);
+    return this;
+  }
+
+  secured(leg: Leg, facts: Partial<TlsFacts> = {}): this {
+    this.session.onSecured(leg, { protocol: 'TLSv1.3', certificateSha256: undefined, ...facts }, this.now);
+    return this;
+  }
+
+  ends(leg: Leg): this {
+    this.session.onEnd(leg, this.now);
+    return this;
+  }
+
+  lost(leg: Leg, cause: LegLoss = 'reset'): this {
+    this.session.onLost(leg, cause, this.now);
+    return this;
+  }
+
+  drained(leg: Leg): this {
+    this.full = undefined;
+    this.session.onDrained(leg, this.now);
+    return this;
+  }
+
+  flushed(leg: Leg): this {
+    this.kept[leg] = 0;
+    this.session.onFlushed(leg, this.now);
+    return this;
+  }
+
+  /** Lets time pass and wakes the session if it asked for it. */
+  passes(seconds: number): this {
+    this.now += seconds * 1000;
+    if (this.wakesAt <= this.now) this.session.onWake(this.now);
+    return this;
+  }
+
+  shutdown(): this {
+    this.session.onShutdown(this.now);
+    return this;
+  }
+
+  // What is expected.
+
+  toClient(expected: string | RegExp): this {
+    return this.#expectSent('client', expected);
+  }
+
+  toServer(expected: string | RegExp): this {
+    return this.#expectSent('server', expected);
+  }
+
+  commands(...expected: string[]): this {
+    expect(this.#commands).toEqual(expected);
+    this.#commands = [];
+    return this;
+  }
+
+  counts(name: string, times: number): this {
+    expect(this.counted.get(name) ?? 0, name).toBe(times);
+    return this;
+  }
+
+  finishes(reason: string): this {
+    expect(this.summary?.reason).toBe(reason);
+    return this;
+  }
+
+  #expectSent(leg: Leg, expected: string | RegExp): this {
+    if (typeof expected === 'string') expect(this.#sent[leg], `to ${leg}`).toBe(expected);
+    else expect(this.#sent[leg], `to ${leg}`).toMatch(expected);
+    this.#sent[leg] = '';
+    return this;
+  }
+
+  done(): void {
+    unfinished.delete(this);
+    expect(this.#sent, 'sent and not expected').toEqual({ client: '', server: '' });
+    expect(this.#commands, 'commanded and not expected').toEqual([]);
+  }
+
+  // Scenes that many plays begin with.
+
+  /** Up to the features before authentication, over plain connections. */
+  negotiated(features = MECHANISMS): this {
+    return this.client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER)
+      .server(`${SERVER_HEADER}<stream:features>${features}</stream:features>`)
+      .commands('resume client')
+      .toClient(/^<\?xml version='1\.0'\?><stream:stream [^>]*><stream:features>.*<\/stream:features>$/);
+  }
+
+  authenticated(features = BIND): this {
+    return this.negotiated()
+      .client("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>")
+      .toServer("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>")
+      .server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+      .toClient("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+      .client(HEADER)
+      .commands('pause client')
+      .toServer(HEADER)
+      .server(`${SERVER_HEADER}<stream:features>${features}</stream:features>`)
+      .commands('resume client')
+      .toClient(new RegExp(`<stream:features>.*${OUR_SM}</stream:features>$`));
+  }
+
+  /** Up to a bound resource; with `sm` the server has stream management and has enabled it. */
+  bound({ sm = false, features = BIND }: { sm?: boolean; features?: string } = {}): this {
+    this.authenticated(sm ? features + SM3 : features)
+      .client(`<iq type='set' id='b1'>${BIND}</iq>`)
+      .toServer(`<iq type='set' id='b1'>${BIND}</iq>`);
+    const result =
+      "<iq type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@example.org/r</jid></bind></iq>";
+    this.server(result).toClient(result);
+    if (sm) this.toServer("<enable xmlns='urn:xmpp:sm:3'/>").server("<enabled xmlns='urn:xmpp:sm:3'/>");
+    return this;
+  }
+
+  clientHasSm(): this {
+    return this.client("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").toClient(
+      "<enabled xmlns='urn:xmpp:sm:3'/>",
+    );
+  }
+}
