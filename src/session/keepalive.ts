@@ -37,7 +37,7 @@ export class Keepalive {
     const { whitespace, ping, timeout } = this.config[leg];
     const silence = now - lastReceived;
     const pinged = this.#pinged[leg];
-    if (pinged !== undefined && lastReceived > pinged) this.#pinged[leg] = undefined;
+    if (pinged !== undefined && lastReceived >= pinged) this.#pinged[leg] = undefined;
     else if (pinged !== undefined) return now - pinged >= timeout * 1000 ? 'dead' : 'nothing';
     if (ping > 0 && silence >= ping * 1000) {
       this.#pinged[leg] = now;

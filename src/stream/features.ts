@@ -75,8 +75,9 @@ export function rewriteFeatures(features: Element, context: FeaturesContext): Re
     features.c('sm', { xmlns: NS.sm2 });
     features.c('sm', { xmlns: NS.sm3 });
   }
-  // Our own header declares it.
+  // Our own header declares the one; what used the other is gone.
   if (features.attrs['xmlns:stream'] === NS.stream) delete features.attrs['xmlns:stream'];
+  if (features.attrs['xmlns:ack'] === NS.smLegacy) delete features.attrs['xmlns:ack'];
   return {
     xml: serializeElement(features),
     binding: binding.reason,

@@ -229,6 +229,13 @@ export class Playbook {
     return this;
   }
 
+  /** What has been sent to a leg since the last look, taken out. */
+  takeSent(leg: Leg): string {
+    const sent = this.#sent[leg];
+    this.#sent[leg] = '';
+    return sent;
+  }
+
   #expectSent(leg: Leg, expected: string | RegExp): this {
     if (typeof expected === 'string') expect(this.#sent[leg], `to ${leg}`).toBe(expected);
     else expect(this.#sent[leg], `to ${leg}`).toMatch(expected);

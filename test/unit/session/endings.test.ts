@@ -1,0 +1,219 @@
+import { describe, test } from 'vitest';
+import { HEADER, Playbook, SERVER_HEADER } from './playbook.js';
+
+describe('RFC 6120 §4.4: closing a stream', () => {
+  test('the client ends its stream: the server’s last stanzas still reach it', () => {
+    new Playbook()
+      .bound()
+      .client('</stream:stream>')
+      .toServer('</stream:stream>')
+      .ends('client')
+      .server("<message id='last'/></stream:stream>")
+      .toClient("<message id='last'/></stream:stream>")
+      .commands('end server', 'end client')
+      .finishes('client-closed')
+      .done();
+  });
+
+  test('the server ends its stream: so does ours, on both legs', () => {
+    new Playbook()
+      .bound()
+      .server('</stream:stream>')
+      .toClient('</stream:stream>')
+      .toServer('</stream:stream>')
+      .commands('end server', 'end client')
+      .finishes('server-closed')
+      .done();
+  });
+
+  test('a stream error of the server’s reaches the client as it is', () => {
+    const error = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    new Playbook()
+      .bound()
+      .server(`${error}</stream:stream>`)
+      .toClient(`${error}</stream:stream>`)
+      .toServer('</stream:stream>')
+      .commands('end server', 'end client')
+      .finishes('server-error')
+      .done();
+  });
+
+  test('a stream error of the client’s reaches the server', () => {
+    const error =
+      "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    new Playbook()
+      .bound()
+      .client(error)
+      .toServer(`${error}</stream:stream>`)
+      .server('</stream:stream>')
+      .toClient('</stream:stream>')
+      .commands('end server', 'end client')
+      .finishes('client-error')
+      .done();
+  });
+
+  test('a client that is cut off: the server’s stream is ended in order', () => {
+    new Playbook()
+      .bound()
+      .lost('client')
+      .commands('destroy client')
+      .toServer('</stream:stream>')
+      .server('</stream:stream>')
+      .commands('end server')
+      .finishes('client-reset')
+      .done();
+  });
+
+  test('a server that does not end its stream is given up after a while', () => {
+    new Playbook()
+      .bound()
+      .client('</stream:stream>')
+      .toServer('</stream:stream>')
+      .passes(6)
+      .commands('destroy server', 'destroy client')
+      .finishes('client-closed')
+      .done();
+  });
+
+  test('§4.9.3.20 system-shutdown: the server behind goes away', () => {
+    new Playbook()
+      .bound()
+      .lost('server')
+      .commands('destroy server', 'end client')
+      .toClient(/^<stream:error><system-shutdown /)
+      .finishes('server-reset')
+      .done();
+  });
+
+  test('§4.9.3.16 remote-connection-failed: the server behind cannot be reached', () => {
+    new Playbook()
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connectFails('refused')
+      .toClient(/^<\?xml.*<stream:error><remote-connection-failed /)
+      .commands('end client')
+      .finishes('remote-connection-failed')
+      .done();
+  });
+
+  test('the server behind goes away before its features: remote-connection-failed', () => {
+    new Playbook()
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER)
+      .server(SERVER_HEADER)
+      .ends('server')
+      .toClient(/<remote-connection-failed /)
+      .commands('destroy server', 'end client')
+      .done();
+  });
+
+  test('the proxy goes down: both sides are told', () => {
+    new Playbook()
+      .bound()
+      .shutdown()
+      .toClient(/^<stream:error><system-shutdown /)
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .server('</stream:stream>')
+      .commands('end server')
+      .finishes('system-shutdown')
+      .done();
+  });
+
+  test('§4.9.3.4 connection-timeout: whoever does not log in is sent away', () => {
+    new Playbook()
+      .passes(31)
+      .toClient(/<connection-timeout /)
+      .commands('end client')
+      .finishes('connection-timeout')
+      .done();
+  });
+});
+
+describe('a slow reader stops its own source and nobody else', () => {
+  test('the client does not read: the server is not read, until the queue is empty', () => {
+    const play = new Playbook().bound();
+    play.full = 'client';
+    play
+      .server("<message id='m1'/>")
+      .toClient("<message id='m1'/>")
+      .commands('pause server')
+      .client("<message id='m2'/>")
+      .toServer("<message id='m2'/>")
+      .drained('client')
+      .commands('resume server')
+      .done();
+  });
+
+  test('the server does not read: the client is not read', () => {
+    const play = new Playbook().bound();
+    play.full = 'server';
+    play
+      .client("<message id='m1'/>")
+      .toServer("<message id='m1'/>")
+      .commands('pause client')
+      .drained('server')
+      .commands('resume client')
+      .done();
+  });
+
+  test('a queue that grows far over its limit ends the leg', () => {
+    const play = new Playbook().bound();
+    play.full = 'client';
+    play.kept.client = 10_000_000;
+    play
+      .server("<message id='m1'/>")
+      .toClient("<message id='m1'/>")
+      .commands('destroy client')
+      .toServer('</stream:stream>')
+      .counts('stream_error queue-overflow', 1)
+      .done();
+  });
+});
+
+describe('keepalives', () => {
+  const keepalive = {
+    client: { whitespace: 60, ping: 300, timeout: 30 },
+    server: { whitespace: 0, ping: 0, timeout: 30 },
+  };
+
+  test('a space into the silence of a client, a ping into a longer one, the end when it is not answered', () => {
+    const play = new Playbook({ config: { keepalive } }).bound();
+    play.passes(61).toClient(' ');
+    play.passes(30).toClient('');
+    play.passes(61).toClient(' ');
+    for (let i = 0; i < 4; i++) play.passes(35);
+    play
+      .toClient(/^ +$/)
+      .passes(35)
+      .toClient(/<ping xmlns='urn:xmpp:ping'\/>/);
+    for (let i = 0; i < 2; i++) play.passes(16);
+    play
+      .toClient(/<connection-timeout /)
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .done();
+  });
+
+  test('an answer to the ping is not passed on', () => {
+    const play = new Playbook({
+      config: { keepalive: { ...keepalive, client: { whitespace: 0, ping: 100, timeout: 30 } } },
+    }).bound();
+    play
+      .passes(120)
+      .toClient(
+        "<iq type='get' id='id1' from='example.org' to='a@example.org/r'><ping xmlns='urn:xmpp:ping'/></iq>",
+      )
+      .client("<iq type='result' id='id1' to='example.org'/>")
+      .toServer('')
+      .passes(40)
+      .toClient('')
+      .done();
+  });
+
+  test('white space of the client’s is passed on to the server', () => {
+    new Playbook().bound().client(' ').toServer(' ').server('\n').toClient('\n').done();
+  });
+});
