@@ -150,16 +150,17 @@ export class Acknowledgement {
       this.#writtenUp = undefined;
       if (this.#serverState !== 'none' || mark === undefined) return;
       this.up.acknowledge(mark);
+      // More may have been written since.
+      if (this.up.settled < this.#owedToClient) this.#settleUp();
       this.#oweClient();
-      if (this.#owedToClient > this.#toldClient) this.#settleUp();
     } else {
       const mark = this.#writtenDown;
       this.#writtenDown = undefined;
       if (this.#clientSm !== undefined || mark === undefined) return;
       this.down.acknowledge(mark);
       if (this.#serverState !== 'on' || this.#owedToServer <= this.#toldServer) return;
+      if (this.down.settled < this.#owedToServer) this.#settleDown();
       if (this.down.settled > this.#toldServer) this.#tellServer();
-      if (this.#owedToServer > this.#toldServer) this.#settleDown();
     }
   }
 

@@ -108,6 +108,22 @@ describe('XEP-0198 §4: what the client is told, it can rely on', () => {
       .done();
   });
 
+  test('a server without it: what was written while the kernel was busy is confirmed in the end', () => {
+    const play = new Playbook().bound().clientHasSm();
+    play.kept.server = 500;
+    play
+      .client(message(1) + R)
+      .toServer(message(1))
+      .toClient(a(0))
+      .commands('whenFlushed server')
+      .client(message(2) + R)
+      .toServer(message(2))
+      .toClient(a(0))
+      .flushed('server')
+      .toClient(a(2))
+      .done();
+  });
+
   test('stanzas sent before <enable/> do not count', () => {
     new Playbook()
       .bound({ sm: true })
