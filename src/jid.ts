@@ -33,8 +33,10 @@ interface Split {
   at: number;
   /** Index of the first `/`; the length of the address if there is none. */
   slash: number;
-  /** ASCII that is its own prepared form. */
+  /** All of it is ASCII that is its own prepared form. */
   plain: boolean;
+  /** The part before the `/` is. */
+  plainFront: boolean;
 }
 
 const LOCAL = 1;
@@ -76,11 +78,12 @@ function split(address: string): Split {
     }
   }
   plain &&= (inFront & DOMAIN) !== 0 && address.charCodeAt(slash - 1) !== DOT;
+  const plainFront = plain;
   for (let i = slash + 1; plain && i < address.length; i++) {
     const c = address.charCodeAt(i);
     plain = c < 0x80 && (ASCII_CLASSES[c]! & RESOURCE) !== 0;
   }
-  return { at, slash, plain };
+  return { at, slash, plain, plainFront };
 }
 
 function hasRoom(part: string): boolean {
@@ -135,15 +138,16 @@ function prepareResource(text: string): string | undefined {
 export function parseJid(address: string): Jid | undefined {
   if (address.length > LONGEST) return undefined;
   const parts = split(address);
-  const { at, slash, plain } = parts;
+  const { at, slash, plain, plainFront } = parts;
   const local = at === -1 ? undefined : address.slice(0, at);
   const domain = address.slice(at + 1, slash);
   const resource = slash === address.length ? undefined : address.slice(slash + 1);
-  if (plain) return isWellSplit(address, parts) ? { local, domain, resource } : undefined;
+  if (plainFront && !isWellSplit(address, parts)) return undefined;
+  if (plain) return { local, domain, resource };
 
   const prepared = {
-    local: local === undefined ? undefined : prepareLocal(local),
-    domain: prepareDomain(domain),
+    local: local === undefined || plainFront ? local : prepareLocal(local),
+    domain: plainFront ? domain : prepareDomain(domain),
     resource: resource === undefined ? undefined : prepareResource(resource),
   };
   if (prepared.domain === undefined) return undefined;

@@ -27,6 +27,10 @@ export interface UpstreamConfig {
   readonly tls: UpstreamTls;
   readonly verify: CertificateCheck;
   readonly sendProxy: 'off' | 'v1' | 'v2';
+  /** PEM file of the authorities to believe instead of the public ones, for `verify` full. */
+  readonly caFile?: string;
+  /** Connections to this server that may be on their way to being accepted at one time; ejabberd's backlog is 5. */
+  readonly parallelConnects: number;
   /** Limits the operator knows better than what the server's features reveal; in bytes and levels. */
   readonly limits: Partial<UpstreamLimits>;
 }
@@ -67,6 +71,8 @@ export interface LimitsConfig {
   readonly queueBytes: number;
   /** Connections that have not authenticated, all listeners together. */
   readonly unauthenticatedConnections: number;
+  /** The same from one address (IPv6: one /64). Loopback is exempt: there it is a front end, not a client. */
+  readonly unauthenticatedPerAddress: number;
 }
 
 export interface Config {

@@ -1,7 +1,8 @@
 import type { Feature } from '../session/feature.js';
+import { capabilitiesProbe } from './capabilities-probe/capabilities-probe.js';
 
 /**
  * All features, outermost (nearest to the client) first: what a client sends meets them in this order, what the server sends in
  * the opposite one.
  */
-export const FEATURES: readonly Feature[] = [];
+export const FEATURES: readonly Feature[] = [capabilitiesProbe];

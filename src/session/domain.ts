@@ -11,16 +11,26 @@ export class DomainRuntime implements DomainContext {
   readonly #shared = new Map<KnowledgeKey<unknown>, unknown>();
   readonly #sessions = new Map<string, Set<SessionIdentity>>();
 
+  /** All that there are, those that this domain has switched off included. */
+  readonly #features: readonly Feature[];
+
   constructor(
     readonly config: DomainConfig,
     features: readonly Feature[],
     /** The same for all domains: a stream is read before it says for which it is. */
     readonly namespaces: NamespaceTable,
   ) {
+    this.#features = features;
     this.pipeline = new Pipeline(
       features.filter((feature) => config.features[feature.name] !== false),
       namespaces,
     );
+  }
+
+  /** Whether a domain configured like this can go on with what is known here and with the sessions that are here. */
+  serves(config: DomainConfig, features: readonly Feature[]): boolean {
+    const settings = (domain: DomainConfig) => JSON.stringify([domain.name, domain.features]);
+    return this.#features === features && settings(this.config) === settings(config);
   }
 
   get name(): string {
@@ -59,16 +69,20 @@ export class DomainRuntime implements DomainContext {
 /**
  * The domains of a configuration, each with its pipeline compiled.
  * @param features all that there are; each domain's configuration may switch some off
+ * @param former of the configuration before: a domain whose features are the same keeps its state and its sessions
  */
 export function createDomains(
   config: Config,
   features: readonly Feature[] = FEATURES,
+  former: ReadonlyMap<string, DomainRuntime> = new Map(),
 ): ReadonlyMap<string, DomainRuntime> {
-  const namespaces = new NamespaceTable([...Object.values(NS), ...watchedNamespaces(features)]);
-  return new Map(
-    [...config.domains.values()].map((domain) => [
-      domain.name,
-      new DomainRuntime(domain, features, namespaces),
-    ]),
-  );
+  const [any] = former.values();
+  const namespaces = any?.namespaces ?? new NamespaceTable([...Object.values(NS), ...watchedNamespaces(features)]);
+  const domains = new Map<string, DomainRuntime>();
+  for (const domain of config.domains.values()) {
+    const known = former.get(domain.name);
+    const kept = known?.serves(domain, features) === true ? known : undefined;
+    domains.set(domain.name, kept ?? new DomainRuntime(domain, features, namespaces));
+  }
+  return domains;
 }

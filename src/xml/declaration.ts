@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer';
-import { type XmlError, xmlError } from './errors.js';
+import { SPACE } from './characters.js';
+import { type XmlError, type XmlErrorReason, xmlError } from './errors.js';
 
 const DECLARATION =
   /^<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(?:"([^"]*)"|'([^']*)')(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*(?:"([^"]*)"|'([^']*)'))?(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\r\n]*\?>$/;
@@ -17,4 +18,22 @@ export function declarationError(buf: Buffer, start: number, end: number): XmlEr
   if ((match[1] ?? match[2]) !== '1.0') return xmlError('xml-version');
   const encoding = match[3] ?? match[4];
   return encoding === undefined || encoding.toLowerCase() === 'utf-8' ? undefined : xmlError('encoding');
+}
+
+/** `<?xml` */
+const XML_TARGET = [0x3c, 0x3f, 0x78, 0x6d, 0x6c] as const;
+
+/**
+ * What is wrong with the `<?` at `pos`, where no XML declaration may stand.
+ *
+ * @returns undefined if it takes more bytes to tell
+ */
+export function instructionReason(buf: Uint8Array, pos: number, end: number): XmlErrorReason | undefined {
+  for (let i = 2; i <= XML_TARGET.length; i++) {
+    if (pos + i >= end) return undefined;
+    if (i === XML_TARGET.length)
+      return SPACE[buf[pos + i]!] === 1 ? 'misplaced-declaration' : 'processing-instruction';
+    if (buf[pos + i] !== XML_TARGET[i]) break;
+  }
+  return 'processing-instruction';
 }

@@ -6,19 +6,19 @@ import {
   INVALID_UTF8,
   isChar,
   isNameChar,
-  isNameStart,
   NAME,
-  NAME_START,
   SPACE,
   TEXT,
   VALUE,
 } from './characters.js';
+import { instructionReason } from './declaration.js';
 import { type XmlError, type XmlErrorReason, xmlError } from './errors.js';
+import { digitValue, isPredefined, startsName } from './names.js';
 import { STREAM_ID } from './namespaces.js';
 import { ElementRecords, type ReadingRules } from './records.js';
 import { equalsAscii, NEEDS_DECODING, NON_ASCII } from './values.js';
 import { readWholeTag, type TagName } from './whole-tag.js';
-import { skipText } from './words.js';
+import { NO_VIEW, skipText } from './words.js';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -57,10 +57,7 @@ const ENTITY = 14;
 const DECIMAL = 15;
 const HEXADECIMAL = 16;
 
-const NO_VIEW: DataView = new DataView(new ArrayBuffer(0));
-
 const CDATA_OPEN = [LESS, BANG, 0x5b, 0x43, 0x44, 0x41, 0x54, 0x41, 0x5b] as const;
-const ENTITIES = ['amp', 'lt', 'gt', 'quot', 'apos'];
 /** Records that a reader has room for from the start: more than a usual stanza needs. */
 const ROOM = 12;
 const BEYOND_UNICODE = 0x110000;
@@ -86,7 +83,7 @@ export type ReadStatus =
  * cost more than the work.
  */
 export class ElementReader {
-  readonly records = new ElementRecords(ROOM);
+  readonly records: ElementRecords;
   status: ReadStatus = MORE;
   error: XmlError | undefined;
   private state = START;
@@ -104,6 +101,10 @@ export class ElementReader {
   private entity = 0;
   private matched = 0;
   private reference = 0;
+
+  constructor(rules: ReadingRules) {
+    this.records = new ElementRecords(ROOM, rules);
+  }
 
   /** @param header only the start tag is read: that of the stream */
   begin(rules: ReadingRules, header: boolean): void {
@@ -391,7 +392,7 @@ export class ElementReader {
             do pos++;
             while (pos < end && SPACE[buf[pos]!] === 1);
             if (pos >= end) break reading;
-            if (buf[pos] !== GREATER) return this.fail('malformed-tag', pos);
+            if (buf[pos] !== GREATER) return this.fail('mismatched-tag', pos);
           }
           pos++;
           if (records.depth === 0) {
@@ -545,37 +546,4 @@ export class ElementReader {
     this.error = error;
     return pos;
   }
-}
-
-function startsName(buf: Uint8Array, at: number, end: number): boolean {
-  if (at >= end) return false;
-  if (buf[at]! < 0x80) return NAME_START[buf[at]!] === 1;
-  return isNameStart(codePointAt(buf, at, characterLength(buf, at, end)));
-}
-
-function isPredefined(buf: Uint8Array, start: number, end: number): boolean {
-  return ENTITIES.some((name) => equalsAscii(buf, start, end, name));
-}
-
-function digitValue(c: number): number {
-  if (c >= 0x30 && c <= 0x39) return c - 0x30;
-  if (c >= 0x61 && c <= 0x66) return c - 0x57;
-  return c >= 0x41 && c <= 0x46 ? c - 0x37 : -1;
-}
-
-const XML_TARGET = [LESS, QUESTION, 0x78, 0x6d, 0x6c] as const;
-
-/**
- * What is wrong with the `<?` at `pos`, where no XML declaration may stand.
- *
- * @returns undefined if it takes more bytes to tell
- */
-export function instructionReason(buf: Uint8Array, pos: number, end: number): XmlErrorReason | undefined {
-  for (let i = 2; i <= XML_TARGET.length; i++) {
-    if (pos + i >= end) return undefined;
-    if (i === XML_TARGET.length)
-      return SPACE[buf[pos + i]!] === 1 ? 'misplaced-declaration' : 'processing-instruction';
-    if (buf[pos + i] !== XML_TARGET[i]) break;
-  }
-  return 'processing-instruction';
 }

@@ -1,6 +1,5 @@
 import { Buffer } from 'node:buffer';
 import { INHERITED, type NamespaceContext } from './context.js';
-import { CLIENT_ID, type NamespaceTable } from './namespaces.js';
 import {
   A_FLAGS,
   A_NAME,
@@ -16,9 +15,10 @@ import {
   C_START,
   C_URI,
   C_URI_END,
-  type ElementRecords,
   type Flaw,
-} from './records.js';
+  type FrameRecords,
+} from './frame-records.js';
+import { CLIENT_ID, type NamespaceTable } from './namespaces.js';
 import { attributeValue, equalsAscii, equalsString, NEEDS_DECODING, NON_ASCII } from './values.js';
 
 /** What a first-level element is; only the three stanzas of `jabber:client` have a kind of their own. */
@@ -51,15 +51,10 @@ export class Frame {
   /** What the stanza inherits: the reader's business, and that of `makePortable`. */
   context: NamespaceContext;
   namespaces: NamespaceTable;
-  records: ElementRecords;
+  records: FrameRecords;
 
   /** @internal made by the reader and by `detach()` */
-  constructor(
-    buffer: Buffer,
-    records: ElementRecords,
-    context: NamespaceContext,
-    namespaces: NamespaceTable,
-  ) {
+  constructor(buffer: Buffer, records: FrameRecords, context: NamespaceContext, namespaces: NamespaceTable) {
     this.buffer = buffer;
     this.records = records;
     this.context = context;

@@ -1,6 +1,5 @@
 import type { Buffer } from 'node:buffer';
 import { type XmlError, xmlError } from './errors.js';
-import { NS, STREAM_ID } from './namespaces.js';
 import {
   A_FLAGS,
   A_LOCAL,
@@ -10,8 +9,9 @@ import {
   A_VALUE,
   A_VALUE_END,
   DECLARATION,
-  type ElementRecords,
-} from './records.js';
+  type FrameRecords,
+} from './frame-records.js';
+import { NS, STREAM_ID } from './namespaces.js';
 import { attributeValue, equalsAscii } from './values.js';
 
 /** The start tag of a stream (RFC 6120 §4.7, §4.8). Values as an application sees them; absent = undefined. */
@@ -39,7 +39,7 @@ export interface StreamHeader {
 export function readHeader(
   buf: Buffer,
   base: number,
-  records: ElementRecords,
+  records: FrameRecords,
   fromServer: boolean,
 ): StreamHeader | XmlError {
   const declarations = new Map<string, string>();

@@ -16,20 +16,20 @@ export interface PooledReader {
 const idle: PooledReader[] = [];
 const MOST_IDLE = 32;
 /** A reader that a hostile stanza has blown up is not kept. */
-const LARGEST_IDLE = 64 * 1024;
+const MOST_ROOM = 400;
 const NO_BYTES = Buffer.alloc(0);
 
 /** A reader to be given back with `releaseReader`. */
 export function acquireReader(rules: ReadingRules): PooledReader {
   const pooled = idle.pop();
   if (pooled !== undefined) return pooled;
-  const reader = new ElementReader();
+  const reader = new ElementReader(rules);
   return { reader, frame: new Frame(NO_BYTES, reader.records, rules.context, rules.namespaces) };
 }
 
 /** Gives a reader back. Its frame must not be used any more. */
 export function releaseReader(pooled: PooledReader): void {
-  if (idle.length >= MOST_IDLE || pooled.reader.records.byteLength > LARGEST_IDLE) return;
+  if (idle.length >= MOST_IDLE || pooled.reader.records.room > MOST_ROOM) return;
   // Nor does an idle reader keep a chunk alive.
   pooled.frame.buffer = NO_BYTES;
   pooled.reader.forget();

@@ -1,8 +1,8 @@
 import type { Buffer } from 'node:buffer';
 import { type Frame, StanzaKind } from './frame.js';
+import { C_FLAWED, C_SIZE, UNBOUND_ATTRIBUTE } from './frame-records.js';
 import { FROM_SERVER } from './limits.js';
 import { makePortable } from './portable.js';
-import { C_FLAWED, C_SIZE, UNBOUND_ATTRIBUTE } from './records.js';
 import { Splice } from './splice.js';
 import { parseStanza } from './tokenizer.js';
 

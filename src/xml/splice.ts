@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Frame } from './frame.js';
-import { A_NAME, A_VALUE, A_VALUE_END } from './records.js';
+import { A_NAME, A_VALUE, A_VALUE_END } from './frame-records.js';
 import { escapeAttribute } from './serialize.js';
 
 const SLASH = 0x2f;

@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { SPACE } from './characters.js';
 import { contextOf, emptyContext, type NamespaceContext, standardContext } from './context.js';
-import { declarationError } from './declaration.js';
-import { ELEMENT_END, FAILED, HEADER_END, instructionReason, MORE, STREAM_END } from './element-reader.js';
+import { declarationError, instructionReason } from './declaration.js';
+import { ELEMENT_END, FAILED, HEADER_END, MORE, STREAM_END } from './element-reader.js';
 import { type XmlError, type XmlErrorReason, xmlError } from './errors.js';
 import type { Frame } from './frame.js';
 import { readHeader, type StreamHeader } from './header.js';

@@ -72,7 +72,7 @@ function read(xml: string, inherited: Record<string, string>): Element {
       root.attrs[name] = uri;
   };
   const text = (value: string): void => {
-    if (current === null) return;
+    if (current === null || value === '') return;
     const { children } = current;
     const last = children.length - 1;
     // Text and CDATA are one text to the application.

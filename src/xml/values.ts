@@ -61,3 +61,15 @@ export function equalsString(buf: Buffer, start: number, end: number, value: str
     ? buf.toString('utf8', start, end) === value
     : false;
 }
+
+/** Whether `a[start..end)` is what stands in `b` from `other` on. */
+export function equalsBytes(
+  a: Uint8Array,
+  start: number,
+  end: number,
+  b: Uint8Array,
+  other: number,
+): boolean {
+  for (let i = start, j = other; i < end; i++, j++) if (a[i] !== b[j]) return false;
+  return true;
+}

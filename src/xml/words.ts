@@ -5,6 +5,9 @@
  * borrowed when 0x20 was taken off (a control character), or it was zero, being equal to what was searched for, when
  * 1 was taken off. A borrow can reach the next byte, but then the one below is to be looked at in any case.
  */
+/** Of no buffer. */
+export const NO_VIEW: DataView = new DataView(new ArrayBuffer(0));
+
 const TOP = 0x80808080;
 const ONES = 0x01010101;
 const BLANKS = 0x20202020;

@@ -1,0 +1,99 @@
+import type { ClientTls } from './connection.js';
+import type { Bench, Measurement, Result } from './measurement.js';
+import { sleep } from './measurement.js';
+import { Load, type Path, residentBytes, startBackend, startProxy, stopAll } from './processes.js';
+import { LOOPBACK } from './streams.js';
+
+interface Kind {
+  readonly tls: ClientTls;
+  readonly title: string;
+  readonly listen: string;
+  readonly target: number;
+}
+
+const KINDS: readonly Kind[] = [
+  { tls: 'off', title: 'plain TCP', listen: `xmpp://${LOOPBACK}:0?tls=off`, target: 25 },
+  { tls: 'direct', title: 'direct TLS', listen: `xmpps://${LOOPBACK}:0`, target: 60 },
+  { tls: 'starttls', title: 'STARTTLS', listen: `xmpp://${LOOPBACK}:0?tls=required`, target: 60 },
+];
+
+/** Logins before the first look, so that code and caches that all sessions share are there. */
+const WARM_UP_SESSIONS = 20;
+
+/** Memory of a session that has nothing to say. */
+export const IDLE_MEMORY: Measurement = {
+  name: 'idle-memory',
+  about: 'resident memory of an idle session, plain, direct TLS, STARTTLS',
+  async run(bench) {
+    const counts = bench.quick ? [1_000] : [1_000, 5_000];
+    const results: Result[] = [];
+    for (const kind of KINDS) {
+      for (const count of counts) {
+        results.push(await measure(bench, kind, count));
+        await stopAll();
+      }
+    }
+    return results;
+  },
+};
+
+async function measure(bench: Bench, kind: Kind, count: number): Promise<Result> {
+  const { place } = bench;
+  const { tls, title, target } = kind;
+  const upstream = await startBackend(place);
+  const load = new Load(place);
+  const proxy = await startProxy(place, upstream, kind.listen);
+  const { port } = proxy;
+  await load.ask({ do: 'connect', path: 'warm-up', port, tls, count: WARM_UP_SESSIONS }, 'connected');
+  const before = await atRest(bench, proxy, `${title}: before`);
+  await load.ask({ do: 'connect', path: 'idle', port, tls, count }, 'connected');
+  const justAfter = residentBytes(proxy.child.pid);
+  const after = await atRest(bench, proxy, `${title}: ${count} sessions`);
+  const each = (from: number, to: number): number => (to - from) / count / 1024;
+  const resident = each(before.resident, after.resident);
+  const heap = each(before.heap, after.heap).toFixed(1);
+  const external = each(before.external, after.external).toFixed(1);
+  const first = each(before.resident, justAfter).toFixed(1);
+  return {
+    name: `idle-${tls === 'off' ? 'plain' : tls}-${count}`,
+    title: `idle session, ${title}, ${count}`,
+    unit: 'KB',
+    value: resident,
+    least: resident,
+    most: resident,
+    target,
+    better: 'less',
+    detail: `heap ${heap} KB, external ${external} KB; resident before the pause ${first} KB`,
+  };
+}
+
+interface Memory {
+  readonly resident: number;
+  readonly heap: number;
+  readonly external: number;
+}
+
+/** V8 collects on its own when a process has been quiet for some seconds. */
+const REST_MS = 20_000;
+
+async function atRest(bench: Bench, proxy: Path, what: string): Promise<Memory> {
+  const end = performance.now() + (bench.quick ? REST_MS / 2 : REST_MS);
+  while (performance.now() < end) {
+    const megabytes = (residentBytes(proxy.child.pid) / 1024 / 1024).toFixed(1);
+    const left = Math.ceil((end - performance.now()) / 1000);
+    bench.progress(`idle memory, ${what}: ${megabytes} MB, ${left} s of rest left`);
+    await sleep(1_000);
+  }
+  const resident = residentBytes(proxy.child.pid);
+  const metrics = await (await fetch(new URL('/metrics', proxy.admin))).text();
+  return {
+    resident,
+    heap: sample(metrics, 'nodejs_heap_size_used_bytes'),
+    external: sample(metrics, 'nodejs_external_memory_bytes'),
+  };
+}
+
+function sample(metrics: string, name: string): number {
+  const line = metrics.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+  return Number(line?.slice(name.length + 1) ?? Number.NaN);
+}

@@ -1,0 +1,193 @@
+import type { Logger } from 'pino';
+import { type ConfigFlags, type LoadedConfig, loadConfig } from '../config/load.js';
+import type { Config } from '../config/model.js';
+import { ConfigError } from '../config/problem.js';
+import { AdminServer } from '../ops/admin.js';
+import { createLog, logReady } from '../ops/log.js';
+import { Metrics } from '../ops/metrics.js';
+import { CertificateError } from '../transport/certificate-files.js';
+import { CertificateStore } from '../transport/certificates.js';
+import { ListenError, whyNot } from '../transport/listener.js';
+import { Middlebox } from '../transport/middlebox.js';
+import { configFlags, parseFlags, SERVING_FLAGS } from './arguments.js';
+import { Sessions } from './sessions.js';
+
+export const SERVE_HELP = `Usage: interstanza serve --domain D --upstream URL [--listen URL]... [flags]
+       interstanza serve --config FILE [flags]
+
+Runs the proxy until SIGTERM or SIGINT, which lets it drain for at most 10 seconds.
+SIGHUP reads configuration and certificates again without ending a session.
+
+  --config FILE      YAML file; the flags below go before what it says
+  --domain D         XMPP domain to serve (repeatable)
+  --upstream URL     its server; several are tried in order (repeatable)
+                       xmpp://host:port    STARTTLS, or in the clear on loopback
+                       xmpps://host:port   TLS from the first byte
+                       ?tls=off|starttls ?verify=full|pin:SHA256|off ?proxy=v1|v2
+  --listen URL       where clients connect (repeatable); port 0 lets the system choose
+                       xmpp://host:port    STARTTLS
+                       xmpps://host:port   TLS from the first byte
+                       ?tls=off|optional|required ?accept-proxy=CIDR,...
+                       default: xmpp://[::]:5222
+  --data DIR         folder for what is kept (default: ./data)
+  --admin HOST:PORT  serve /metrics, /healthz and /readyz there (default: not at all)
+  --log-level L      trace, debug, info, warn, error, fatal or silent (default: info)
+  --help             this text
+
+When all listeners are up, one line on standard output says so, at any log level:
+  {"msg":"ready","listeners":["xmpp://127.0.0.1:5222"],...}
+
+Examples:
+  interstanza serve --domain example.org --upstream xmpp://127.0.0.1:15222
+  interstanza serve --domain example.org --upstream 'xmpp://xmpp.example.org?proxy=v2' \\
+    --listen 'xmpp://0.0.0.0:5222' --listen xmpps://0.0.0.0:5223 --admin 127.0.0.1:9180
+  interstanza serve --config /etc/interstanza.yaml
+`;
+
+/**
+ * The command `serve`.
+ * @returns the exit status, when the process has drained
+ * @throws UsageError, ConfigError
+ */
+export async function runServe(args: readonly string[]): Promise<number> {
+  const values = parseFlags(args, SERVING_FLAGS);
+  if (values.has('help')) {
+    process.stdout.write(SERVE_HELP);
+    return 0;
+  }
+  const flags = configFlags(values);
+  const loaded = await loadConfig(flags);
+  const log = createLog(loaded.config.logLevel);
+  const serving = new Serving(flags, loaded, log);
+  try {
+    await serving.start();
+  } catch (error) {
+    serving.stop();
+    if (error instanceof ListenError || error instanceof CertificateError)
+      throw new ConfigError([error.message]);
+    throw error;
+  }
+  await untilSignalled(serving, log);
+  return 0;
+}
+
+/** Resolves when the process has drained. */
+function untilSignalled(serving: Serving, log: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    let draining = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (draining) process.exit(1);
+      draining = true;
+      log.info({ signal, sessions: serving.middlebox.sessionCount }, 'draining');
+      void serving.drain().then(resolve);
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    process.on('SIGHUP', () => void serving.reload());
+  });
+}
+
+/** Everything that runs while the command does. */
+export class Serving {
+  readonly middlebox: Middlebox;
+  readonly metrics = new Metrics();
+  readonly #certificates: CertificateStore;
+  readonly #sessions: Sessions;
+  readonly #admin: AdminServer | undefined;
+  readonly #flags: ConfigFlags;
+  readonly #log: Logger;
+  #loaded: LoadedConfig;
+  #ready = false;
+  #reloading: Promise<void> = Promise.resolve();
+
+  constructor(flags: ConfigFlags, loaded: LoadedConfig, log: Logger) {
+    const { config } = loaded;
+    this.#flags = flags;
+    this.#loaded = loaded;
+    this.#log = log;
+    this.#certificates = new CertificateStore(log);
+    this.#sessions = new Sessions(config);
+    this.middlebox = new Middlebox(config, this.#certificates, this.#sessions.create, this.metrics, log);
+    if (config.admin !== undefined) {
+      const registry = this.metrics.registry(() => this.middlebox.admission.strangers);
+      this.#admin = new AdminServer(registry, { ready: () => this.#ready && !this.middlebox.draining });
+    }
+  }
+
+  /** @throws CertificateError, ListenError */
+  async start(): Promise<void> {
+    const { config, warnings } = this.#loaded;
+    for (const warning of warnings) this.#log.warn(warning);
+    if (needsCertificates(config)) await this.#certificates.load(config.domains.values(), config.dataDir);
+    await this.#openAdmin(config);
+    await this.middlebox.open();
+    this.#certificates.watch();
+    this.#ready = true;
+    logReady(this.#log, {
+      listeners: this.middlebox.urls,
+      ...(this.#admin !== undefined && { admin: this.#admin.url }),
+      domains: [...config.domains.keys()],
+    });
+  }
+
+  /** Reads configuration and certificates again. A mistake changes nothing and is said in the log. */
+  reload(): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reloadNow());
+    return this.#reloading;
+  }
+
+  async drain(): Promise<void> {
+    await this.middlebox.drain();
+    this.stop();
+  }
+
+  stop(): void {
+    this.#ready = false;
+    this.middlebox.close();
+    this.#certificates.unwatch();
+    this.#admin?.close();
+  }
+
+  async #openAdmin(config: Config): Promise<void> {
+    if (this.#admin === undefined || config.admin === undefined) return;
+    const { host, port } = config.admin;
+    try {
+      await this.#admin.open(host, port);
+    } catch (error) {
+      const why = error instanceof Error ? whyNot(error, port) : String(error);
+      throw new ListenError(`cannot open the admin address ${host}:${port}: ${why}`);
+    }
+  }
+
+  async #reloadNow(): Promise<void> {
+    const former = this.#loaded.config;
+    let loaded: LoadedConfig;
+    try {
+      loaded = await loadConfig(this.#flags);
+      const { config } = loaded;
+      if (needsCertificates(former)) await this.#certificates.load(config.domains.values(), former.dataDir);
+    } catch (error) {
+      if (!(error instanceof ConfigError || error instanceof CertificateError)) throw error;
+      const problems = error instanceof ConfigError ? error.problems : [error.message];
+      for (const problem of problems) this.#log.error(`not reloaded, everything stays as it is: ${problem}`);
+      return;
+    }
+    const { config, warnings } = loaded;
+    for (const warning of warnings) this.#log.warn(warning);
+    this.#loaded = { config: { ...config, dataDir: former.dataDir, listeners: former.listeners }, warnings };
+    this.#log.level = config.logLevel;
+    this.#sessions.reconfigure(config);
+    this.middlebox.reconfigure(config);
+    this.#certificates.watch();
+    for (const key of ['listeners', 'admin', 'dataDir'] as const) {
+      if (JSON.stringify(config[key]) !== JSON.stringify(former[key])) {
+        this.#log.warn(`${key} has changed in the configuration, which takes a restart to come into force`);
+      }
+    }
+    this.#log.info('configuration reloaded');
+  }
+}
+
+function needsCertificates(config: Config): boolean {
+  return config.listeners.some(({ tls }) => tls !== 'off');
+}

@@ -1,0 +1,25 @@
+import type { Config } from '../config/model.js';
+import { FEATURES } from '../features/index.js';
+import { createDomains } from '../session/domain.js';
+import { Session } from '../session/session.js';
+import type { SessionFactory } from '../transport/middlebox.js';
+
+/** Makes the sessions of new connections, by the configuration as it is now. */
+export class Sessions {
+  #config: Config;
+  #domains: ReturnType<typeof createDomains>;
+
+  constructor(config: Config) {
+    this.#config = config;
+    this.#domains = createDomains(config);
+  }
+
+  readonly create: SessionFactory = (port, start) =>
+    new Session(port, { ...start, config: this.#config, domains: this.#domains });
+
+  /** Domains whose features have not changed keep what is known of them; sessions that are up keep their domain. */
+  reconfigure(config: Config): void {
+    this.#config = config;
+    this.#domains = createDomains(config, FEATURES, this.#domains);
+  }
+}

@@ -1,0 +1,165 @@
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import { DIRECT_TLS_PORT, PARALLEL_CONNECTS, STARTTLS_PORT } from './defaults.js';
+import type { CertificateCheck, ListenerConfig, UpstreamConfig } from './model.js';
+import { didYouMean, shown } from './problem.js';
+
+/** An address that cannot be understood; the message is a clause that follows the place where it stands. */
+export class AddressError extends Error {
+  override readonly name = 'AddressError';
+}
+
+const LISTENER_PARAMETERS = ['tls', 'accept-proxy'];
+const UPSTREAM_PARAMETERS = ['tls', 'verify', 'proxy'];
+
+interface Address {
+  readonly direct: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/**
+ * `xmpp://host:port?tls=off|optional|required&accept-proxy=CIDR,…` or `xmpps://host:port?accept-proxy=…`.
+ * @throws AddressError
+ */
+export function parseListener(url: string): ListenerConfig {
+  const { direct, host, port, parameters } = parseAddress(url, LISTENER_PARAMETERS);
+  const tls = parameters.get('tls');
+  if (direct && tls !== undefined)
+    throw new AddressError(`${shown(url)} is TLS from the first byte: it takes no tls=`);
+  return {
+    url,
+    host,
+    port,
+    tls: direct ? 'direct' : oneOf(url, 'tls', tls ?? 'required', ['off', 'optional', 'required']),
+    acceptProxyFrom: parseNetworks(url, parameters.get('accept-proxy')),
+  };
+}
+
+/**
+ * `xmpp://host:port?tls=off|starttls&verify=full|pin:SHA256|off&proxy=v1|v2` or `xmpps://host:port?verify=…&proxy=…`.
+ * Without parameters a server on loopback is spoken to in the clear and any certificate is taken there; elsewhere
+ * TLS is used and the certificate must be good.
+ * @throws AddressError
+ */
+export function parseUpstream(url: string): UpstreamConfig {
+  const { direct, host, port, parameters } = parseAddress(url, UPSTREAM_PARAMETERS);
+  if (port === 0) throw new AddressError(`${shown(url)} has port 0, where no server can be`);
+  const tls = parameters.get('tls');
+  if (direct && tls !== undefined)
+    throw new AddressError(`${shown(url)} is TLS from the first byte: it takes no tls=`);
+  const local = isLoopback(host);
+  const chosen = direct
+    ? 'direct'
+    : oneOf(url, 'tls', tls ?? (local ? 'off' : 'starttls'), ['off', 'starttls']);
+  const verify = parameters.get('verify');
+  if (chosen === 'off' && verify !== undefined) {
+    throw new AddressError(`${shown(url)} has verify= but no TLS, which it would be for`);
+  }
+  const proxy = parameters.get('proxy');
+  return {
+    url,
+    host,
+    port,
+    tls: chosen,
+    verify: parseVerify(url, verify ?? (local ? 'off' : 'full')),
+    sendProxy: proxy === undefined ? 'off' : oneOf(url, 'proxy', proxy, ['v1', 'v2']),
+    parallelConnects: PARALLEL_CONNECTS,
+    limits: {},
+  };
+}
+
+/**
+ * `HOST:PORT` of the admin server; `[::1]:PORT` for IPv6.
+ * @throws AddressError
+ */
+export function parseHostPort(text: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535 || (match?.[1] !== undefined && !isIPv6(host))) {
+    throw new AddressError(`${shown(text)} is not HOST:PORT, as in 127.0.0.1:9180`);
+  }
+  return { host, port };
+}
+
+/** Whether nobody but this machine can be on the way to a host. */
+export function isLoopback(host: string): boolean {
+  if (isIP(host) === 0) return host === 'localhost' || host.endsWith('.localhost');
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+  loopback.addAddress('::1', 'ipv6');
+  return loopback.check(host, isIPv4(host) ? 'ipv4' : 'ipv6');
+}
+
+function parseAddress(url: string, known: readonly string[]): Address {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new AddressError(`${shown(url)} is not an address like xmpp://host:port`);
+  }
+  const { protocol, hostname } = parsed;
+  if (protocol !== 'xmpp:' && protocol !== 'xmpps:') {
+    throw new AddressError(`${shown(url)} begins neither with xmpp:// nor with xmpps://`);
+  }
+  if (hostname === '') throw new AddressError(`${shown(url)} names no host`);
+  if (
+    parsed.username !== '' ||
+    parsed.password !== '' ||
+    parsed.hash !== '' ||
+    !/^\/?$/.test(parsed.pathname)
+  ) {
+    throw new AddressError(`${shown(url)} may only have host, port and parameters`);
+  }
+  const parameters = new Map<string, string>();
+  for (const [name, value] of parsed.searchParams) {
+    if (!known.includes(name)) {
+      throw new AddressError(`${shown(url)} has the unknown parameter "${name}"${didYouMean(name, known)}`);
+    }
+    if (parameters.has(name)) throw new AddressError(`${shown(url)} says ${name}= twice`);
+    parameters.set(name, value);
+  }
+  const direct = protocol === 'xmpps:';
+  const port = parsed.port === '' ? (direct ? DIRECT_TLS_PORT : STARTTLS_PORT) : Number(parsed.port);
+  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : decodeURIComponent(hostname).toLowerCase();
+  return { direct, host: bare, port, parameters };
+}
+
+function oneOf<T extends string>(url: string, name: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value);
+  if (found === undefined) {
+    throw new AddressError(
+      `${shown(url)} says ${name}=${value}, which can be ${allowed.join(', ')}${didYouMean(value, allowed)}`,
+    );
+  }
+  return found;
+}
+
+function parseVerify(url: string, value: string): CertificateCheck {
+  if (value === 'full' || value === 'off') return { kind: value };
+  if (!value.startsWith('pin:')) {
+    throw new AddressError(`${shown(url)} says verify=${value}, which can be full, off or pin:SHA256`);
+  }
+  const sha256 = value.slice(4).replaceAll(':', '').toLowerCase();
+  if (!/^[0-9a-f]{64}$/.test(sha256)) {
+    throw new AddressError(`${shown(url)} has a pin that is not the 64 hex digits of a SHA-256`);
+  }
+  return { kind: 'pin', sha256 };
+}
+
+function parseNetworks(url: string, list: string | undefined): readonly string[] {
+  if (list === undefined) return [];
+  return list.split(',').map((network) => {
+    const [address = '', bits, ...rest] = network.trim().split('/');
+    const family = isIP(address);
+    const most = family === 4 ? 32 : 128;
+    const length = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
+    if (family === 0 || rest.length > 0 || length < 0 || length > most) {
+      throw new AddressError(
+        `${shown(url)} has accept-proxy=${network}, which is no network like 10.0.0.0/8`,
+      );
+    }
+    return `${address}/${length}`;
+  });
+}

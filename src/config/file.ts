@@ -1,0 +1,142 @@
+import { readFile } from 'node:fs/promises';
+import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { ConfigError, didYouMean, shown } from './problem.js';
+import { FILE_SCHEMA, type FileSettings, knownKeys } from './schema.js';
+
+export type KeyPath = readonly PropertyKey[];
+
+/** A configuration file that has the right shape. */
+export interface ConfigFile {
+  readonly settings: FileSettings;
+  /** `interstanza.yaml, line 12, domains.example.org.upstreams[0]`: the beginning of a sentence about a key. */
+  locate(path: KeyPath): string;
+}
+
+/**
+ * Reads and checks a YAML file against the schema.
+ * @throws ConfigError with every mistake that was found
+ */
+export async function readConfigFile(file: string): Promise<ConfigFile> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    const why = missing ? 'there is no such file' : error instanceof Error ? error.message : String(error);
+    throw new ConfigError([`cannot read the configuration ${file}: ${why}`]);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
+  if (document.errors.length > 0) {
+    throw new ConfigError(
+      document.errors.map((error) => `${file}, line ${lines.linePos(error.pos[0]).line}: ${sentence(error)}`),
+    );
+  }
+  const locate = (path: KeyPath) => describePlace(file, document, lines, path);
+  // An empty file is a map without keys: flags may say the rest.
+  const content: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  const result = FILE_SCHEMA.safeParse(content);
+  if (!result.success) {
+    throw new ConfigError(result.error.issues.flatMap((issue) => describeIssue(issue, content, locate)));
+  }
+  return { settings: result.data, locate };
+}
+
+function sentence(error: { code: string; message: string }): string {
+  return error.code === 'DUPLICATE_KEY'
+    ? 'the same key stands twice in one map'
+    : error.message.replaceAll('\n', ' ');
+}
+
+function describePlace(file: string, document: Document, lines: LineCounter, path: KeyPath): string {
+  let node: unknown = document.contents;
+  let offset: number | undefined;
+  const steps: PropertyKey[] = [];
+  for (const step of path) {
+    // A string that stands for a map has no keys of its own.
+    if (isScalar(node) && node.value !== null) break;
+    steps.push(step);
+    const pair = isMap(node) ? node.items.find(({ key }) => isScalar(key) && key.value === step) : undefined;
+    if (pair !== undefined && isScalar(pair.key)) offset = pair.key.range?.[0] ?? offset;
+    node = document.getIn(steps, true);
+    if (pair === undefined) offset = startOf(node) ?? offset;
+  }
+  const line = offset === undefined ? '' : `, line ${lines.linePos(offset).line}`;
+  return steps.length === 0 ? `${file}${line}` : `${file}${line}, ${keyText(steps)}`;
+}
+
+function startOf(node: unknown): number | undefined {
+  if (typeof node !== 'object' || node === null || !('range' in node)) return undefined;
+  const { range } = node;
+  if (!Array.isArray(range)) return undefined;
+  const first: unknown = range[0];
+  return typeof first === 'number' ? first : undefined;
+}
+
+/** `domains.example.org.upstreams[0]`. */
+function keyText(path: KeyPath): string {
+  return path
+    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
+    .join('')
+    .slice(1);
+}
+
+type Issue = z.core.$ZodIssue;
+
+function describeIssue(issue: Issue, content: unknown, locate: (path: KeyPath) => string): readonly string[] {
+  if (issue.code === 'unrecognized_keys') {
+    const known = knownKeys(issue.path);
+    return issue.keys.map((key) => {
+      return `${locate([...issue.path, key])}: there is no such key${didYouMean(key, known)}`;
+    });
+  }
+  const value = valueAt(content, issue.path);
+  return [`${locate(issue.path)}: ${complaint(issue, value)}`];
+}
+
+function complaint(issue: Issue, value: unknown): string {
+  if (value === undefined && issue.code === 'invalid_type')
+    return `is missing (a ${wordFor(issue.expected)})`;
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be a ${wordFor(issue.expected)}, not ${shown(value)}`;
+    case 'invalid_value':
+      return `must be one of ${issue.values.join(', ')}, not ${shown(value)}${
+        typeof value === 'string' ? didYouMean(value, issue.values.map(String)) : ''
+      }`;
+    case 'too_small':
+      if (issue.origin === 'array' || issue.origin === 'string') return 'must not be empty';
+      return `must be at least ${issue.minimum}, not ${shown(value)}`;
+    case 'too_big':
+      return `must be at most ${issue.maximum}, not ${shown(value)}`;
+    case 'custom':
+      return issue.message;
+    default:
+      return `${issue.message}, not ${shown(value)}`;
+  }
+}
+
+function wordFor(expected: string): string {
+  switch (expected) {
+    case 'object':
+    case 'record':
+      return 'map of keys';
+    case 'array':
+      return 'list';
+    case 'int':
+      return 'whole number';
+    default:
+      return expected;
+  }
+}
+
+function valueAt(content: unknown, path: KeyPath): unknown {
+  let value = content;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null) return value;
+    const next: unknown = Reflect.get(value, step);
+    value = next;
+  }
+  return value;
+}

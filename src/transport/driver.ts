@@ -1,0 +1,413 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { Metrics } from '../ops/metrics.js';
+import type {
+  ConnectFailure,
+  Leg,
+  LegLoss,
+  SessionEvents,
+  SessionMetric,
+  SessionPort,
+  SessionSummary,
+  TlsFacts,
+  UpstreamFacts,
+} from '../session/port.js';
+import { type Clock, Sleeper } from './clock.js';
+import type { ConnectRequest, Dial, UpstreamConnector } from './connector.js';
+import { type ByteSource, type LegOwner, SocketLeg } from './leg.js';
+import type { ProxiedEndpoints } from './proxy-protocol.js';
+import type { ServerTls } from './server-tls.js';
+import type { UpstreamTlsDialer } from './upstream-tls.js';
+
+/** What all drivers of a process share. */
+export interface DriverEnvironment {
+  readonly clock: Clock;
+  readonly connector: UpstreamConnector;
+  readonly serverTls: ServerTls;
+  readonly upstreamTls: UpstreamTlsDialer;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** Told once per session, when its client has proved who it is. */
+  admitted(address: string): void;
+  finished(driver: SessionDriver, summary: SessionSummary): void;
+}
+
+/** A stream that has been ended in order may take this long to send its last bytes. */
+const LINGER_MS = 5_000;
+
+/** 144 bits, above the 128 that the contract asks for and without padding in base64. */
+const ID_BYTES = 18;
+
+/**
+ * Owns the sockets of one session and is its only way to the world: carries out its commands, and calls its events one at a time.
+ * Commands take effect when the event returns, so that no event is ever called from inside a command.
+ */
+export class SessionDriver extends Sleeper implements SessionPort, LegOwner, ConnectRequest {
+  #environment: DriverEnvironment;
+  #session: SessionEvents | undefined = undefined;
+  readonly #client: SocketLeg;
+  #server: SocketLeg | undefined = undefined;
+  /** The connection being made, and for a moment after that its place in the upstream's queue. */
+  #dial: Dial | undefined = undefined;
+  #upstream: UpstreamFacts | undefined = undefined;
+  #domain = '';
+  /** Address that counts as not yet authenticated; undefined once it does not. */
+  #admission: string | undefined;
+  readonly #proxied: ProxiedEndpoints | undefined;
+  readonly #queueBytes: number;
+  /** An event call is running: what commands leave behind is settled at its end. */
+  #inEvent = false;
+  /** A leg was lost while commands were being carried out: the session may have given new ones. */
+  #settleAgain = false;
+  #settleScheduled = false;
+  #finished = false;
+
+  /** @param proxied the client's addresses when another proxy has told them; else the socket knows them. */
+  constructor(
+    environment: DriverEnvironment,
+    client: Socket,
+    address: string,
+    proxied: ProxiedEndpoints | undefined,
+    queueBytes: number,
+  ) {
+    super();
+    this.#environment = environment;
+    this.#admission = address;
+    this.#proxied = proxied;
+    this.#queueBytes = queueBytes;
+    this.#client = new SocketLeg('client', client, this, queueBytes);
+  }
+
+  /** Hands over the session; called once, before any event. */
+  drive(session: SessionEvents): void {
+    this.#session = session;
+  }
+
+  /** Tells the session that the process is going down. */
+  shutDown(): void {
+    if (this.#finished) return;
+    this.#inEvent = true;
+    try {
+      this.#session?.onShutdown(this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  /** Gives up both legs without a word: the process does not wait any longer. */
+  abandon(): void {
+    this.#client.destroy();
+    this.#dropServer();
+    this.#environment.clock.wakeAt(this, Number.POSITIVE_INFINITY);
+  }
+
+  // Commands.
+
+  write(leg: Leg, bytes: Buffer): boolean {
+    const target = leg === 'client' ? this.#client : this.#server;
+    if (target === undefined) return true;
+    if (!this.#inEvent) this.#settleSoon();
+    return target.write(bytes);
+  }
+
+  unsent(leg: Leg): number {
+    return this.#leg(leg)?.unsent() ?? 0;
+  }
+
+  whenFlushed(leg: Leg): void {
+    this.#leg(leg)?.whenFlushed();
+    this.#settleSoon();
+  }
+
+  startTls(leg: Leg): void {
+    const { serverTls, upstreamTls } = this.#environment;
+    if (leg === 'client') this.#client.startTls(serverTls.wrapping(false, this.#domain));
+    else if (this.#upstream !== undefined) {
+      this.#server?.startTls(upstreamTls.wrapping(this.#upstream.upstream, this.#domain));
+    }
+    this.#settleSoon();
+  }
+
+  connect(domain: string): void {
+    this.#domain = domain;
+    this.#dropServer();
+    this.#dial = this.#environment.connector.connect(domain, this);
+  }
+
+  end(leg: Leg): void {
+    this.#leg(leg)?.end();
+    this.#settleSoon();
+  }
+
+  destroy(leg: Leg): void {
+    if (leg === 'client') this.#client.destroy();
+    else this.#dropServer();
+  }
+
+  pauseReading(leg: Leg): void {
+    this.#leg(leg)?.pauseReading();
+  }
+
+  resumeReading(leg: Leg): void {
+    this.#leg(leg)?.resumeReading();
+  }
+
+  wakeAt(time: number): void {
+    if (!this.#finished) this.#environment.clock.wakeAt(this, time);
+  }
+
+  randomId(): string {
+    return randomBytes(ID_BYTES).toString('base64url');
+  }
+
+  count(metric: SessionMetric, reason: string): void {
+    this.#environment.metrics.count(metric, reason);
+  }
+
+  log(
+    level: 'debug' | 'info' | 'warn',
+    event: string,
+    fields?: Readonly<Record<string, string | number | boolean>>,
+  ): void {
+    this.#environment.log[level](fields ?? {}, event);
+  }
+
+  /** The client is no longer a stranger: it stops counting against the limits on those. */
+  authenticated(): void {
+    if (this.#admission === undefined) return;
+    this.#environment.admitted(this.#admission);
+    this.#admission = undefined;
+  }
+
+  finished(summary: SessionSummary): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.authenticated();
+    this.#environment.finished(this, summary);
+    if (!this.#client.ending) this.#client.destroy();
+    if (this.#server?.ending !== true) this.#dropServer();
+    // What a leg that was ended in order has left to send goes on, for a while.
+    const done = this.#client.dead && (this.#server === undefined || this.#server.dead);
+    const { clock } = this.#environment;
+    clock.wakeAt(this, done ? Number.POSITIVE_INFINITY : clock.now + LINGER_MS);
+    this.#settleSoon();
+  }
+
+  // Connecting.
+
+  /** The client's addresses, for a PROXY header; undefined when its socket is gone. */
+  endpoints(): ProxiedEndpoints | undefined {
+    if (this.#proxied !== undefined) return this.#proxied;
+    const { remoteAddress, remotePort, localAddress, localPort } = this.#client.socket;
+    if (remoteAddress === undefined || remotePort === undefined) return undefined;
+    if (localAddress === undefined || localPort === undefined) return undefined;
+    return {
+      sourceAddress: remoteAddress,
+      sourcePort: remotePort,
+      targetAddress: localAddress,
+      targetPort: localPort,
+    };
+  }
+
+  connected(facts: UpstreamFacts, socket: Socket, source: ByteSource | undefined): void {
+    if (!this.#enterEvent()) {
+      socket.destroy();
+      return;
+    }
+    this.#server = new SocketLeg('server', socket, this, this.#queueBytes);
+    if (source !== undefined) source.sink = this.#server;
+    this.#upstream = facts;
+    try {
+      this.#session?.onConnected(facts, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  connectFailed(failure: ConnectFailure): void {
+    this.#dial = undefined;
+    if (!this.#enterEvent()) return;
+    try {
+      this.#session?.onConnectFailed(failure, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  // Events. The try blocks are written out: this is the hot path, and a closure per event would cost more than the session.
+
+  legData(leg: SocketLeg, chunk: Buffer): void {
+    if (leg === this.#client) this.#environment.metrics.bytesFromClients += chunk.length;
+    else {
+      this.#environment.metrics.bytesFromServers += chunk.length;
+      if (this.#dial !== undefined) this.#settleDial();
+    }
+    if (!this.#enterEvent()) return;
+    try {
+      this.#session?.onData(leg.name, chunk, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  legEnded(leg: SocketLeg): void {
+    if (!this.#enterEvent()) return;
+    try {
+      this.#session?.onEnd(leg.name, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  legLost(leg: SocketLeg, cause: LegLoss, detail: string): void {
+    if (leg !== this.#client) this.#settleDial();
+    if (cause !== 'ended') this.#environment.log.debug({ leg: leg.name, cause, detail }, 'leg-lost');
+    if (this.#finished) {
+      this.#stopLingering();
+      return;
+    }
+    const nested = this.#inEvent;
+    this.#inEvent = true;
+    try {
+      this.#session?.onLost(leg.name, cause, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    if (nested) this.#settleAgain = true;
+    else this.#leaveEvent();
+  }
+
+  legDrained(leg: SocketLeg): void {
+    if (!this.#enterEvent()) return;
+    try {
+      this.#session?.onDrained(leg.name, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  legSecured(leg: SocketLeg, facts: TlsFacts): void {
+    if (!this.#enterEvent()) return;
+    try {
+      this.#session?.onSecured(leg.name, facts, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  legMoved(): void {
+    if (this.#inEvent) return;
+    this.#inEvent = true;
+    this.#leaveEvent();
+  }
+
+  override wake(now: number): void {
+    if (this.#finished) {
+      this.abandon();
+      return;
+    }
+    this.#inEvent = true;
+    try {
+      this.#session?.onWake(now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#leaveEvent();
+  }
+
+  /** False when nobody listens any more. */
+  #enterEvent(): boolean {
+    if (this.#finished) return false;
+    this.#inEvent = true;
+    return true;
+  }
+
+  /** Carries out what is left of the commands; that may bring about further events, until all is quiet. */
+  #leaveEvent(): void {
+    const client = this.#client;
+    try {
+      for (;;) {
+        client.settle();
+        this.#server?.settle();
+        if (client.takeFlushed()) this.#flushed('client');
+        else if (this.#server?.takeFlushed()) this.#flushed('server');
+        else if (this.#settleAgain) this.#settleAgain = false;
+        else break;
+      }
+    } finally {
+      this.#inEvent = false;
+    }
+  }
+
+  #flushed(leg: Leg): void {
+    if (this.#finished) return;
+    try {
+      this.#session?.onFlushed(leg, this.#environment.clock.now);
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  /** For commands that are given outside of an event of this session, as when one session writes to another. */
+  #settleSoon(): void {
+    if (this.#inEvent || this.#settleScheduled) return;
+    this.#settleScheduled = true;
+    process.nextTick(settleNow, this);
+  }
+
+  settleScheduled(): void {
+    this.#settleScheduled = false;
+    this.legMoved();
+  }
+
+  #leg(leg: Leg): SocketLeg | undefined {
+    return leg === 'client' ? this.#client : this.#server;
+  }
+
+  #settleDial(): void {
+    this.#dial?.settled();
+    this.#dial = undefined;
+  }
+
+  #dropServer(): void {
+    this.#dial?.cancel();
+    this.#dial = undefined;
+    this.#server?.destroy();
+    this.#server = undefined;
+    this.#upstream = undefined;
+  }
+
+  #stopLingering(): void {
+    if (this.#client.dead && (this.#server === undefined || this.#server.dead)) {
+      this.#environment.clock.wakeAt(this, Number.POSITIVE_INFINITY);
+    }
+  }
+
+  /** A session that throws is in no state to go on, and no reason for the others to end. */
+  #fault(error: unknown): void {
+    this.#environment.log.error({ err: error }, 'session-fault');
+    this.#environment.metrics.count('stream_error', 'internal-fault');
+    this.finished({
+      jid: undefined,
+      domain: this.#domain === '' ? undefined : this.#domain,
+      reason: 'internal-fault',
+      stanzasFromClient: 0,
+      stanzasFromServer: 0,
+      bytesFromClient: 0,
+      bytesFromServer: 0,
+    });
+    this.abandon();
+  }
+}
+
+function settleNow(driver: SessionDriver): void {
+  driver.settleScheduled();
+}

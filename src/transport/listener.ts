@@ -1,0 +1,114 @@
+import { type AddressInfo, BlockList, createServer, isIPv6, type Server } from 'node:net';
+import type { ListenerConfig } from '../config/model.js';
+import { type Reception, receive } from './arrival.js';
+import { plainAddress } from './proxy-protocol.js';
+
+/** After a restart all clients come back at once. */
+const BACKLOG = 1_024;
+
+/** A listener that could not be opened; the message is a sentence for the operator. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+/** One address that clients connect to. */
+export class Listener {
+  readonly #server: Server;
+  readonly #config: ListenerConfig;
+
+  constructor(config: ListenerConfig, reception: Reception) {
+    this.#config = config;
+    const proxies = networksOf(config.acceptProxyFrom);
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      receive(socket, config, proxies !== undefined && contains(proxies, socket.remoteAddress), reception);
+    });
+  }
+
+  /**
+   * Opens the port.
+   * @throws ListenError
+   */
+  async open(): Promise<void> {
+    const { host, port, url } = this.#config;
+    try {
+      try {
+        await this.#listen(host, port);
+      } catch (error) {
+        // "All addresses" of a machine without IPv6.
+        if (host !== '::' || !isNoIpv6(error)) throw error;
+        await this.#listen('0.0.0.0', port);
+      }
+    } catch (error) {
+      const why = error instanceof Error ? whyNot(error, port) : String(error);
+      throw new ListenError(`cannot listen on ${url}: ${why}`);
+    }
+  }
+
+  #listen(host: string, port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
+        this.#server.removeListener('error', reject);
+        // Running out of file descriptors, say: those who are here stay.
+        this.#server.on('error', () => undefined);
+        resolve();
+      });
+    });
+  }
+
+  /** The URL with the address and port that are really bound. */
+  get url(): string {
+    const address = this.#server.address();
+    const host = isAddressInfo(address) ? address.address : this.#config.host;
+    const port = isAddressInfo(address) ? address.port : this.#config.port;
+    const scheme = this.#config.tls === 'direct' ? 'xmpps' : 'xmpp';
+    return `${scheme}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+  }
+
+  /** No new connections; those that are up stay. */
+  close(): void {
+    this.#server.close();
+  }
+}
+
+function isAddressInfo(address: AddressInfo | string | null): address is AddressInfo {
+  return typeof address === 'object' && address !== null;
+}
+
+function isNoIpv6(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EAFNOSUPPORT';
+}
+
+/** The sentence's end for a failed bind. Also used for the admin port. */
+export function whyNot(error: NodeJS.ErrnoException, port: number): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `port ${port} is in use by another program`;
+    case 'EACCES':
+      return `port ${port} needs a privilege that this user does not have (ports below 1024 usually do)`;
+    case 'EADDRNOTAVAIL':
+      return 'this machine has no such address';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'the host name cannot be resolved';
+    default:
+      return error.message;
+  }
+}
+
+/** @param networks in CIDR form, already validated; undefined for none */
+function networksOf(networks: readonly string[]): BlockList | undefined {
+  if (networks.length === 0) return undefined;
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = '', bits = ''] = network.split('/');
+    list.addSubnet(address, Number(bits), isIPv6(address) ? 'ipv6' : 'ipv4');
+  }
+  return list;
+}
+
+function contains(networks: BlockList, address: string | undefined): boolean {
+  if (address === undefined) return false;
+  const plain = plainAddress(address);
+  return networks.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+}

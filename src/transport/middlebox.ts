@@ -1,0 +1,166 @@
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { Config, ListenerConfig } from '../config/model.js';
+import type { Metrics } from '../ops/metrics.js';
+import type { SessionEvents, SessionPort, SessionSummary, TlsFacts } from '../session/port.js';
+import { Admission } from './admission.js';
+import type { ArrivalFailure, Reception } from './arrival.js';
+import type { CertificateStore } from './certificates.js';
+import { Clock } from './clock.js';
+import { UpstreamConnector } from './connector.js';
+import { type DriverEnvironment, SessionDriver } from './driver.js';
+import { Listener } from './listener.js';
+import { type ProxiedEndpoints, plainAddress } from './proxy-protocol.js';
+import { ServerTls } from './server-tls.js';
+import { UpstreamTlsDialer } from './upstream-tls.js';
+
+/** What a session needs to know when it begins. */
+export interface SessionStart {
+  readonly listener: ListenerConfig;
+  readonly directTls: TlsFacts | undefined;
+  /** Address of the client, for logs. */
+  readonly peer: string;
+  /** ms on the clock of the event methods. */
+  readonly now: number;
+}
+
+export type SessionFactory = (port: SessionPort, start: SessionStart) => SessionEvents;
+
+/** After an operator's SIGTERM: what has not ended by then is cut off. */
+export const DRAIN_MS = 10_000;
+
+/** The transport as a whole: listeners, the sessions behind them, and the connector to the servers. */
+export class Middlebox implements Reception, DriverEnvironment {
+  readonly clock: Clock;
+  readonly admission: Admission;
+  readonly serverTls: ServerTls;
+  readonly upstreamTls = new UpstreamTlsDialer();
+  readonly connector: UpstreamConnector;
+  readonly #sessions = new Set<SessionDriver>();
+  readonly #listeners: Listener[] = [];
+  readonly #create: SessionFactory;
+  #config: Config;
+  #quiet: (() => void) | undefined;
+  #draining = false;
+
+  /** @param create makes the session that a new connection gets */
+  constructor(
+    config: Config,
+    certificates: CertificateStore,
+    create: SessionFactory,
+    readonly metrics: Metrics,
+    readonly log: Logger,
+    clock: Clock = new Clock(),
+  ) {
+    this.#config = config;
+    this.#create = create;
+    this.clock = clock;
+    this.admission = new Admission(config.limits);
+    this.serverTls = new ServerTls(certificates);
+    this.connector = new UpstreamConnector(clock, this.upstreamTls, log);
+    this.connector.configure(config.domains);
+  }
+
+  /**
+   * Opens all listeners, or none.
+   * @throws ListenError
+   */
+  async open(): Promise<void> {
+    this.clock.start();
+    try {
+      for (const config of this.#config.listeners) {
+        const listener = new Listener(config, this);
+        await listener.open();
+        this.#listeners.push(listener);
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Addresses that are really bound, as URLs, in the order of the configuration. */
+  get urls(): readonly string[] {
+    return this.#listeners.map((listener) => listener.url);
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** For sessions to come; listeners stay as they are. */
+  reconfigure(config: Config): void {
+    this.#config = config;
+    this.admission.limits = config.limits;
+    this.connector.configure(config.domains);
+  }
+
+  /** No new connections; sessions are told and given `DRAIN_MS`. */
+  async drain(limitMs: number = DRAIN_MS): Promise<void> {
+    this.#draining = true;
+    for (const listener of this.#listeners) listener.close();
+    for (const session of [...this.#sessions]) session.shutDown();
+    if (this.#sessions.size > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      const limit = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, limitMs);
+      });
+      const quiet = new Promise<void>((resolve) => {
+        this.#quiet = resolve;
+      });
+      await Promise.race([limit, quiet]);
+      clearTimeout(timer);
+    }
+    this.close();
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    for (const listener of this.#listeners) listener.close();
+    for (const session of [...this.#sessions]) session.abandon();
+    this.#sessions.clear();
+    this.clock.stop();
+  }
+
+  // Reception.
+
+  welcome(
+    socket: Socket,
+    listener: ListenerConfig,
+    address: string,
+    proxied: ProxiedEndpoints | undefined,
+    tls: TlsFacts | undefined,
+  ): void {
+    if (this.#draining) {
+      this.admission.leave(address);
+      socket.destroy();
+      return;
+    }
+    const driver = new SessionDriver(this, socket, address, proxied, this.#config.limits.queueBytes);
+    this.#sessions.add(driver);
+    this.metrics.sessionOpened();
+    const { now } = this.clock;
+    driver.drive(this.#create(driver, { listener, directTls: tls, peer: plainAddress(address), now }));
+  }
+
+  turnedAway(failure: ArrivalFailure): void {
+    this.metrics.connectionRefused(failure);
+  }
+
+  // What drivers tell.
+
+  admitted(address: string): void {
+    this.admission.leave(address);
+  }
+
+  finished(driver: SessionDriver, summary: SessionSummary): void {
+    if (!this.#sessions.delete(driver)) return;
+    this.metrics.sessionClosed(summary);
+    this.log.info(summary, 'session');
+    if (this.#sessions.size === 0) this.#quiet?.();
+  }
+}

@@ -1,0 +1,161 @@
+import type { Element } from 'ltx';
+import { type Account, type Endpoint, RawClient } from '../integration/clients/raw.js';
+import { NS } from '../integration/clients/raw-stream.js';
+
+const WINDOW = 25;
+const NS_NUMBER = 'urn:example:number';
+
+/**
+ * Somebody who sends numbered messages with stream management on, as long as it takes:
+ * when the connection breaks he comes back and sends again what was not acknowledged,
+ * as XEP-0198 has clients do without resumption.
+ */
+export class Correspondent {
+  /** Numbers that were acknowledged to this sender. */
+  readonly acknowledged = new Set<number>();
+  /** Numbers that came from the partner: live, or late from the server's offline store. */
+  readonly received = new Set<number>();
+  connections = 0;
+
+  #next = 0;
+  #last = 0;
+  #unacknowledged: number[] = [];
+  /** What each counted stanza of this connection was: a number, or something else. */
+  #inFlight: (number | undefined)[] = [];
+  #session: RawClient | undefined;
+  #stopped = false;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(
+    readonly endpoint: Endpoint,
+    readonly account: Account,
+    readonly partner: string,
+  ) {}
+
+  get idle(): boolean {
+    return this.#next >= this.#last && this.#unacknowledged.length === 0 && this.#inFlight.length === 0;
+  }
+
+  get connected(): boolean {
+    return this.#session !== undefined && !this.#session.stream.closed;
+  }
+
+  /** Lets the numbers below `last` be sent, and keeps the connection up from now on. */
+  sendUpTo(last: number): void {
+    this.#last = last;
+    if (this.connections === 0) this.#loop = this.#stayConnected();
+    else this.#fill();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#session?.stream.cut();
+    await this.#loop;
+  }
+
+  async #stayConnected(): Promise<void> {
+    this.connections = 1;
+    while (!this.#stopped) {
+      try {
+        const session = await RawClient.login(this.endpoint, this.account, { resource: 'here', sm: true });
+        if (this.#stopped) return session.stream.cut();
+        this.connections += 1;
+        this.#begin(session);
+        await session.stream.when('the connection to break', () => session.stream.closed, 120_000);
+      } catch {
+        // The proxy is down just now, or went down during login.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+
+  #begin(session: RawClient): void {
+    this.#session = session;
+    const again = [...this.#unacknowledged];
+    this.#inFlight = [];
+    session.onAcknowledged = (handled) => this.#acknowledge(session, handled);
+    collectNumbers(session, this.received);
+    this.#send('<presence/>', undefined);
+    for (const number of again) this.#sendNumber(number);
+    this.#fill();
+    session.send(`<r xmlns='${NS.sm}'/>`);
+  }
+
+  #fill(): void {
+    if (!this.connected) return;
+    while (this.#next < this.#last && this.#inFlight.length < WINDOW) {
+      this.#unacknowledged.push(this.#next);
+      this.#sendNumber(this.#next);
+      this.#next += 1;
+      if (this.#next % 5 === 0 || this.#next === this.#last) this.#session?.send(`<r xmlns='${NS.sm}'/>`);
+    }
+  }
+
+  #sendNumber(number: number): void {
+    const mark = `<number xmlns='${NS_NUMBER}'>${number}</number>`;
+    this.#send(
+      `<message to='${this.partner}' type='chat'><body>number ${number}</body>${mark}</message>`,
+      number,
+    );
+  }
+
+  #send(stanza: string, number: number | undefined): void {
+    this.#inFlight.push(number);
+    this.#session?.send(stanza);
+  }
+
+  #acknowledge(session: RawClient, handled: number): void {
+    if (session !== this.#session) return;
+    const before = (session.sm?.sent ?? 0) - this.#inFlight.length;
+    for (let n = before; n < handled; n += 1) {
+      const number = this.#inFlight.shift();
+      if (number === undefined) continue;
+      this.acknowledged.add(number);
+      this.#unacknowledged = this.#unacknowledged.filter((other) => other !== number);
+    }
+    this.#fill();
+  }
+}
+
+/** The numbers that come to a session from now on. Bounces of one's own are not deliveries. */
+export function collectNumbers(session: RawClient, numbers = new Set<number>()): Set<number> {
+  const before = session.stream.onElement;
+  const look = (element: Element) => {
+    const number =
+      element.is('message') && element.attrs.type === 'chat' && element.getChild('number', NS_NUMBER);
+    if (number) numbers.add(Number(number.getText()));
+  };
+  for (const element of session.stream.inbox) look(element);
+  session.stream.onElement = (element) => {
+    before?.(element);
+    look(element);
+  };
+  return numbers;
+}
+
+/** The numbers in an archive (XEP-0313) that came from `sender`. */
+export async function archivedNumbers(
+  endpoint: Endpoint,
+  account: Account,
+  sender: string,
+): Promise<Set<number>> {
+  const numbers = new Set<number>();
+  const client = await RawClient.login(endpoint, account, { resource: 'reader' });
+  const mam = 'urn:xmpp:mam:2';
+  try {
+    for (let after = ''; ; ) {
+      const page = `<set xmlns='http://jabber.org/protocol/rsm'><max>100</max>${after && `<after>${after}</after>`}</set>`;
+      const answer = await client.iq('set', `<query xmlns='${mam}'>${page}</query>`, '', 30_000);
+      const fin = answer.getChild('fin', mam);
+      for (const element of client.stream.inbox.splice(0)) {
+        const message = element.getChild('result', mam)?.getChild('forwarded')?.getChild('message');
+        const number = message?.getChild('number', NS_NUMBER);
+        if (number && message?.attrs.from.startsWith(sender)) numbers.add(Number(number.getText()));
+      }
+      after = fin?.getChild('set')?.getChildText('last') ?? '';
+      if (!fin || fin.attrs.complete === 'true' || !after) return numbers;
+    }
+  } finally {
+    client.stream.cut();
+  }
+}

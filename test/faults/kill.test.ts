@@ -1,0 +1,146 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { type Endpoint, RawClient } from '../integration/clients/raw.js';
+import { RunningProxy } from '../integration/proxy.js';
+import { describeRoutes, newAccount, type Route } from '../integration/routes.js';
+import { freePort } from '../integration/servers/ports.js';
+import { until } from '../integration/waiting.js';
+import { archivedNumbers, Correspondent, collectNumbers } from './correspondent.js';
+
+const KILLS = 6;
+const PAIRS = 4;
+const MESSAGES = 240;
+
+/** A proxy that is killed and started again on the same port with the same data. */
+class MortalProxy {
+  endpoint: Endpoint = { host: '127.0.0.1', port: 0, domain: '' };
+  #running: RunningProxy | undefined;
+  readonly #data = mkdtempSync(join(tmpdir(), 'interstanza-data-'));
+
+  constructor(readonly route: Route) {}
+
+  async start(): Promise<void> {
+    const { server } = this.route;
+    this.endpoint = {
+      ...this.endpoint,
+      domain: server.domain,
+      port: this.endpoint.port || (await freePort()),
+    };
+    const listen = [`xmpp://127.0.0.1:${this.endpoint.port}?tls=off`];
+    this.#running = await RunningProxy.inFrontOf(server, { listen, data: this.#data, logLevel: 'warn' });
+  }
+
+  async killAndRestart(): Promise<void> {
+    await this.#running?.kill();
+    await this.start();
+  }
+
+  async dispose(): Promise<void> {
+    await this.#running?.dispose();
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+}
+
+/** Everybody sends all his messages, while the proxy is killed again and again. */
+async function correspondUnderFire(everybody: Correspondent[], proxy: MortalProxy): Promise<void> {
+  const acknowledged = () => everybody.reduce((sum, each) => sum + each.acknowledged.size, 0);
+  const share = Math.floor(MESSAGES / (KILLS + 1));
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    const before = acknowledged();
+    for (const each of everybody) each.sendUpTo(share * (kill + 1));
+    // Somewhere in the middle of it: after a random part of what may be sent before the next kill.
+    const enough = Math.floor(Math.random() * 0.9 * share * everybody.length);
+    await until(`${enough} more acknowledgements`, () => acknowledged() - before >= enough, 60_000, 1);
+    await proxy.killAndRestart();
+  }
+  for (const each of everybody) each.sendUpTo(MESSAGES);
+  await until('everything to be acknowledged', () => everybody.every((each) => each.idle), 60_000);
+}
+
+/** What was acknowledged to `from` and did not come out at `received`. */
+function missing(from: Correspondent, received: ReadonlySet<number>): number[] {
+  return [...from.acknowledged].filter((number) => !received.has(number));
+}
+
+describeRoutes(
+  'kill -9 of the proxy',
+  (route) => {
+    const { server } = route;
+    const direct = { host: server.host, port: server.port, domain: server.domain };
+
+    test.runIf(server.has.sm)('no acknowledged message is missing', { timeout: 240_000 }, async () => {
+      const proxy = new MortalProxy(route);
+      const everybody: Correspondent[] = [];
+      try {
+        await proxy.start();
+        for (let n = 0; n < PAIRS; n += 1) {
+          const [one, two] = [await newAccount(server, 'one'), await newAccount(server, 'two')];
+          everybody.push(new Correspondent(proxy.endpoint, one, two.jid));
+          everybody.push(new Correspondent(proxy.endpoint, two, one.jid));
+        }
+        await correspondUnderFire(everybody, proxy);
+        for (const from of everybody) {
+          const to = everybody.find((each) => each.account.jid === from.partner);
+          if (!to) throw new Error('a sender without a partner');
+          expect(from.acknowledged.size).toBe(MESSAGES);
+          expect(from.connections).toBeGreaterThan(2);
+          await until('the last deliveries', () => missing(from, to.received).length === 0, 5_000).catch(
+            () => {},
+          );
+          const late = missing(from, to.received);
+          const archived =
+            late.length > 0 ? await archivedNumbers(direct, to.account, from.account.jid) : new Set();
+          expect(late.filter((number) => !archived.has(number))).toEqual([]);
+        }
+      } finally {
+        await Promise.all(everybody.map((each) => each.stop()));
+        await proxy.dispose();
+      }
+    });
+
+    // A server without stream management believes a stanza delivered once it is written to the
+    // connection: what is on its way to a client when the proxy dies is lost, as it is when the client
+    // dies. What can be promised there is the other direction: what was acknowledged to a client has
+    // been handed to the server. So the receivers are connected straight to it.
+    test.runIf(!server.has.sm)(
+      'what was acknowledged has reached the server',
+      { timeout: 240_000 },
+      async () => {
+        const proxy = new MortalProxy(route);
+        const senders: Correspondent[] = [];
+        const receivers: RawClient[] = [];
+        try {
+          await proxy.start();
+          const received: Set<number>[] = [];
+          for (let n = 0; n < PAIRS * 2; n += 1) {
+            const [sender, receiver] = [
+              await newAccount(server, 'sender'),
+              await newAccount(server, 'receiver'),
+            ];
+            senders.push(new Correspondent(proxy.endpoint, sender, receiver.jid));
+            const client = await RawClient.login(direct, receiver);
+            receivers.push(client);
+            received.push(collectNumbers(client));
+            await client.becomeAvailable();
+          }
+          await correspondUnderFire(senders, proxy);
+          for (const [n, sender] of senders.entries()) {
+            const arrived = received[n] ?? new Set();
+            expect(sender.acknowledged.size).toBe(MESSAGES);
+            await until('the last deliveries', () => missing(sender, arrived).length === 0, 5_000).catch(
+              () => {},
+            );
+            expect(missing(sender, arrived)).toEqual([]);
+          }
+        } finally {
+          for (const receiver of receivers) receiver.stream.cut();
+          await Promise.all(senders.map((sender) => sender.stop()));
+          await proxy.dispose();
+        }
+      },
+    );
+  },
+  ['proxy'],
+);

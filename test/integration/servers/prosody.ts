@@ -1,0 +1,115 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { until } from '../waiting.js';
+import { type CertificateFiles, writeCertificate } from './certificate.js';
+import { Daemon } from './daemon.js';
+import { freePort, greets } from './ports.js';
+import { findProgram, requireProgram, type ServerHandle, type ServerOptions } from './server.js';
+
+export function prosodyMissing(): string | undefined {
+  return findProgram('prosody') === undefined ? 'prosody' : undefined;
+}
+
+export async function startProsody(options: ServerOptions = {}): Promise<ServerHandle> {
+  const domain = options.domain ?? 'prosody.example';
+  const directory = mkdtempSync(join(tmpdir(), 'interstanza-prosody-'));
+  mkdirSync(join(directory, 'data'));
+  const port = await freePort();
+  const tlsPort = options.directTls === false ? undefined : await freePort();
+  const config = join(directory, 'prosody.cfg.lua');
+  writeFileSync(config, configuration(directory, domain, port, tlsPort, options));
+
+  let daemon: Daemon | undefined;
+  const start = async () => {
+    daemon = new Daemon('prosody', requireProgram('prosody'), ['--config', config, '-F']);
+    const started = daemon;
+    await until(`prosody on port ${port}`, async () => {
+      if (!started.alive) throw new Error(`prosody ended at once:\n${started.output}`);
+      return greets(port, domain);
+    });
+  };
+  await start();
+
+  return {
+    kind: 'prosody',
+    domain,
+    muc: `conference.${domain}`,
+    host: '127.0.0.1',
+    port,
+    ...(tlsPort === undefined ? {} : { tlsPort }),
+    has: { mam: options.mam !== false, carbons: true, sm: true },
+    directory,
+    stop: async () => daemon?.stop(),
+    kill: async () => daemon?.kill(),
+    dispose: async () => {
+      await daemon?.kill();
+      rmSync(directory, { recursive: true, force: true });
+    },
+    restart: async () => {
+      await daemon?.stop();
+      await start();
+    },
+    log: () => `${daemon?.output ?? ''}\n${readFileSync(join(directory, 'log'), 'utf8')}`,
+  };
+}
+
+function configuration(
+  directory: string,
+  domain: string,
+  port: number,
+  tlsPort: number | undefined,
+  options: ServerOptions,
+): string {
+  const files: CertificateFiles = writeCertificate(directory, domain);
+  const modules = [
+    'disco',
+    'roster',
+    'saslauth',
+    'carbons',
+    'smacks',
+    'csi_simple',
+    'offline',
+    'blocklist',
+    'pep',
+    'private',
+    'ping',
+    'version',
+    'dialback',
+    'admin_shell',
+    'posix',
+  ];
+  if (options.starttls !== 'off') modules.push('tls');
+  if (options.mam !== false) modules.push('mam');
+  if (options.registration !== false) modules.push('register_ibr');
+  const path = (name: string) => JSON.stringify(join(directory, name));
+  const tls = `{ certificate = ${JSON.stringify(files.certificate)}, key = ${JSON.stringify(files.key)} }`;
+  // Without the module "limits" there is no rate limit, which bursts in tests would meet.
+  return `
+${process.getuid?.() === 0 ? 'run_as_root = true' : ''}
+pidfile = ${path('pid')}
+data_path = ${path('data')}
+admin_socket = ${path('admin.sock')}
+log = { info = ${path('log')} }
+interfaces = { "127.0.0.1" }
+c2s_ports = { ${port} }
+c2s_direct_tls_ports = { ${tlsPort ?? ''} }
+c2s_direct_tls_ssl = ${tls}
+s2s_ports = {}
+s2s_direct_tls_ports = {}
+http_ports = {}
+https_ports = {}
+ssl = ${tls}
+c2s_require_encryption = ${options.starttls === 'required'}
+allow_unencrypted_plain_auth = true
+authentication = "internal_plain"
+allow_registration = ${options.registration !== false}
+smacks_hibernation_time = ${options.hibernation ?? 600}
+modules_enabled = { ${modules.map((name) => JSON.stringify(name)).join(', ')} }
+VirtualHost ${JSON.stringify(domain)}
+Component ${JSON.stringify(`conference.${domain}`)} "muc"
+  modules_enabled = { ${options.mam === false ? '' : '"muc_mam"'} }
+  muc_room_locking = false
+  muc_room_default_public = true
+`;
+}

@@ -1,0 +1,62 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+export type ServerKind = 'prosody' | 'ejabberd' | 'jabberd2';
+export const SERVER_KINDS: readonly ServerKind[] = ['prosody', 'ejabberd', 'jabberd2'];
+
+/** A server as a client sees it; plain data, so that it can be handed to the test files. */
+export interface RealServer {
+  kind: ServerKind;
+  domain: string;
+  /** The domain of its chat rooms. */
+  muc: string;
+  host: string;
+  /** Cleartext, with STARTTLS offered unless it was switched off. */
+  port: number;
+  /** TLS from the first byte. */
+  tlsPort?: number;
+  has: { mam: boolean; carbons: boolean; sm: boolean };
+}
+
+export interface ServerOptions {
+  domain?: string;
+  /** STARTTLS on the client port; default `optional`. */
+  starttls?: 'off' | 'optional' | 'required';
+  /** A second client port with direct TLS; default on. */
+  directTls?: boolean;
+  /** Registration in band; default on. */
+  registration?: boolean;
+  /** Message archive, where the server has one; default on. */
+  mam?: boolean;
+  /** How long a session waits to be resumed, in seconds, where the server has stream management. */
+  hibernation?: number;
+}
+
+export interface ServerHandle extends RealServer {
+  /** Where its configuration, data and logs are. */
+  readonly directory: string;
+  /** An orderly end. The data stays for a restart. */
+  stop(): Promise<void>;
+  /** SIGKILL to every process of it. */
+  kill(): Promise<void>;
+  /** Stops it if it runs, and starts it on the same ports with the same data. */
+  restart(): Promise<void>;
+  /** Kills it and removes its directory. */
+  dispose(): Promise<void>;
+  /** What it wrote to its logs. */
+  log(): string;
+}
+
+const PLACES = ['/usr/sbin', '/usr/bin', '/usr/local/sbin', '/usr/local/bin', '/sbin', '/bin'];
+
+/** The path of a program; daemons are often in folders that are not in an ordinary user's PATH. */
+export function findProgram(name: string): string | undefined {
+  const places = [...(process.env.PATH ?? '').split(':').filter(Boolean), ...PLACES];
+  return places.map((place) => join(place, name)).find((path) => existsSync(path));
+}
+
+export function requireProgram(name: string): string {
+  const path = findProgram(name);
+  if (path === undefined) throw new Error(`${name} is not installed: run scripts/install-servers.sh`);
+  return path;
+}

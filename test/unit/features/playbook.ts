@@ -1,0 +1,282 @@
+import { AssertionError } from 'node:assert';
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import { onTestFinished } from 'vitest';
+import { prepareJid } from '../../../src/jid.js';
+import type {
+  DomainContext,
+  Feature,
+  FeatureContext,
+  FeatureSession,
+  IqAnswer,
+  IqRequest,
+  KnowledgeKey,
+  ServerKind,
+  SessionIdentity,
+} from '../../../src/session/feature.js';
+import { type Outcome, Pipeline, PipelineSession, watchedNamespaces } from '../../../src/session/pipeline.js';
+import { Frame } from '../../../src/xml/frame.js';
+import { NamespaceTable, NS } from '../../../src/xml/namespaces.js';
+import { parseStanza } from '../../../src/xml/tokenizer.js';
+import { parseElement } from '../../../src/xml/tree.js';
+
+/** What the sessions of one domain share in a test. */
+export class FakeDomain implements DomainContext {
+  readonly #shared = new Map<KnowledgeKey<unknown>, unknown>();
+  readonly #sessions: SessionIdentity[] = [];
+
+  constructor(readonly name = 'capulet.lit') {}
+
+  shared<T>(key: KnowledgeKey<T>): T {
+    if (!this.#shared.has(key)) this.#shared.set(key, key.create!());
+    return this.#shared.get(key) as T;
+  }
+
+  sessionsOf(bare: string): readonly SessionIdentity[] {
+    return this.#sessions.filter((session) => prepareJid(session.bare) === bare);
+  }
+
+  enter(identity: SessionIdentity): void {
+    this.#sessions.push(identity);
+  }
+}
+
+export interface Scene {
+  readonly domain?: FakeDomain;
+  /** Full JID; default `juliet@capulet.lit/balcony`. */
+  readonly jid?: string;
+  readonly serverKind?: ServerKind;
+  readonly now?: number;
+}
+
+/** How much of the conversation a failure shows. */
+const TRANSCRIPT_LINES = 30;
+
+interface OpenRequest {
+  readonly request: IqRequest;
+  readonly done: (answer: IqAnswer) => void;
+}
+
+/**
+ * A conversation between one feature, with the knowledge it needs, and the world: stanzas go in, verdicts and what the feature sends or
+ * asks come out. Whatever comes out has to be expected, in order, before the next thing goes in, and `end()` has to
+ * be reached; the test fails otherwise, with the conversation up to there.
+ */
+export class Playbook<S extends FeatureSession> {
+  readonly session: S;
+  now: number;
+  readonly #transcript: string[] = [];
+  /** What came out and has not been expected yet. */
+  readonly #pending: string[] = [];
+  readonly #requests: OpenRequest[] = [];
+  readonly #wakeups = new Map<
+    string,
+    { readonly feature: Feature; readonly token: string; readonly time: number }
+  >();
+  readonly #pipeline: PipelineSession;
+  readonly #namespaces: NamespaceTable;
+  #ended = false;
+
+  constructor(feature: Feature<S>, scene: Scene = {}) {
+    this.now = scene.now ?? 1_000_000;
+    const domain = scene.domain ?? new FakeDomain();
+    const identity = identityOf(scene.jid ?? 'juliet@capulet.lit/balcony');
+    domain.enter(identity);
+    this.#namespaces = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([feature])]);
+    const pipeline = new Pipeline([feature], this.#namespaces);
+    this.#pipeline = new PipelineSession(pipeline, identity, (opened, session) =>
+      this.#contextFor(opened, session, domain, identity, scene.serverKind ?? 'unknown'),
+    );
+    this.session = this.#pipeline.instances.at(-1) as S;
+    onTestFinished(() => {
+      if (!this.#ended) this.#fail('the playbook has no end()', [], []);
+    });
+  }
+
+  /** A stanza of the server's on its way to the client. The verdict has to be expected unless it is `pass`. */
+  fromServer(xml: string): this {
+    return this.#stanza('to-client', xml);
+  }
+
+  /** A stanza of the client's on its way to the server. */
+  fromClient(xml: string): this {
+    return this.#stanza('to-server', xml);
+  }
+
+  /** What became of the last stanza: `dropped reason`, `handled reason`, or `changed reason` and the stanza. */
+  expectVerdict(verdict: string, xml?: string): this {
+    return this.#expect(xml === undefined ? verdict : `${verdict} ${canonical(xml)}`);
+  }
+
+  expectSent(leg: 'client' | 'server', xml: string): this {
+    return this.#expect(`sends to ${leg}: ${canonical(xml)}`);
+  }
+
+  /** A request of the feature's own. Answer it with `answerIq`, in any order. */
+  expectRequest(to: string, payload: string): this {
+    return this.#expect(`asks ${to}: ${canonical(payload)}`);
+  }
+
+  /** Answers the oldest open request to `to`: with the payload of a result, an error `{error: condition}`, or its failing. */
+  answerIq(to: string, answer: string | { readonly error: string } | 'timeout' | 'leg-lost'): this {
+    this.#settle();
+    const at = this.#requests.findIndex(({ request }) => addressee(request) === to);
+    if (at === -1) this.#fail(`nobody has asked ${to}`, [], []);
+    const [open] = this.#requests.splice(at, 1);
+    this.#transcript.push(`${to} answers: ${typeof answer === 'string' ? answer : answer.error}`);
+    open!.done(answerOf(answer));
+    return this;
+  }
+
+  /** Lets time pass and wakes the feature as often as it has asked for. */
+  wake(milliseconds: number): this {
+    this.#settle();
+    const until = this.now + milliseconds;
+    this.#transcript.push(`${milliseconds} ms pass`);
+    for (let i = 0; i < 1_000; i++) {
+      const due = [...this.#wakeups].filter(([, { time }]) => time <= until);
+      if (due.length === 0) break;
+      const [name, wakeup] = due.sort(([, a], [, b]) => a.time - b.time)[0]!;
+      this.#wakeups.delete(name);
+      this.now = Math.max(this.now, wakeup.time);
+      this.#instance(wakeup.feature).onWakeup?.(wakeup.token, this.now);
+    }
+    this.now = until;
+    return this;
+  }
+
+  legDown(leg: 'client' | 'server'): this {
+    this.#settle();
+    this.#transcript.push(`the ${leg} leg goes down`);
+    for (const instance of this.#pipeline.instances) instance.onLegDown?.(leg, this.now);
+    return this;
+  }
+
+  /** Looks at the feature in the middle of the conversation. */
+  see(look: (session: S) => void): this {
+    this.#settle();
+    look(this.session);
+    return this;
+  }
+
+  /** Nothing more comes out and no request is open. */
+  end(): void {
+    this.#settle();
+    const open = this.#requests.map(({ request }) => `asks ${addressee(request)}`);
+    if (open.length > 0) this.#fail('requests are still open', [], open);
+    this.#ended = true;
+  }
+
+  #stanza(direction: 'to-server' | 'to-client', xml: string): this {
+    this.#settle();
+    this.#transcript.push(`${direction === 'to-server' ? 'client' : 'server'}: ${xml}`);
+    const frame = parseStanza(Buffer.from(xml), this.#namespaces);
+    if (!(frame instanceof Frame)) return this.#fail(`not a stanza: ${frame.reason}`, [], []);
+    const outcome = this.#pipeline.handle(direction, frame, this.now);
+    // The verdict is told first: what is sent follows the stanza.
+    if (outcome.kind !== 'pass') this.#pending.unshift(describe(outcome));
+    return this;
+  }
+
+  #expect(expected: string): this {
+    const actual = this.#pending.shift();
+    if (actual !== expected) this.#fail('something else came out', [expected], [actual ?? '(nothing)']);
+    this.#transcript.push(`  ${expected}`);
+    return this;
+  }
+
+  #settle(): void {
+    if (this.#pending.length > 0) this.#fail('this was not expected', [], this.#pending);
+  }
+
+  #fail(message: string, expected: readonly string[], actual: readonly string[]): never {
+    this.#ended = true;
+    const before = this.#transcript.slice(-TRANSCRIPT_LINES);
+    throw new AssertionError({
+      message: `${message}, after: ${before.at(-1) ?? '(the beginning)'}`,
+      expected: [...before, ...expected].join('\n'),
+      actual: [...before, ...actual].join('\n'),
+    });
+  }
+
+  #instance(feature: Feature): FeatureSession {
+    return this.#pipeline.instances[this.#pipeline.pipeline.features.indexOf(feature)]!;
+  }
+
+  #contextFor(
+    feature: Feature,
+    pipeline: PipelineSession,
+    domain: FakeDomain,
+    identity: SessionIdentity,
+    serverKind: ServerKind,
+  ): FeatureContext {
+    const playbook = this;
+    let ids = 0;
+    return {
+      identity,
+      serverKind,
+      domain,
+      get now() {
+        return playbook.now;
+      },
+      send: (leg, xml) => this.#pending.push(`sends to ${leg}: ${canonical(xml.toString())}`),
+      request: (request, done) => {
+        this.#pending.push(`asks ${addressee(request)}: ${canonical(request.payload)}`);
+        this.#requests.push({ request, done });
+      },
+      wakeAt: (token, time) => this.#wakeups.set(`${feature.name} ${token}`, { feature, token, time }),
+      randomId: () => `id-${++ids}`,
+      count: () => {},
+      know: (key) => pipeline.know(feature, key),
+    };
+  }
+}
+
+/** Opens a feature, or a knowledge module, for a session. */
+export function play<S extends FeatureSession>(feature: Feature<S>, scene?: Scene): Playbook<S> {
+  return new Playbook(feature, scene);
+}
+
+function identityOf(full: string): SessionIdentity {
+  const [bare, resource] = full.split('/') as [string, string];
+  const [local, domain] = bare.split('@') as [string, string];
+  return { full, bare, local, domain, resource };
+}
+
+function addressee(request: IqRequest): string {
+  return request.leg === 'client' ? 'client' : (request.to ?? 'account');
+}
+
+function answerOf(answer: string | { readonly error: string }): IqAnswer {
+  if (answer === 'timeout' || answer === 'leg-lost') return { kind: answer };
+  if (typeof answer === 'string') {
+    const iq = parseElement(Buffer.from(`<iq xmlns='${NS.client}' type='result'>${answer}</iq>`));
+    return { kind: 'result', iq };
+  }
+  const error = `<error type='cancel'><${answer.error} xmlns='${NS.stanzaErrors}'/></error>`;
+  const iq = parseElement(Buffer.from(`<iq xmlns='${NS.client}' type='error'>${error}</iq>`));
+  return { kind: 'error', condition: answer.error, iq };
+}
+
+function describe(outcome: Exclude<Outcome, { kind: 'pass' }>): string {
+  const what = `${outcome.kind} ${outcome.reason}`;
+  return outcome.kind === 'changed' ? `${what} ${canonical(outcome.bytes.toString())}` : what;
+}
+
+/** One spelling for what means the same: names resolved, attributes in order. */
+function canonical(xml: string): string {
+  return canonicalElement(parseElement(Buffer.from(xml)));
+}
+
+function canonicalElement(element: Element, around = ''): string {
+  const namespace = element.getNS() ?? '';
+  const attributes = Object.entries(element.attrs as Record<string, string>)
+    .filter(([name]) => name !== 'xmlns' && !name.startsWith('xmlns:'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => ` ${name}='${value}'`);
+  const declaration = namespace === around ? '' : ` xmlns='${namespace}'`;
+  const children = element.children.map((child) =>
+    typeof child === 'string' ? child : canonicalElement(child, namespace),
+  );
+  return `<${element.getName()}${declaration}${attributes.join('')}>${children.join('')}</${element.getName()}>`;
+}
