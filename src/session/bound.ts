@@ -34,6 +34,8 @@ export interface BoundSurroundings {
   /** The time of the event that is being handled; ms. */
   readonly now: number;
   readonly wakeTimesChanged: () => void;
+  /** The server takes nothing any more although its stream is still open. */
+  readonly serverIsLost: () => void;
 }
 
 interface Injection {
@@ -105,6 +107,11 @@ export class BoundSession {
   /** A stanza from the server. @param frame in the standard context of a stream and without flaw */
   fromServer(frame: Frame): void {
     const { acknowledgement, around } = this;
+    // COMPAT: jabberd2 whose router has restarted returns every stanza to its sender, marked as failed, and never recovers.
+    if (around.serverKind === 'jabberd2' && frame.attributeEquals('failed', '1')) {
+      this.#returned(frame);
+      return;
+    }
     if (frame.kind === StanzaKind.Iq && this.#takeAnswer('server', frame)) {
       acknowledgement.down.consume();
       return;
@@ -148,6 +155,20 @@ export class BoundSession {
     this.#inject('client', Buffer.from(stanzaError(answered, type, condition, text)), reason);
   }
 
+  /** One of the client's own stanzas came back: it gets an error for it, and a reason to come again. */
+  #returned(frame: Frame): void {
+    const name = nameOf(frame);
+    const { type } = frame;
+    this.acknowledgement.down.consume();
+    this.around.port.count('stanza_dropped', 'undeliverable-returned');
+    if (name !== undefined && type !== 'error' && type !== 'result') {
+      const answered = { name, id: frame.id, from: frame.to, to: this.identity.full };
+      const error = stanzaError(answered, 'wait', 'service-unavailable');
+      this.#inject('client', Buffer.from(error), 'undeliverable-returned');
+    }
+    this.around.serverIsLost();
+  }
+
   /** Asks a peer for a sign of life (XEP-0198 `<r/>`, else XEP-0199). */
   probe(leg: Leg): void {
     if (this.acknowledgement.probe(leg)) return;
@@ -158,6 +179,11 @@ export class BoundSession {
   legDown(leg: Leg): void {
     this.#requests.lose(leg);
     for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
+  }
+
+  /** The session is over. */
+  close(): void {
+    for (const instance of this.#pipeline?.instances ?? []) instance.onClose?.(this.around.now);
   }
 
   /** The earliest time at which a feature or a request wants to go on; ms. */
@@ -247,8 +273,7 @@ export class BoundSession {
   #request(request: IqRequest, done: (answer: IqAnswer) => void): void {
     const { port, now } = this.around;
     const xml = this.#requests.open(port.randomId(), request, this.identity, now, done);
-    if (xml === undefined) return;
-    this.#inject(request.leg, Buffer.from(xml), 'iq-request-sent');
+    if (xml !== undefined) this.#inject(request.leg, Buffer.from(xml), 'iq-request-sent');
     this.around.wakeTimesChanged();
   }
 

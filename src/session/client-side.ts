@@ -102,6 +102,7 @@ export class ClientSide extends LegSide {
         clientTls: this.tls,
         serverTls: server.tls,
         authenticated: session.authenticated,
+        stanzaBytes: this.tokenizer.limits.stanzaBytes,
       });
       this.#mechanisms = rewritten.mechanisms;
       server.sm = rewritten.serverSm;

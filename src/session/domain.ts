@@ -77,7 +77,8 @@ export function createDomains(
   former: ReadonlyMap<string, DomainRuntime> = new Map(),
 ): ReadonlyMap<string, DomainRuntime> {
   const [any] = former.values();
-  const namespaces = any?.namespaces ?? new NamespaceTable([...Object.values(NS), ...watchedNamespaces(features)]);
+  const namespaces =
+    any?.namespaces ?? new NamespaceTable([...Object.values(NS), ...watchedNamespaces(features)]);
   const domains = new Map<string, DomainRuntime>();
   for (const domain of config.domains.values()) {
     const known = former.get(domain.name);

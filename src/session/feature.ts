@@ -48,7 +48,9 @@ export type IqAnswer =
   | { readonly kind: 'result'; readonly iq: Element }
   | { readonly kind: 'error'; readonly condition: string; readonly iq: Element }
   | { readonly kind: 'timeout' }
-  | { readonly kind: 'leg-lost' };
+  | { readonly kind: 'leg-lost' }
+  /** Too many are open already. */
+  | { readonly kind: 'refused' };
 
 export interface IqRequest {
   readonly leg: 'client' | 'server';
@@ -94,7 +96,7 @@ export interface FeatureContext {
   readonly now: number;
   /** Injects one complete element (message, presence or iq) towards a leg; it is counted by stream management. */
   send(leg: 'client' | 'server', xml: string | Buffer, reason: Reason): void;
-  /** Sends an iq of the proxy's own and hands the answer to `done` once. */
+  /** Sends an iq of the proxy's own and hands the answer to `done` once, never from inside this call. */
   request(iq: IqRequest, done: (answer: IqAnswer) => void): void;
   /** `onWakeup(token)` of this feature is called at or soon after `time`; the same token again replaces it. */
   wakeAt(token: string, time: number): void;
@@ -131,6 +133,8 @@ export interface FeatureSession {
   onLegDown?(leg: 'client' | 'server', now: number): void;
   onLegUp?(leg: 'client' | 'server', now: number): void;
   onWakeup?(token: string, now: number): void;
+  /** The session is over; nothing can be sent any more. */
+  onClose?(now: number): void;
   onDisco?(answer: DiscoAnswer): DiscoAmendment | undefined;
 }
 

@@ -7,7 +7,7 @@ import { frameToElement } from '../xml/tree.js';
 import type { IqAnswer, IqRequest, SessionIdentity } from './feature.js';
 import type { Leg } from './port.js';
 
-/** Requests of the proxy's own that may be open at one time in a session; further ones are answered `leg-lost` at once. */
+/** Requests of the proxy's own that may be open at one time in a session; further ones are answered `refused`. */
 export const OPEN_REQUESTS = 64;
 
 /** How long an answer may take unless the request says otherwise; in ms. */
@@ -15,6 +15,7 @@ export const DEFAULT_TIMEOUT = 30_000;
 
 interface OpenRequest {
   readonly leg: Leg;
+  readonly type: 'get' | 'set';
   /** Who may answer; undefined: the account itself, on the server leg. */
   readonly to: string | undefined;
   readonly deadline: number;
@@ -27,6 +28,7 @@ interface OpenRequest {
  */
 export class IqRequests {
   readonly #open = new Map<string, OpenRequest>();
+  readonly #refused: ((answer: IqAnswer) => void)[] = [];
   #next = Number.POSITIVE_INFINITY;
 
   get size(): number {
@@ -41,7 +43,7 @@ export class IqRequests {
   /**
    * Takes a request into the books.
    * @param id unguessable
-   * @returns the stanza to send, or undefined when too many are open (`done` has been called then)
+   * @returns the stanza to send, or undefined when too many are open: `done` hears of it at the next `expire`
    */
   open(
     id: string,
@@ -51,11 +53,12 @@ export class IqRequests {
     done: (answer: IqAnswer) => void,
   ): string | undefined {
     if (this.#open.size >= OPEN_REQUESTS) {
-      done({ kind: 'leg-lost' });
+      this.#refused.push(done);
+      this.#next = now;
       return undefined;
     }
     const deadline = now + (request.timeoutMs ?? DEFAULT_TIMEOUT);
-    this.#open.set(id, { leg: request.leg, to: request.to, deadline, done });
+    this.#open.set(id, { leg: request.leg, type: request.type, to: request.to, deadline, done });
     if (deadline < this.#next) this.#next = deadline;
     let attributes = ` type='${request.type}' id='${id}'`;
     if (request.leg === 'client') {
@@ -72,22 +75,27 @@ export class IqRequests {
    */
   take(leg: Leg, frame: Frame, identity: SessionIdentity): 'taken' | 'not-from-addressee' | undefined {
     if (this.#open.size === 0) return undefined;
-    const isResult = frame.attributeEquals('type', 'result');
-    if (!isResult && !frame.attributeEquals('type', 'error')) return undefined;
     const id = frame.id;
     if (id === undefined) return undefined;
     const request = this.#open.get(id);
     if (request === undefined || request.leg !== leg) return undefined;
+    const isError = frame.attributeEquals('type', 'error');
+    // COMPAT: mu-conference sends a ping to one's own occupant back as it is, `get` and all; that is its answer.
+    const reflected =
+      frame.attributeEquals('type', 'get') && request.type === 'get' && request.to?.includes('/') === true;
+    if (!isError && !reflected && !frame.attributeEquals('type', 'result')) return undefined;
     if (!answersFor(request, leg === 'server' ? frame.from : frame.to, identity)) return 'not-from-addressee';
     this.#remove(id);
     const iq = frameToElement(frame);
-    request.done(isResult ? { kind: 'result', iq } : { kind: 'error', condition: conditionOf(iq), iq });
+    request.done(isError ? { kind: 'error', condition: conditionOf(iq), iq } : { kind: 'result', iq });
     return 'taken';
   }
 
   /** Ends what has waited too long. */
   expire(now: number): void {
     if (now < this.#next) return;
+    for (const done of this.#refused.splice(0)) done({ kind: 'refused' });
+    this.#next = this.#earliest();
     for (const [id, request] of [...this.#open]) {
       if (request.deadline > now) continue;
       this.#remove(id);
@@ -106,9 +114,13 @@ export class IqRequests {
 
   #remove(id: string): void {
     this.#open.delete(id);
+    this.#next = this.#earliest();
+  }
+
+  #earliest(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const request of this.#open.values()) if (request.deadline < next) next = request.deadline;
-    this.#next = next;
+    return next;
   }
 }
 

@@ -71,7 +71,9 @@ export class Pipeline {
     const knowledge: Knowledge<FeatureSession>[] = [];
     for (const feature of features) addKnowledge(feature, knowledge);
     this.#knowledge = knowledge.length;
-    this.features = [...knowledge, ...features];
+    // What others need is opened once, as knowledge, even when it is in the list on its own account.
+    const own = features.filter((feature) => !knowledge.some((needed) => needed === feature));
+    this.features = [...knowledge, ...own];
     this.amendsDisco = features.some((feature) => feature.amendsDisco === true);
     this.#lanes = { 'to-server': this.#compile('to-server'), 'to-client': this.#compile('to-client') };
   }

@@ -1,8 +1,9 @@
 import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
+import type { UpstreamLimits } from '../config/model.js';
 import { streamError } from '../stream/errors.js';
 import { speaksFeatures, streamHeader } from '../stream/header.js';
-import { recogniseServer, upstreamLimits } from '../stream/server-kind.js';
+import { announcedLimits, recogniseServer, upstreamLimits } from '../stream/server-kind.js';
 import { SERVER_STREAM, type ServerInput, type ServerState } from '../stream/server-stream.js';
 import type { Frame } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
@@ -18,6 +19,9 @@ import type { ConnectFailure, LegLoss, SessionPort, TlsFacts, UpstreamFacts } fr
 import type { Session, SessionSettings } from './session.js';
 import { readableFromServer } from './standard-form.js';
 
+/** How often a server that breaks before its features is connected again. */
+const ATTEMPTS = 3;
+
 /** The stream towards the server: `SERVER_STREAM` at work. */
 export class ServerSide extends LegSide {
   state: ServerState = 'absent';
@@ -30,6 +34,9 @@ export class ServerSide extends LegSide {
   /** The features frame of the present stream: the client may have to be shown it more than once, before TLS and behind it. */
   #features: Frame | undefined;
   #upstream: UpstreamFacts | undefined;
+  #attempts = 0;
+  /** What the server says it takes (XEP-0478). */
+  #announced: Partial<UpstreamLimits> = {};
 
   constructor(
     private readonly session: Session,
@@ -55,7 +62,7 @@ export class ServerSide extends LegSide {
 
   /** What may be sent to this server. */
   get limits() {
-    return upstreamLimits(this.kind, this.#upstream?.upstream.limits ?? {});
+    return upstreamLimits(this.kind, { ...this.#announced, ...this.#upstream?.upstream.limits });
   }
 
   connect(domain: DomainRuntime): void {
@@ -253,6 +260,7 @@ export class ServerSide extends LegSide {
         }
         break;
       case 'forward-error':
+        if (this.#triesAgain(frame)) break;
         this.session.endsFor('server-error');
         client.passError(frame);
         break;
@@ -261,8 +269,29 @@ export class ServerSide extends LegSide {
     }
   }
 
+  /**
+   * COMPAT: jabberd2 answers a fresh stream now and then with what an earlier connection on the same file descriptor has left behind. As long
+   * as the client has seen nothing of it, it is connected again.
+   */
+  #triesAgain(frame: Frame): boolean {
+    if (this.session.authenticated || (this.state !== 'opening' && this.state !== 'negotiating'))
+      return false;
+    if (frame.findChild('internal-server-error', NS.streamErrors) < 0 || this.#attempts >= ATTEMPTS)
+      return false;
+    this.#attempts += 1;
+    this.port.log('debug', 'upstream connected again', {
+      domain: this.session.domain.name,
+      attempt: this.#attempts,
+    });
+    this.connect(this.session.domain);
+    this.tokenizer.restart();
+    this.tokenizer.stop();
+    return true;
+  }
+
   #takeFeatures(frame: Frame): void {
     const features = frameToElement(frame);
+    this.#announced = announcedLimits(features) ?? this.#announced;
     this.kind = recogniseServer(this.kind, this.header, features);
     const upstream = this.#upstream?.upstream;
     const starttls = features.getChild('starttls', NS.tls);

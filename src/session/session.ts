@@ -201,6 +201,11 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.wakeTimesChanged();
   }
 
+  /** The server takes nothing any more although its stream is still open: the client is told to come again. */
+  serverIsLost(): void {
+    this.client.fail('system-shutdown', 'The server behind has lost this session. Connect again.');
+  }
+
   /** To be called when a deadline of the bound session may have moved. */
   wakeTimesChanged(): void {
     this.port.wakeAt(Math.min(this.#deadlines.next, this.bound?.nextWake ?? Number.POSITIVE_INFINITY));
@@ -266,6 +271,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.port.wakeAt(Number.POSITIVE_INFINITY);
     const identity = this.bound?.identity;
     if (identity !== undefined) this.domain.leave(identity);
+    this.bound?.close();
     this.port.finished({
       jid: identity?.full,
       domain: this.#domain?.name,

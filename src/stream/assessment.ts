@@ -4,6 +4,7 @@ import type { UpstreamConfig, UpstreamLimits } from '../config/model.js';
 import type { ServerKind } from '../session/feature.js';
 import type { TlsFacts } from '../session/port.js';
 import type { StreamHeader } from '../xml/header.js';
+import { AFTER_AUTH, BEFORE_AUTH } from '../xml/limits.js';
 import { NS } from '../xml/namespaces.js';
 import { serializeElement } from '../xml/serialize.js';
 import { parseElement } from '../xml/tree.js';
@@ -94,6 +95,11 @@ const SHORT: ReadonlyMap<string, string> = new Map([
   [NS.sm3, 'sm:3'],
   [NS.smLegacy, 'sm (before XEP-0198)'],
   [NS.sasl2, 'sasl2'],
+  [NS.caps, 'capabilities'],
+  [NS.registerFeature, 'registration'],
+  [NS.iqAuthFeature, 'iq-auth'],
+  [NS.rosterVersion, 'roster versions'],
+  ['urn:xmpp:features:pre-approval', 'pre-approval'],
 ]);
 
 /**
@@ -181,6 +187,7 @@ function treat(features: Element, client: TlsFacts, server: TlsFacts | undefined
     clientTls: client,
     serverTls: server,
     authenticated,
+    stanzaBytes: (authenticated ? AFTER_AUTH : BEFORE_AUTH).stanzaBytes,
   });
   const keyOf = (feature: Element) => `${feature.getName()} ${feature.getNS()}`;
   const offered = new Set(features.getChildElements().map(keyOf));

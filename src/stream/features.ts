@@ -12,6 +12,8 @@ export interface FeaturesContext {
   readonly serverTls: TlsFacts | undefined;
   /** SASL has succeeded on this stream. */
   readonly authenticated: boolean;
+  /** Bytes of a stanza that the proxy takes from this client at present. */
+  readonly stanzaBytes: number;
 }
 
 export interface RewrittenFeatures {
@@ -67,6 +69,11 @@ export function rewriteFeatures(features: Element, context: FeaturesContext): Re
       const types = features.c('sasl-channel-binding', { xmlns: NS.saslChannelBinding });
       for (const type of binding.bindings) types.c('channel-binding', { type });
     }
+  }
+  // XEP-0478: the smaller of what the two of us take.
+  const announced = features.getChild('limits', NS.streamLimits)?.getChild('max-bytes');
+  if (announced !== undefined && !(Number(announced.getText()) <= context.stanzaBytes)) {
+    announced.children = [String(context.stanzaBytes)];
   }
   if (context.clientTls === undefined && context.listenerTls === 'optional' && !context.authenticated) {
     features.c('starttls', { xmlns: NS.tls });

@@ -23,6 +23,9 @@ export function recogniseServer(
   return 'unknown';
 }
 
+/** RFC 6120 §13.12: no server may take less. */
+const SMALLEST_LIMIT = 10_000;
+
 const LIMITS: { readonly [kind in ServerKind]: UpstreamLimits } = {
   prosody: { stanzaBytes: 262_144, depth: 1_000 },
   // COMPAT: ejabberd 23.01 goes down as a whole at about 3,500 nested elements.
@@ -38,4 +41,11 @@ const LIMITS: { readonly [kind in ServerKind]: UpstreamLimits } = {
  */
 export function upstreamLimits(kind: ServerKind, configured: Partial<UpstreamLimits>): UpstreamLimits {
   return { ...LIMITS[kind], ...configured };
+}
+
+/** What a server says of itself (XEP-0478); undefined when it says nothing that can be read. */
+export function announcedLimits(features: Element): Partial<UpstreamLimits> | undefined {
+  const text = features.getChild('limits', NS.streamLimits)?.getChildText('max-bytes');
+  const bytes = typeof text === 'string' && /^\d{1,12}$/.test(text.trim()) ? Number(text) : 0;
+  return bytes >= SMALLEST_LIMIT ? { stanzaBytes: bytes } : undefined;
 }

@@ -152,7 +152,10 @@ export class SocketLeg {
     if (!this.#dead && this.#phase !== upgradeWanted) this.#socket.resume();
   }
 
-  /** Closes both directions at once. Nothing is reported afterwards. */
+  /**
+   * Closes both directions at once. Nothing is reported afterwards. Under TLS only the outer socket may be destroyed, here as
+   * everywhere: Node 20 crashes when the inner one is destroyed in the same turn.
+   */
   destroy(): void {
     if (this.#dead) return;
     this.#die();

@@ -45,6 +45,7 @@ export const NS = {
   compressFeature: 'http://jabber.org/features/compress',
   compress: 'http://jabber.org/protocol/compress',
   csi: 'urn:xmpp:csi:0',
+  streamLimits: 'urn:xmpp:stream-limits:0',
   sid: 'urn:xmpp:sid:0',
   occupantId: 'urn:xmpp:occupant-id:0',
   receipts: 'urn:xmpp:receipts',

@@ -130,6 +130,34 @@ describeRoutes(
   ['proxy'],
 );
 
+describeRoutes(
+  'the proxy goes away',
+  (route) => {
+    test('SIGTERM: clients are told system-shutdown, their contacts hear of it, and it ends', async () => {
+      const proxy = await RunningProxy.inFrontOf(route.server);
+      try {
+        const here = { ...route, plain: { ...proxy.address(0), domain: route.server.domain } };
+        const alice = await newSession(here, 'alice', { sm: true });
+        const straight = { ...route, plain: { ...route.plain, port: route.server.port } };
+        const bob = await newSession(straight, 'bob');
+        alice.send(`<presence to='${bob.jid}'/>`);
+        await bob.presence((presence) => presence.attrs.from === alice.jid);
+        alice.send(`<message to='${bob.jid}' type='chat'><body>last words</body></message>`);
+        await bob.body('last words');
+        const before = Date.now();
+        proxy.signal('SIGTERM');
+        expect(await alice.streamError()).toBe('system-shutdown');
+        await bob.presence((each) => each.attrs.from === alice.jid && each.attrs.type === 'unavailable');
+        expect((await proxy.exited).code).toBe(0);
+        expect(Date.now() - before).toBeLessThan(10_500);
+      } finally {
+        await proxy.dispose();
+      }
+    });
+  },
+  ['proxy'],
+);
+
 describe('a server that is not there', () => {
   test.skipIf(RunningProxy.missing())('is answered remote-connection-failed', async () => {
     const upstream = `xmpp://127.0.0.1:${await freePort()}`;

@@ -5,7 +5,7 @@ import { Daemon } from './servers/daemon.js';
 import type { RealServer } from './servers/server.js';
 import { until } from './waiting.js';
 
-const COMMAND = resolve(import.meta.dirname, '../../dist/main.js');
+const COMMAND = process.env.INTERSTANZA_MAIN ?? resolve(import.meta.dirname, '../../dist/main.js');
 
 export interface ProxyOptions {
   domain: string;

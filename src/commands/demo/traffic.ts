@@ -1,6 +1,8 @@
 import type { Element } from 'ltx';
 import { NS } from '../../xml/namespaces.js';
 
+const MANAGEMENT: readonly string[] = [NS.sm2, NS.sm3];
+
 /** Something that went over one of the two legs of a session. */
 export interface Passage {
   /** Whose session it is. */
@@ -107,8 +109,8 @@ export class Traffic {
         return upwards ? acknowledges(`${who} has said`) : undefined;
       case 'iq':
         return upwards
-          ? 'the proxy wants to know what this server can do, once for all sessions'
-          : 'an answer to the proxy; it ends here';
+          ? 'a question of the proxy, once for all sessions of a server'
+          : 'the answer, which is for the proxy';
       default:
         return undefined;
     }
@@ -118,7 +120,7 @@ export class Traffic {
 /** One leg's copy of what another leg carried. Headers are each leg's own; they are twins when one stands for the other. */
 function isTwin(a: Passage, b: Passage): boolean {
   // What stream management says on one leg is never what it says on the other, even where the bytes are the same.
-  if (isAcknowledgement(a)) return false;
+  if (MANAGEMENT.includes(a.element?.getNS() ?? '')) return false;
   if (a.who !== b.who || a.direction !== b.direction || a.leg === b.leg || a.kind !== b.kind) return false;
   const first = a.direction === 'to-server' ? 'client' : 'server';
   if (a.leg !== first) return false;
@@ -127,12 +129,12 @@ function isTwin(a: Passage, b: Passage): boolean {
 
 /** `<r/>` and `<a/>` of stream management, which each leg has for itself. */
 export function isAcknowledgement({ element }: Passage): boolean {
-  const namespace = element?.getNS();
-  return namespace === NS.sm3 || namespace === NS.sm2;
+  if (element === undefined || !MANAGEMENT.includes(element.getNS() ?? '')) return false;
+  return element.getName() === 'r' || element.getName() === 'a';
 }
 
-function translated(own: string, other: string | undefined, who: string): string | undefined {
-  if (other === undefined) return undefined;
+function translated(own: string, other: string | undefined, who: string): string {
+  if (other === undefined) return `${who} nothing yet`;
   return own === other
     ? `${who} h=${other}`
     : `${who} h=${other}, which is h=${own} in the count of this leg`;

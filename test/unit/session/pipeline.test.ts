@@ -268,6 +268,50 @@ describe('requests of the proxy’s own', () => {
   });
 });
 
+describe('requests: limits and quirks', () => {
+  test('the 65th open request is refused, later and not from inside the call', () => {
+    const answers: string[] = [];
+    const greedy = feature('greedy', [UP_MESSAGES], (_, context) => {
+      for (let i = 0; i < 65; i++) {
+        context.request({ leg: 'server', type: 'get', payload: "<q xmlns='x'/>" }, ({ kind }) =>
+          answers.push(kind),
+        );
+      }
+      expect(answers).toEqual([]);
+      return PASS;
+    });
+    const play = new Playbook({ features: [greedy] }).bound();
+    play.client('<message/>').toServer(/^<message\/>(<iq [^>]*><q xmlns='x'\/><\/iq>){64}$/);
+    play.passes(0);
+    expect(answers).toEqual(['refused']);
+    play.done();
+  });
+
+  test('12.13 mu-conference: a ping of the proxy’s own that comes back as it is has been answered', () => {
+    const answers: string[] = [];
+    const pinging = feature('pinging', [UP_MESSAGES], (_, context) => {
+      context.request(
+        {
+          leg: 'server',
+          type: 'get',
+          to: 'room@muc.example.org/nick',
+          payload: "<ping xmlns='urn:xmpp:ping'/>",
+        },
+        ({ kind }) => answers.push(kind),
+      );
+      return PASS;
+    });
+    new Playbook({ features: [pinging] })
+      .bound()
+      .client('<message/>')
+      .toServer(/ping/)
+      .server("<iq type='get' id='id1' from='room@muc.example.org/nick'><ping xmlns='urn:xmpp:ping'/></iq>")
+      .toClient('')
+      .done();
+    expect(answers).toEqual(['result']);
+  });
+});
+
 describe('time is an event', () => {
   test('a feature is woken with its own token, once, and not before', () => {
     const woken: string[] = [];

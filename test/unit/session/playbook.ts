@@ -262,7 +262,7 @@ export class Playbook {
       .toClient(/^<\?xml version='1\.0'\?><stream:stream [^>]*><stream:features>.*<\/stream:features>$/);
   }
 
-  authenticated(features = BIND): this {
+  authenticated(features = BIND, header = SERVER_HEADER): this {
     return this.negotiated()
       .client("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>")
       .toServer("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>")
@@ -271,14 +271,22 @@ export class Playbook {
       .client(HEADER)
       .commands('pause client')
       .toServer(HEADER)
-      .server(`${SERVER_HEADER}<stream:features>${features}</stream:features>`)
+      .server(`${header}<stream:features>${features}</stream:features>`)
       .commands('resume client')
       .toClient(new RegExp(`<stream:features>.*${OUR_SM}</stream:features>$`));
   }
 
   /** Up to a bound resource; with `sm` the server has stream management and has enabled it. */
-  bound({ sm = false, features = BIND }: { sm?: boolean; features?: string } = {}): this {
-    this.authenticated(sm ? features + SM3 : features)
+  bound({
+    sm = false,
+    features = BIND,
+    header = SERVER_HEADER,
+  }: {
+    sm?: boolean;
+    features?: string;
+    header?: string;
+  } = {}): this {
+    this.authenticated(sm ? features + SM3 : features, header)
       .client(`<iq type='set' id='b1'>${BIND}</iq>`)
       .toServer(`<iq type='set' id='b1'>${BIND}</iq>`);
     const result =

@@ -257,6 +257,84 @@ describe('12.2 limit before the server does', () => {
   });
 });
 
+describe('XEP-0478: limits that are announced', () => {
+  const limits = (bytes: number) =>
+    `<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>${bytes}</max-bytes></limits>`;
+
+  test('the client is shown the smaller of the server’s limit and ours', () => {
+    new Playbook()
+      .negotiated()
+      .client("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>")
+      .toServer(/auth/)
+      .server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+      .toClient(/success/)
+      .client(HEADER)
+      .toServer(HEADER)
+      .commands('pause client')
+      .server(`${SERVER_HEADER}<stream:features>${BIND}${limits(1_000_000)}</stream:features>`)
+      .commands('resume client')
+      .toClient(/<max-bytes>262144<\/max-bytes>/)
+      .done();
+  });
+
+  test('what the server announces is kept to', () => {
+    const over = `<message to='b@example.org' id='1'><body>${'x'.repeat(20_000)}</body></message>`;
+    new Playbook()
+      .bound({ features: BIND + limits(20_000) })
+      .client(over)
+      .toClient(/<policy-violation /)
+      .done();
+  });
+});
+
+describe('jabberd2 under churn and without its router', () => {
+  const leftover =
+    "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+
+  test('12.18 a fresh stream that is answered with internal-server-error is tried again, unseen by the client', () => {
+    const play = opened(new Playbook())
+      .server(leftover)
+      .commands('destroy server', 'connect example.org')
+      .connected()
+      .toServer(HEADER);
+    features(play, MECHANISMS)
+      .toClient(/mechanisms/)
+      .done();
+  });
+
+  test('12.18 after three times the client hears of it', () => {
+    const play = opened(new Playbook());
+    for (let i = 0; i < 3; i++) {
+      play.server(leftover).commands('destroy server', 'connect example.org').connected().toServer(HEADER);
+    }
+    play
+      .server(leftover)
+      .toClient(/<internal-server-error .*<\/stream:stream>$/)
+      .toServer('</stream:stream>')
+      .commands('end server', 'end client')
+      .done();
+  });
+
+  test('12.20 a stanza that comes back failed is answered with an error, and the client is told to come again', () => {
+    const header = SERVER_HEADER.replace(
+      " id='s1'",
+      " xmlns:ack='http://www.xmpp.org/extensions/xep-0198.html#ns' id='s1'",
+    );
+    new Playbook()
+      .bound({ header })
+      .client("<iq type='get' id='q1' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>")
+      .toServer(/ping/)
+      .server("<iq type='get' failed='1' id='q1' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>")
+      .toClient(
+        /^<iq type='error' id='q1' from='example.org' to='a@example.org\/r'><error type='wait'><service-unavailable .*<stream:error><system-shutdown /,
+      )
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .counts('stanza_dropped undeliverable-returned', 1)
+      .done();
+  });
+});
+
 describe('logging in the old ways', () => {
   test('XEP-0077: in-band registration before authentication is the server’s business', () => {
     const iq = "<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>";

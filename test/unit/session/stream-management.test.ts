@@ -259,7 +259,7 @@ describe('XEP-0198 §3: enabling', () => {
   test('nonzas of stream management never reach the other side', () => {
     new Playbook()
       .bound({ sm: true })
-      .client(R + a(0) + "<r xmlns='http://www.xmpp.org/extensions/xep-0198.html#ns' c='1'/>")
+      .client(`${R + a(0)}<r xmlns='http://www.xmpp.org/extensions/xep-0198.html#ns' c='1'/>`)
       .server(`${R}<a xmlns='http://www.xmpp.org/extensions/xep-0198.html#ns' b='1'/>`)
       .toServer(a(0))
       .done();

@@ -104,6 +104,7 @@ describe('XEP-0198 §4: h is a 32-bit number that wraps to zero', () => {
   test('only decimal numbers below 2^32 are counts', () => {
     expect(parseWireCount('0')).toBe(0);
     expect(parseWireCount('4294967295')).toBe(4294967295);
-    for (const bad of ['4294967296', '-1', '1e3', '', ' 1', '0x1', undefined]) expect(parseWireCount(bad)).toBeUndefined();
+    for (const bad of ['4294967296', '-1', '1e3', '', ' 1', '0x1', undefined])
+      expect(parseWireCount(bad)).toBeUndefined();
   });
 });

@@ -8,10 +8,10 @@ import { type ConfigFlags, loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/config/model.js';
 import { Metrics } from '../../../src/ops/metrics.js';
 import type { SessionEvents, SessionPort } from '../../../src/session/port.js';
+import type { KeyPair } from '../../../src/transport/certificate-files.js';
 import { CertificateStore } from '../../../src/transport/certificates.js';
 import { Clock } from '../../../src/transport/clock.js';
 import { Middlebox, type SessionStart } from '../../../src/transport/middlebox.js';
-import { selfSignedPair } from '../../../src/transport/self-signed.js';
 
 const closers: (() => void)[] = [];
 
@@ -116,9 +116,19 @@ export async function closedPort(): Promise<number> {
   return port;
 }
 
+const dialled = new WeakSet<Socket>();
+
+/** Leaves a socket to the TLS socket around it: Node 20 crashes when both are destroyed in one turn. */
+export function wrapped(socket: Socket): void {
+  dialled.delete(socket);
+}
+
 export async function dial(port: number): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-  onClose(() => socket.destroy());
+  dialled.add(socket);
+  onClose(() => {
+    if (dialled.has(socket)) socket.destroy();
+  });
   socket.on('error', () => undefined);
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
@@ -189,9 +199,8 @@ export async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-/** The server's side of TLS on a socket, with a self-signed certificate for a domain. */
-export async function secureAsServer(socket: Socket, domain: string, alpn?: string[]): Promise<TLSSocket> {
-  const { pair } = await selfSignedPair(dataDir, domain);
+/** The server's side of TLS on a socket. The pair is made before, so that no byte gets lost meanwhile. */
+export function secureAsServer(socket: Socket, pair: KeyPair, alpn?: string[]): TLSSocket {
   const secure = new TLSSocket(socket, {
     isServer: true,
     secureContext: createSecureContext({ cert: pair.certificate, key: pair.key }),

@@ -115,12 +115,13 @@ class Expat {
 
 /**
  * Expat goes by the fourth edition of XML 1.0, whose names have fewer characters than those of the fifth, which it is
- * for us to accept. So where a mutation may have put such a character in a name, it becomes one that both allow.
+ * for us to accept. A mutation may put such a character in a name, so for Expat it becomes one that both allow.
  */
 function inFourthEdition(document: Buffer): Buffer {
-  const text = document.toString('utf8');
-  if (!/[<&][^<>]*[€😀\ufffd\ufeff]/u.test(text) || !Buffer.from(text).equals(document)) return document;
-  return Buffer.from(text.replace(/[€😀\ufffd\ufeff]/gu, 'é'));
+  const fifth = ['€', '😀', '\ufffd', '\ufeff'].map((c) => Buffer.from(c).toString('latin1'));
+  let text = document.toString('latin1');
+  for (const c of fifth) text = text.replaceAll(c, Buffer.from('é').toString('latin1'));
+  return Buffer.from(text, 'latin1');
 }
 
 let expat: Expat;
@@ -129,7 +130,10 @@ beforeAll(() => {
 });
 afterAll(() => expat.close());
 
-async function compareAll(documents: readonly Buffer[]): Promise<{ accepted: number; refused: number }> {
+async function compareAll(
+  documents: readonly Buffer[],
+  forExpat = (document: Buffer): Buffer => document,
+): Promise<{ accepted: number; refused: number }> {
   const count = { accepted: 0, refused: 0 };
   const work = documents.map(async (document) => {
     const ours = read([document], { limits: AFTER_AUTH });
@@ -137,8 +141,9 @@ async function compareAll(documents: readonly Buffer[]): Promise<{ accepted: num
     else count.refused++;
     if (ours.error === undefined || ours.stanzas.length > 0)
       compare(document, ours, bySaxes(document, ours.closed));
-    const plain = inFourthEdition(document);
-    compare(plain, plain === document ? ours : read([plain]), await expat.read(plain, ours.closed));
+    const plain = forExpat(document);
+    const again = plain === document ? ours : read([plain]);
+    compare(plain, again, await expat.read(plain, again.closed));
   });
   await Promise.all(work);
   return count;
@@ -164,11 +169,11 @@ describe('generated', () => {
 
   test('mutated streams: accepted only if they accept them', async () => {
     const documents = fc.sample(mutatedStream, 4000);
-    const { accepted, refused } = await compareAll(documents);
+    const { accepted, refused } = await compareAll(documents, inFourthEdition);
     // Else the mutations would prove nothing.
     expect(accepted).toBeGreaterThan(200);
     expect(refused).toBeGreaterThan(1000);
-  });
+  }, 120_000);
 
   test('every mutated document of the corpus', async () => {
     const documents = corpus('accepted').flatMap(([, bytes]) =>
@@ -179,8 +184,8 @@ describe('generated', () => {
           : Buffer.concat([bytes.subarray(0, i), Buffer.from(inserted), bytes.subarray(i)]);
       }),
     );
-    await compareAll(documents);
-  });
+    await compareAll(documents, inFourthEdition);
+  }, 120_000);
 });
 
 test('chunking does not matter', () => {

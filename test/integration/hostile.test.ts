@@ -1,0 +1,266 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { RawClient } from './clients/raw.js';
+import { RawStream } from './clients/raw-stream.js';
+import { HOSTILE_INPUTS, type Phase } from './hostile-inputs.js';
+import { Metrics, RunningProxy } from './proxy.js';
+import {
+  cutAfterwards,
+  describeRoutes,
+  newAccount,
+  newConnection,
+  newSession,
+  type Route,
+} from './routes.js';
+import { until } from './waiting.js';
+
+const CASES = HOSTILE_INPUTS.flatMap((input) => input.phases.map((phase) => ({ ...input, phase })));
+
+async function connectionIn(phase: Phase, route: Route): Promise<RawClient> {
+  if (phase === 'bound') return newSession(route, 'mallory');
+  const client = await newConnection(route);
+  if (phase === 'unauthenticated') await client.openStream();
+  return client;
+}
+
+describeRoutes(
+  'hostile input',
+  (route) => {
+    const { server } = route;
+    const direct = { host: server.host, port: server.port, domain: server.domain };
+    let witness: RawClient;
+    let neighbour: RawClient;
+    beforeAll(async () => {
+      witness = await RawClient.login(direct, await newAccount(server, 'witness'));
+      neighbour = await RawClient.login(route.plain, await newAccount(server, 'neighbour'));
+      await witness.becomeAvailable();
+      await neighbour.becomeAvailable();
+    });
+    afterAll(async () => {
+      for (const client of [witness, neighbour]) client?.stream.cut();
+    });
+
+    test.each(CASES)('$name ($phase)', async ({ phase, bytes, errors }) => {
+      const client = await connectionIn(phase, route);
+      client.stream.write(bytes({ to: witness.jid, domain: server.domain }));
+      expect(errors).toContain(await client.streamError());
+      await client.stream.when('the end of the connection', () => client.stream.closed);
+      expect(client.stream.ended).toBe(true);
+    });
+
+    test('none of it was delivered, and both the server and the other sessions live on', async () => {
+      neighbour.send(`<message to='${witness.jid}' type='chat'><body>still here</body></message>`);
+      await witness.body('still here');
+      witness.send(`<message to='${neighbour.jid}' type='chat'><body>so am I</body></message>`);
+      await neighbour.body('so am I');
+      expect(witness.stream.inbox.filter((stanza) => stanza.is('message'))).toEqual([]);
+      await newSession(route, 'after');
+    });
+
+    test('harmless oddities are no offence', async () => {
+      const client = cutAfterwards(await RawClient.connect(route.plain));
+      client.stream.write(
+        `\uFEFF<?xml version="1.0" encoding="utf-8" standalone='yes' ?>\n<stream:stream xmlns='jabber:client'\n` +
+          ` xmlns:stream='http://etherx.jabber.org/streams' to="${server.domain.toUpperCase()}" version='1.0'>\n`,
+      );
+      await client.expect('features', (element) => element.is('features'));
+      const alice = await newSession(route, 'alice');
+      alice.send(
+        `\n \t<message to='${neighbour.jid}' type='chat'><body><![CDATA[<!-- no comment -->]]> &#x1F984;</body></message>\n`,
+      );
+      await neighbour.body('<!-- no comment --> 🦄');
+    });
+  },
+  ['proxy'],
+);
+
+/** Resident memory of a process in kB. */
+function resident(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+/** Processor time of a process so far, in clock ticks. */
+function processorTime(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+describeRoutes(
+  'hostile connections',
+  (route) => {
+    const { server, proxy } = route;
+    if (server.kind !== 'prosody') return; // what is behind plays no part here
+
+    async function openSessions(): Promise<number> {
+      const answer = await fetch(`${proxy?.admin}/metrics`);
+      return new Metrics(await answer.text()).sum('interstanza_sessions');
+    }
+
+    test('thousands of connections that are cut leave nothing behind', { timeout: 120_000 }, async () => {
+      const pid = proxy?.pid ?? 0;
+      const beginnings = [
+        '',
+        '<',
+        "<?xml version='1.0'?><stream:stream xmlns='jabber:cl",
+        '\x16\x03\x01\x02\x00\x01',
+      ];
+      const header = `<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='${server.domain}' version='1.0'>`;
+      const before = await openSessions();
+      const burst = async (connections: number) => {
+        for (let n = 0; n < connections; n += 50) {
+          const streams = await Promise.all(
+            Array.from({ length: 50 }, () => RawStream.connect(route.plain.host, route.plain.port)),
+          );
+          for (const [at, stream] of streams.entries()) {
+            stream.write(at % 5 === 4 ? header : (beginnings[at % 5] ?? ''));
+            if (at % 2 === 0) stream.cut();
+            else stream.halfClose();
+          }
+          if (n % 500 === 0)
+            await until('the sessions to end', async () => (await openSessions()) <= before, 20_000);
+        }
+        await until('all sessions to end', async () => (await openSessions()) <= before, 20_000);
+      };
+      await burst(1_000);
+      const once = resident(pid);
+      await burst(4_000);
+      expect(resident(pid)).toBeLessThan(once * 1.4);
+      await newSession(route, 'after');
+    });
+
+    // Time must grow with the bytes, not with how they come or what is in them. The measure is
+    // processor time, and the yardstick an ordinary message of the same size over the same route.
+    test.each([
+      { name: 'elements, few levels deep', unit: '<a><b><c><d/></c></b></a>' },
+      { name: 'attributes', unit: "<a b='1' c='2' d='3' e='4' f='5' g='6'/>" },
+      { name: 'namespace declarations', unit: "<p:a xmlns:p='urn:p'><q:b xmlns:q='urn:q' p:c='1'/></p:a>" },
+      { name: 'references', unit: '&lt;&amp;&#65;&#x1F984;' },
+      { name: 'sections of characters', unit: '<![CDATA[x]]><![CDATA[]]>' },
+    ])('$name cost no more than a multiple of plain text', { timeout: 60_000 }, async ({ unit }) => {
+      const pid = proxy?.pid ?? 0;
+      const size = 200_000;
+      const alice = await newSession(route, 'alice');
+      const cost = async (payload: string) => {
+        const before = processorTime(pid);
+        for (let n = 0; n < 15; n += 1) {
+          // To an address that nobody has, so that what comes back is short, and inside one child.
+          alice.send(
+            `<iq type='result' id='none' to='${server.domain}'><x xmlns='urn:example:cost'>${payload}</x></iq>`,
+          );
+          await alice.settle();
+        }
+        return processorTime(pid) - before;
+      };
+      await cost('x'.repeat(size)); // warms up
+      const plain = await cost('x'.repeat(size));
+      const hostile = await cost(unit.repeat(Math.floor(size / unit.length)));
+      expect(hostile).toBeLessThan(40 * Math.max(plain, 5));
+    });
+
+    test('who does not read is waited for by his own server connection alone', {
+      timeout: 60_000,
+    }, async () => {
+      const pid = proxy?.pid ?? 0;
+      const deaf = await newSession(route, 'deaf');
+      const [alice, bob] = [await newSession(route, 'alice'), await newSession(route, 'bob')];
+      const before = resident(pid);
+      deaf.stream.pause();
+      const flood = `<message to='${deaf.jid}' type='chat'><body>${'x'.repeat(100_000)}</body></message>`;
+      for (let n = 0; n < 400; n += 1) {
+        alice.send(flood);
+        if (n % 20 === 19) await alice.settle();
+      }
+      alice.send(`<message to='${bob.jid}' type='chat'><body>meanwhile</body></message>`);
+      await bob.body('meanwhile', 20_000);
+      expect(resident(pid) - before).toBeLessThan(30_000); // of the 40,000 kB that were sent
+      deaf.stream.resume();
+      for (let n = 0; n < 400; n += 1)
+        await deaf.message((stanza) => stanza.is('message'), `message ${n}`, 20_000);
+    });
+
+    test('one byte at a time costs time in proportion', { timeout: 60_000 }, async () => {
+      const pid = proxy?.pid ?? 0;
+      const alice = await newSession(route, 'alice');
+      const cost = async (length: number) => {
+        const before = processorTime(pid);
+        await alice.stream.writeInPieces(
+          `<message to='${server.domain}' type='error'><body>${'x'.repeat(length)}</body></message>`,
+          1,
+        );
+        await alice.settle();
+        return processorTime(pid) - before;
+      };
+      await cost(2_000);
+      const short = await cost(8_000);
+      const long = await cost(32_000);
+      expect(long).toBeLessThan(12 * Math.max(short, 3)); // quadratic would be sixteen times
+    });
+  },
+  ['proxy'],
+);
+
+describeRoutes(
+  'limits from the configuration',
+  (route) => {
+    const { server } = route;
+    if (server.kind !== 'prosody') return;
+    let directory: string;
+    let proxy: RunningProxy;
+    let here: Route;
+    beforeAll(async () => {
+      directory = mkdtempSync(join(tmpdir(), 'interstanza-limits-'));
+      const config = join(directory, 'interstanza.yaml');
+      writeFileSync(config, 'limits:\n  unauthenticatedTime: 2\n  beforeAuth: { stanzaBytes: 2000 }\n');
+      proxy = await RunningProxy.inFrontOf(server, { args: ['--config', config] });
+      here = { ...route, plain: { ...proxy.address(0), domain: server.domain } };
+    });
+    afterAll(async () => {
+      await proxy?.dispose();
+      rmSync(directory, { recursive: true, force: true });
+    });
+
+    const header = (domain: string) =>
+      `<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='${domain}' version='1.0'>`;
+
+    test('a header that trickles in is cut off in time', async () => {
+      const client = await newConnection(here);
+      const started = Date.now();
+      const trickle = setInterval(() => client.stream.write(' '), 50);
+      client.stream.write("<stream:stream xmlns='jabber:client' ");
+      await client.stream.when('the end of the connection', () => client.stream.closed, 6_000);
+      clearInterval(trickle);
+      expect(Date.now() - started).toBeGreaterThan(1_500);
+    });
+
+    test('whoever says nothing, or does not log in, is told and cut off in time', async () => {
+      const silent = await newConnection(here);
+      const idle = await newConnection(here);
+      await idle.openStream();
+      expect(['connection-timeout', 'policy-violation', 'not-authorized']).toContain(
+        await idle.streamError(6_000),
+      );
+      for (const client of [silent, idle]) {
+        await client.stream.when('the end of the connection', () => client.stream.closed, 6_000);
+      }
+    });
+
+    test('whoever has logged in stays', async () => {
+      const alice = await newSession(here, 'alice');
+      const idle = await newConnection(here);
+      idle.stream.write(header(server.domain));
+      // When the idle one, who came later, has been cut off, alice's time would have been over too.
+      await idle.stream.when('the end of the idle connection', () => idle.stream.closed, 6_000);
+      await alice.settle();
+    });
+
+    test('another size limit before authentication', async () => {
+      const client = await newConnection(here);
+      await client.openStream();
+      client.send(`<iq type='get' id='big'><x xmlns='urn:example:big'>${'x'.repeat(2_500)}</x></iq>`);
+      expect(await client.streamError()).toBe('policy-violation');
+    });
+  },
+  ['proxy'],
+);
