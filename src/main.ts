@@ -9,6 +9,8 @@ type Command = (args: readonly string[]) => Promise<number>;
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./commands/serve.js')).runServe,
   check: async () => (await import('./commands/check.js')).runCheck,
+  doctor: async () => (await import('./commands/doctor.js')).runDoctor,
+  demo: async () => (await import('./commands/demo.js')).runDemo,
 };
 
 const HELP = `Usage: interstanza COMMAND [flags]
@@ -17,11 +19,14 @@ A transparent proxy between XMPP clients and an XMPP server.
 
   serve    run the proxy
   check    say what is wrong with a configuration file
+  doctor   connect to the servers, and say what they offer and what should be changed
+  demo     show it at work, with a real server and two clients
 
   interstanza COMMAND --help   the flags of a command, with examples
   interstanza --version        the version
 
-Example:
+Examples:
+  interstanza demo
   interstanza serve --domain example.org --upstream xmpp://127.0.0.1:15222
 `;
 

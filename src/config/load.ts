@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { FEATURES } from '../features/index.js';
 import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
 import { AddressError, isLoopback, parseHostPort, parseListener, parseUpstream } from './addresses.js';
 import { DEFAULTS } from './defaults.js';
@@ -89,6 +90,7 @@ class Builder {
         continue;
       }
       const { certificate, features, upstreams } = value;
+      this.#checkFeatures(Object.keys(features ?? {}), path);
       domains.set(name, {
         name,
         upstreams: upstreams.map(({ url, caFile, parallelConnects, limits }): UpstreamConfig => {
@@ -110,6 +112,15 @@ class Builder {
     }
     this.#domainFlags(domains);
     return domains;
+  }
+
+  #checkFeatures(names: readonly string[], domain: KeyPath): void {
+    const known = FEATURES.map(({ name }) => name);
+    for (const name of names) {
+      if (known.includes(name)) continue;
+      const place = this.locate([...domain, 'features', name]);
+      this.problems.push(`${place}: there is no such feature${didYouMean(name, known)}`);
+    }
   }
 
   /** `--domain` with `--upstream` adds a domain or gives one of the file other servers; alone it picks one of the file. */

@@ -144,7 +144,11 @@ class Arrival extends Sleeper {
     const rest = this.#bytes.subarray(header.length);
     if (rest.length > 0) socket.unshift(rest);
     if (this.listener.tls === 'direct') this.startTls();
-    else this.#welcome(undefined);
+    else {
+      this.#welcome(undefined);
+      // What was paused by hand is not resumed by a new listener.
+      socket.resume();
+    }
   };
 
   readonly #onGone = (): void => {

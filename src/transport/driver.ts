@@ -86,14 +86,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
 
   /** Tells the session that the process is going down. */
   shutDown(): void {
-    if (this.#finished) return;
-    this.#inEvent = true;
-    try {
-      this.#session?.onShutdown(this.#environment.clock.now);
-    } catch (error) {
-      this.#fault(error);
-    }
-    this.#leaveEvent();
+    this.#event((session, now) => session.onShutdown(now));
   }
 
   /** Gives up both legs without a word: the process does not wait any longer. */
@@ -212,33 +205,22 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   }
 
   connected(facts: UpstreamFacts, socket: Socket, source: ByteSource | undefined): void {
-    if (!this.#enterEvent()) {
+    if (this.#finished) {
       socket.destroy();
       return;
     }
     this.#server = new SocketLeg('server', socket, this, this.#queueBytes);
     if (source !== undefined) source.sink = this.#server;
     this.#upstream = facts;
-    try {
-      this.#session?.onConnected(facts, this.#environment.clock.now);
-    } catch (error) {
-      this.#fault(error);
-    }
-    this.#leaveEvent();
+    this.#event((session, now) => session.onConnected(facts, now));
   }
 
   connectFailed(failure: ConnectFailure): void {
     this.#dial = undefined;
-    if (!this.#enterEvent()) return;
-    try {
-      this.#session?.onConnectFailed(failure, this.#environment.clock.now);
-    } catch (error) {
-      this.#fault(error);
-    }
-    this.#leaveEvent();
+    this.#event((session, now) => session.onConnectFailed(failure, now));
   }
 
-  // Events. The try blocks are written out: this is the hot path, and a closure per event would cost more than the session.
+  // Events. `legData` is the hot path: what it does is written out, where the others share `#event`.
 
   legData(leg: SocketLeg, chunk: Buffer): void {
     if (leg === this.#client) this.#environment.metrics.bytesFromClients += chunk.length;
@@ -246,7 +228,8 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
       this.#environment.metrics.bytesFromServers += chunk.length;
       if (this.#dial !== undefined) this.#settleDial();
     }
-    if (!this.#enterEvent()) return;
+    if (this.#finished) return;
+    this.#inEvent = true;
     try {
       this.#session?.onData(leg.name, chunk, this.#environment.clock.now);
     } catch (error) {
@@ -256,51 +239,22 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   }
 
   legEnded(leg: SocketLeg): void {
-    if (!this.#enterEvent()) return;
-    try {
-      this.#session?.onEnd(leg.name, this.#environment.clock.now);
-    } catch (error) {
-      this.#fault(error);
-    }
-    this.#leaveEvent();
+    this.#event((session, now) => session.onEnd(leg.name, now));
   }
 
   legLost(leg: SocketLeg, cause: LegLoss, detail: string): void {
     if (leg !== this.#client) this.#settleDial();
     if (cause !== 'ended') this.#environment.log.debug({ leg: leg.name, cause, detail }, 'leg-lost');
-    if (this.#finished) {
-      this.#stopLingering();
-      return;
-    }
-    const nested = this.#inEvent;
-    this.#inEvent = true;
-    try {
-      this.#session?.onLost(leg.name, cause, this.#environment.clock.now);
-    } catch (error) {
-      this.#fault(error);
-    }
-    if (nested) this.#settleAgain = true;
-    else this.#leaveEvent();
+    if (this.#finished) this.#stopLingering();
+    this.#event((session, now) => session.onLost(leg.name, cause, now));
   }
 
   legDrained(leg: SocketLeg): void {
-    if (!this.#enterEvent()) return;
-    try {
-      this.#session?.onDrained(leg.name, this.#environment.clock.now);
-    } catch (error) {
-      this.#fault(error);
-    }
-    this.#leaveEvent();
+    this.#event((session, now) => session.onDrained(leg.name, now));
   }
 
   legSecured(leg: SocketLeg, facts: TlsFacts): void {
-    if (!this.#enterEvent()) return;
-    try {
-      this.#session?.onSecured(leg.name, facts, this.#environment.clock.now);
-    } catch (error) {
-      this.#fault(error);
-    }
-    this.#leaveEvent();
+    this.#event((session, now) => session.onSecured(leg.name, facts, now));
   }
 
   legMoved(): void {
@@ -310,24 +264,24 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   }
 
   override wake(now: number): void {
-    if (this.#finished) {
-      this.abandon();
-      return;
-    }
+    if (this.#finished) this.abandon();
+    else this.#event((session) => session.onWake(now));
+  }
+
+  /** One call of the session, and all that follows from it. */
+  #event(call: (session: SessionEvents, now: number) => void): void {
+    const session = this.#session;
+    if (this.#finished || session === undefined) return;
+    // A leg can be lost while the commands of another event are carried out; the end of that one then settles both.
+    const nested = this.#inEvent;
     this.#inEvent = true;
     try {
-      this.#session?.onWake(now);
+      call(session, this.#environment.clock.now);
     } catch (error) {
       this.#fault(error);
     }
-    this.#leaveEvent();
-  }
-
-  /** False when nobody listens any more. */
-  #enterEvent(): boolean {
-    if (this.#finished) return false;
-    this.#inEvent = true;
-    return true;
+    if (nested) this.#settleAgain = true;
+    else this.#leaveEvent();
   }
 
   /** Carries out what is left of the commands; that may bring about further events, until all is quiet. */

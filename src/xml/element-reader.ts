@@ -307,6 +307,7 @@ export class ElementReader {
               pos - base,
               this.flags,
               buf[base + this.name]!,
+              this.local !== this.name,
             );
             if (error !== undefined) return this.refuse(error, pos);
             pos++;

@@ -16,6 +16,8 @@ export type XmlErrorCondition =
  * - `not-well-formed`: violates XML 1.0 or Namespaces in XML 1.0 (RFC 6120 §4.9.3.13 covers both). So does a
  *   version other than 1.0: RFC 6120 §11.8 defines XMPP in terms of XML 1.0 only, and `unsupported-version`
  *   (§4.9.3.25) is about the `version` of XMPP on the stream header.
+ *   A namespace name with white space at an end is here too: it is no URI reference (Namespaces in XML 1.0 §2.1), and
+ *   some parsers trim it, so that two names are one for them and not for others.
  * - `bad-format`: well-formed, but no stream of stanzas (RFC 6120 §4.9.3.1). A stream header inside the stream
  *   belongs here: `invalid-xml` (§4.9.3.9) is for a server that validates against a schema.
  * - `policy-violation`: over one of the `XmlLimits` (RFC 6120 §4.9.3.14).
@@ -39,6 +41,7 @@ const CONDITION_OF = {
   'mismatched-tag': 'not-well-formed',
   'empty-prefix-binding': 'not-well-formed',
   'reserved-prefix': 'not-well-formed',
+  'namespace-name': 'not-well-formed',
   'malformed-declaration': 'not-well-formed',
   'misplaced-declaration': 'not-well-formed',
   'xml-version': 'not-well-formed',

@@ -37,6 +37,7 @@ const E_DEFAULT = 3;
 const E_SIZE = 4;
 
 const LOWER_X = 0x78;
+const SPACE = 0x20;
 
 /** Up to here attributes are compared in pairs; beyond, through a set. */
 const PAIRWISE = 16;
@@ -132,6 +133,8 @@ export class ElementRecords extends FrameRecords {
    * Notes an attribute of the tag being read; positions are relative to the stanza.
    *
    * @param first the first byte of its name
+   * @param foreign it has a prefix other than `xml`, which can only be what it is: it may be another name for one
+   *   of the others, or not be declared
    */
   addAttribute(
     name: number,
@@ -141,6 +144,7 @@ export class ElementRecords extends FrameRecords {
     valueEnd: number,
     flags: number,
     first: number,
+    foreign: boolean,
   ): XmlError | undefined {
     if (this.attributeCount >= this.limits.attributes) {
       this.overflow = true;
@@ -157,7 +161,7 @@ export class ElementRecords extends FrameRecords {
     a[at] = flags;
     // Names that are equal have the same bit, so that nearly every tag is known to have none.
     const bit = 1 << ((nameEnd - name + first * 5) & 31);
-    if ((this.seen & bit) !== 0 || local !== name) this.suspect = true;
+    if (foreign || (this.seen & bit) !== 0) this.suspect = true;
     this.seen |= bit;
     if (first === LOWER_X) this.declares = true;
     return undefined;
@@ -336,6 +340,12 @@ export class ElementRecords extends FrameRecords {
     // Namespaces in XML 1.0 §2.2: only 1.1 can undeclare a prefix.
     if (uri === uriEnd && prefix !== prefixEnd) return xmlError('empty-prefix-binding');
 
+    if (id === 0 && uri !== uriEnd && isPadded(buf, base + uri, base + uriEnd, flags & ~DECLARATION)) {
+      if (this.strict) return xmlError('namespace-name');
+      this.note('unbound-prefix');
+      if (this.depth === 1) this.rootFlawed = true;
+    }
+
     if (!this.resolving) return undefined;
     if (this.bindings.count >= this.limits.namespaces)
       return this.exceed('too-many-namespaces', this.depth === 1);
@@ -415,4 +425,11 @@ export class ElementRecords extends FrameRecords {
     if (this.flaw === 'none') this.flaw = flaw;
     if (this.child !== -1) this.children[this.child + C_FLAWED] = 1;
   }
+}
+
+/** Whether white space, of Unicode's kinds too, stands at an end of the value. */
+function isPadded(buf: Buffer, start: number, end: number, flags: number): boolean {
+  if (flags === 0) return buf[start] === SPACE || buf[end - 1] === SPACE;
+  const value = attributeValue(buf, start, end, flags);
+  return value.trim() !== value;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Endpoint, RawClient } from '../integration/clients/raw.js';
 import { RunningProxy } from '../integration/proxy.js';
-import { describeRoutes, newAccount, type Route } from '../integration/routes.js';
+import { describeRoutes, newAccount, type Route, THROUGH_THE_PROXY } from '../integration/routes.js';
 import { freePort } from '../integration/servers/ports.js';
 import { until } from '../integration/waiting.js';
 import { archivedNumbers, Correspondent, collectNumbers } from './correspondent.js';
@@ -142,5 +142,5 @@ describeRoutes(
       },
     );
   },
-  ['proxy'],
+  THROUGH_THE_PROXY,
 );

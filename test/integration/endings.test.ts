@@ -2,7 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { conditionOf, RawClient } from './clients/raw.js';
 import { NS } from './clients/raw-stream.js';
 import { RunningProxy } from './proxy.js';
-import { cutAfterwards, describeRoutes, logIn, newAccount, newSession, type Route } from './routes.js';
+import {
+  cutAfterwards,
+  describeRoutes,
+  logIn,
+  newAccount,
+  newSession,
+  type Route,
+  THROUGH_THE_PROXY,
+} from './routes.js';
 import { startEjabberd } from './servers/ejabberd.js';
 import { startJabberd2 } from './servers/jabberd2.js';
 import { freePort } from './servers/ports.js';
@@ -127,7 +135,7 @@ describeRoutes(
       await newSession(here, 'alice');
     });
   },
-  ['proxy'],
+  THROUGH_THE_PROXY,
 );
 
 describeRoutes(
@@ -155,7 +163,7 @@ describeRoutes(
       }
     });
   },
-  ['proxy'],
+  THROUGH_THE_PROXY,
 );
 
 describe('a server that is not there', () => {

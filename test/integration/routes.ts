@@ -17,12 +17,23 @@ export interface Route {
   proxy?: { admin: string; pid: number };
 }
 
+/** By default every one. */
+export interface RouteChoice {
+  via: readonly ('direct' | 'proxy')[];
+  kinds: readonly ServerKind[];
+}
+
+export const THROUGH_THE_PROXY: Partial<RouteChoice> = { via: ['proxy'] };
+
 /** Runs `scenarios` over every server, directly and through the proxy. */
-export function describeRoutes(title: string, scenarios: (route: Route) => void, only = ['direct', 'proxy']) {
+export function describeRoutes(
+  title: string,
+  scenarios: (route: Route) => void,
+  only: Partial<RouteChoice> = {},
+) {
   const { servers, proxies, missing } = inject('interstanza');
-  for (const kind of SERVER_KINDS) {
-    for (const via of ['direct', 'proxy'] as const) {
-      if (!only.includes(via)) continue;
+  for (const kind of only.kinds ?? SERVER_KINDS) {
+    for (const via of only.via ?? ['direct', 'proxy']) {
       const name = via === 'direct' ? kind : `${kind} through the proxy`;
       const server = servers[kind];
       const proxy = proxies[kind];

@@ -46,6 +46,8 @@ export class RawStream {
   ended = false;
   /** The connection is gone. */
   closed = false;
+  /** Why the connection broke, if it did not just end. */
+  trouble = '';
   /** Sees every element before `expect` does. */
   onElement: ((element: Element) => void) | undefined;
 
@@ -195,7 +197,7 @@ export class RawStream {
 
   #describe(): string {
     const waiting = this.inbox.map((element) => `\n    ${element.toString().slice(0, 300)}`).join('');
-    const state = `ended=${this.ended} closed=${this.closed} faults=${JSON.stringify(this.faults.slice(0, 3))}`;
+    const state = `ended=${this.ended} closed=${this.closed} faults=${JSON.stringify(this.faults.slice(0, 3))} ${this.trouble}`;
     return `\n  ${state}\n  received and not expected:${waiting || ' nothing'}\n  last bytes: ${this.text.slice(-400)}`;
   }
 
@@ -206,7 +208,9 @@ export class RawStream {
       this.#parser.write(text);
       this.#notify();
     });
-    socket.on('error', () => {});
+    socket.on('error', (error) => {
+      this.trouble = error.message;
+    });
     socket.on('end', () => {
       if (!socket.destroyed) socket.end();
     });

@@ -1,3 +1,4 @@
+import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SessionPort } from '../../../src/session/port.js';
 import type { SessionStart } from '../../../src/transport/middlebox.js';
@@ -6,6 +7,7 @@ import {
   closeAll,
   closed,
   dial,
+  onClose,
   openMiddlebox,
   openServer,
   readUntil,
@@ -80,6 +82,34 @@ describe('a PROXY header from a network that must send one', () => {
       expect(starts[0]?.peer).toBe('127.0.0.1');
     });
   }
+
+  it('goes ahead of direct TLS, with the ClientHello in the same segment', async () => {
+    const starts: SessionStart[] = [];
+    const { ports } = await openMiddlebox({
+      flags: { listeners: ['xmpps://127.0.0.1:0?accept-proxy=127.0.0.1'] },
+      session: (port, start) => {
+        starts.push(start);
+        const session = new ScriptedSession(port);
+        session.onData = (leg, chunk) => port.write(leg, chunk);
+        return session;
+      },
+    });
+    // A front end that glues its header to what the client says first.
+    const front = await openServer((socket) => {
+      socket.once('data', (hello) => {
+        void dial(ports[0]!).then((on) => {
+          on.write(Buffer.concat([buildProxyHeader('v2', ENDPOINTS), hello]));
+          on.on('data', (chunk) => socket.write(chunk));
+          socket.on('data', (chunk) => on.write(chunk));
+        });
+      });
+    });
+    const client = connect({ port: front, host: '127.0.0.1', rejectUnauthorized: false });
+    onClose(() => client.destroy());
+    client.write('under TLS');
+    await readUntil(client, 'under TLS');
+    expect(starts[0]).toMatchObject({ peer: '192.0.2.7', directTls: { protocol: 'TLSv1.3' } });
+  });
 
   it('is required: without it there is no session', async () => {
     const running = await openBehindProxy('127.0.0.1');

@@ -59,7 +59,7 @@ describe('connecting to the servers of a domain', () => {
     await refused.connect();
     await until(() => refused.told.length === 1);
     expect(refused.told).toEqual(['failed refused']);
-    const unresolvable = await openConnecting(['xmpp://does-not-exist.invalid:5222?tls=off']);
+    const unresolvable = await openConnecting(['xmpp://no..host:5222?tls=off']);
     await unresolvable.connect();
     await until(() => unresolvable.told.length === 1);
     expect(unresolvable.told).toEqual(['failed unresolvable']);

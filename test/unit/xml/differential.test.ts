@@ -34,7 +34,7 @@ function compare(document: Buffer, ours: Reading, theirs: Verdict): void {
       tree[2].find(([ns, local]) => ns === '' && local === name)?.[2];
     expect(stanza.attributes.slice(0, 4)).toEqual(['to', 'from', 'type', 'id'].map(attribute));
     const children = tree[3].filter((child) => typeof child !== 'string');
-    expect(stanza.children.map((child) => child.split(' ', 1)[0])).toEqual(
+    expect(stanza.children.map((child) => child.name)).toEqual(
       children.map(([ns, local]) => `{${ns}}${local}`),
     );
   }

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { describe, expect, test } from 'vitest';
 import { XML_ERROR_REASONS, xmlError } from '../../../src/xml/errors.js';
-import { HEADER, readFourWays, refusal } from './stream-reading.js';
+import { HEADER, read, readFourWays, refusal } from './stream-reading.js';
 
 /** A message with these bytes as its content. */
 const inBody = (...bytes: number[]): Buffer =>
@@ -94,6 +94,8 @@ const REFUSED: Record<string, [input: string | Buffer, reason: string][]> = {
     ["<message to='a'from='b'/>", 'not-well-formed malformed-tag'],
     ['<message to=a/>', 'not-well-formed malformed-tag'],
     ['<message to/>', 'not-well-formed malformed-tag'],
+    ['<message to>', 'not-well-formed malformed-tag'],
+    ['<message to></message>', 'not-well-formed malformed-tag'],
     ["<message to 'a'/>", 'not-well-formed malformed-tag'],
     ["<message to='a' to='a'/>", 'not-well-formed duplicate-attribute'],
     ["<message to='a' b='' c='' to=''/>", 'not-well-formed duplicate-attribute'],
@@ -174,6 +176,13 @@ const REFUSED: Record<string, [input: string | Buffer, reason: string][]> = {
     ["<message xmlns:p='http://www.w3.org/2000/xmlns/'/>", 'not-well-formed reserved-prefix'],
     ["<message xmlns='http://www.w3.org/2000/xmlns&#x2f;'/>", 'not-well-formed reserved-prefix'],
   ],
+  'Namespaces in XML 1.0 §2.1: a namespace name is a URI reference, and some trim it': [
+    ["<message xmlns:p=' u'/>", 'not-well-formed namespace-name'],
+    ["<message xmlns:p='u&#32;'/>", 'not-well-formed namespace-name'],
+    ["<message xmlns='\njabber:client'/>", 'not-well-formed namespace-name'],
+    ["<message><x xmlns=' '/></message>", 'not-well-formed namespace-name'],
+    ["<message xmlns:p='\u3000u'/>", 'not-well-formed namespace-name'],
+  ],
   'markup that is none': [
     ['<message><!x></message>', 'not-well-formed malformed-markup'],
     ['<message><!-x></message>', 'not-well-formed malformed-markup'],
@@ -205,7 +214,7 @@ for (const [rule, cases] of Object.entries(REFUSED)) {
       (_, reason, input) => {
         expect(refusal(input)).toBe(reason);
         // What breaks framing is refused from a server too; what does not resolve is not.
-        if (reason === 'bad-namespace-prefix undeclared-prefix') {
+        if (reason === 'bad-namespace-prefix undeclared-prefix' || reason.endsWith('namespace-name')) {
           const { error, stanzas } = readFourWays(HEADER + input, { origin: 'server' });
           expect(error).toBeUndefined();
           expect(stanzas.map((stanza) => stanza.flaw)).toEqual(['unbound-prefix']);
@@ -227,4 +236,33 @@ test('what came before the mistake in the same chunk is still reported', () => {
   const reading = readFourWays(`${HEADER}<presence/><message>&bad;</message><presence/>`);
   expect(reading.stanzas.map((stanza) => stanza.xml)).toEqual(['<presence/>']);
   expect(reading.error).toEqual({ condition: 'restricted-xml', reason: 'undefined-entity' });
+});
+
+test('at whatever place of a long run of text or of a value something illegal stands, it is seen', () => {
+  const run = 'abcdefghijklmnopqrst';
+  const illegal: [string, string][] = [
+    ['\u0000', 'invalid-char'],
+    ['\u001f', 'invalid-char'],
+    ['<', ''],
+    ['&', 'bare-ampersand'],
+    ['\uffff', 'invalid-char'],
+  ];
+  for (let at = 0; at <= run.length; at++) {
+    for (const [piece, reason] of illegal) {
+      const text = run.slice(0, at) + piece + run.slice(at);
+      const inText = read([Buffer.from(`${HEADER}<a>${text} </a>`)]).error?.reason;
+      if (piece === '<') expect(inText).toBeDefined();
+      else expect(inText).toBe(reason);
+      for (const quote of ["'", '"']) {
+        const inValue = read([Buffer.from(`${HEADER}<a b=${quote}${text} ${quote}/>`)]).error?.reason;
+        expect(inValue).toBe(piece === '<' ? 'less-than-in-attribute' : reason);
+        const ended = read([
+          Buffer.from(`${HEADER}<a b=${quote}${run.slice(0, at)}${quote}${run.slice(at)} />`),
+        ]);
+        expect(ended.error?.reason).toBe(at === run.length ? undefined : 'malformed-tag');
+      }
+    }
+    const brackets = `${run.slice(0, at)}]]>${run.slice(at)}`;
+    expect(read([Buffer.from(`${HEADER}<a>${brackets}</a>`)]).error?.reason).toBe('cdata-end-in-text');
+  }
 });

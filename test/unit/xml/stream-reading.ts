@@ -32,7 +32,7 @@ export interface Stanza {
   readonly portable: boolean;
   readonly name: string;
   readonly attributes: (string | undefined)[];
-  readonly children: string[];
+  readonly children: { readonly name: string; readonly known: boolean; readonly xml: string }[];
   /** Only of stanzas without flaw. */
   readonly tree: Tree | undefined;
 }
@@ -43,10 +43,11 @@ export interface ReadingOptions {
 }
 
 export function describeFrame(frame: Frame): Stanza {
-  const children: string[] = [];
+  const children: Stanza['children'] = [];
   for (let i = 0; i < frame.childCount; i++) {
     const xml = frame.buffer.toString('utf8', frame.childStart(i), frame.childEnd(i));
-    children.push(`{${frame.childNamespace(i)}}${frame.childName(i)} ${frame.childNamespaceId(i)} ${xml}`);
+    const name = `{${frame.childNamespace(i)}}${frame.childName(i)}`;
+    children.push({ name, known: frame.childNamespaceId(i) !== 0, xml });
   }
   return {
     xml: frame.toString(),

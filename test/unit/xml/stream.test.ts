@@ -365,5 +365,8 @@ describe('limits are enforced while the stanza is arriving', () => {
       'none',
     ]);
     expect(stanzas[2]?.children).toHaveLength(3);
+    // Behind the child that is beyond reading, names are resolved again.
+    expect(stanzas[0]?.children[1]?.name).toBe('{jabber:client}g');
+    expect(stanzas[3]?.children[1]?.name).toBe('{jabber:client}g');
   });
 });
