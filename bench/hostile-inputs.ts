@@ -17,7 +17,7 @@ function message(content: string): string {
 
 /** As many as fit into a stanza of the largest size. */
 function filled(piece: string, size = BIG): string {
-  return piece.repeat(Math.floor(size / piece.length));
+  return piece.repeat(Math.floor(size / Buffer.byteLength(piece)));
 }
 
 function input(name: string, text: string, perWrite = SEGMENT): HostileInput {
@@ -42,7 +42,7 @@ export const HOSTILE_INPUTS: readonly HostileInput[] = [
   input('90 deep, again and again', message(filled(NESTED))),
   input('60 kB nested', message(filled('<a>', 60_000))),
   input('95 attributes, again and again', message(filled(ATTRIBUTES))),
-  input('240 kB of children', message(filled('<a/>'))),
+  input('950 children', message(filled(`<a b='${'x'.repeat(240)}'/>`))),
   input('90 prefixes in scope', message(SCOPE)),
   input('bare & and 240 kB', message(`<body>&${filled('x')}</body>`)),
 ];

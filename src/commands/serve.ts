@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { type ConfigFlags, type LoadedConfig, loadConfig } from '../config/load.js';
-import type { Config } from '../config/model.js';
+import type { Config, UpstreamConfig } from '../config/model.js';
 import { ConfigError } from '../config/problem.js';
 import { AdminServer } from '../ops/admin.js';
 import { createLog, logReady } from '../ops/log.js';
@@ -11,6 +11,7 @@ import { ListenError, whyNot } from '../transport/listener.js';
 import { Middlebox } from '../transport/middlebox.js';
 import { configFlags, parseFlags, SERVING_FLAGS } from './arguments.js';
 import { Sessions } from './sessions.js';
+import { adviseOnUpstream } from './upstream-advice.js';
 
 export const SERVE_HELP = `Usage: interstanza serve --domain D --upstream URL [--listen URL]... [flags]
        interstanza serve --config FILE [flags]
@@ -58,7 +59,7 @@ export async function runServe(args: readonly string[]): Promise<number> {
   const flags = configFlags(values);
   const loaded = await loadConfig(flags);
   const log = createLog(loaded.config.logLevel);
-  const serving = new Serving(flags, loaded, log);
+  const serving = new Serving(flags, loaded, log, adviseOnUpstream);
   try {
     await serving.start();
   } catch (error) {
@@ -87,6 +88,9 @@ function untilSignalled(serving: Serving, log: Logger): Promise<void> {
   });
 }
 
+/** What the operator should change at a server, as one sentence; undefined when all is well or nothing can be said. */
+export type UpstreamAdvisor = (domain: string, upstream: UpstreamConfig) => Promise<string | undefined>;
+
 /** Everything that runs while the command does. */
 export class Serving {
   readonly middlebox: Middlebox;
@@ -97,11 +101,14 @@ export class Serving {
   readonly #flags: ConfigFlags;
   readonly #log: Logger;
   #loaded: LoadedConfig;
+  readonly #advise: UpstreamAdvisor | undefined;
   #ready = false;
   #reloading: Promise<void> = Promise.resolve();
 
-  constructor(flags: ConfigFlags, loaded: LoadedConfig, log: Logger) {
+  /** @param advise asked once at the start about every server that is spoken to with TLS */
+  constructor(flags: ConfigFlags, loaded: LoadedConfig, log: Logger, advise?: UpstreamAdvisor) {
     const { config } = loaded;
+    this.#advise = advise;
     this.#flags = flags;
     this.#loaded = loaded;
     this.#log = log;
@@ -128,6 +135,8 @@ export class Serving {
       ...(this.#admin !== undefined && { admin: this.#admin.url }),
       domains: [...config.domains.keys()],
     });
+    // Behind the ready line: a server that cannot be asked is no reason to keep clients waiting.
+    void this.#adviseOnUpstreams(config);
   }
 
   /** Reads configuration and certificates again. A mistake changes nothing and is said in the log. */
@@ -146,6 +155,17 @@ export class Serving {
     this.middlebox.close();
     this.#certificates.unwatch();
     this.#admin?.close();
+  }
+
+  async #adviseOnUpstreams(config: Config): Promise<void> {
+    if (this.#advise === undefined) return;
+    for (const { name, upstreams } of config.domains.values()) {
+      for (const upstream of upstreams) {
+        if (upstream.tls === 'off') continue;
+        const advice = await this.#advise(name, upstream).catch(() => undefined);
+        if (advice !== undefined) this.#log.warn({ domain: name, upstream: upstream.url }, advice);
+      }
+    }
   }
 
   async #openAdmin(config: Config): Promise<void> {

@@ -6,16 +6,18 @@ import {
   INVALID_UTF8,
   isChar,
   isNameChar,
+  isNameStart,
   NAME,
+  NAME_START,
   SPACE,
   TEXT,
   VALUE,
 } from './characters.js';
 import { instructionReason } from './declaration.js';
 import { type XmlError, type XmlErrorReason, xmlError } from './errors.js';
-import { digitValue, isPredefined, startsName } from './names.js';
 import { STREAM_ID } from './namespaces.js';
 import { ElementRecords, type ReadingRules } from './records.js';
+import { digitValue, isPredefined } from './references.js';
 import { equalsAscii, NEEDS_DECODING, NON_ASCII } from './values.js';
 import { readWholeTag, type TagName } from './whole-tag.js';
 import { NO_VIEW, skipText } from './words.js';
@@ -236,12 +238,17 @@ export class ElementReader {
 
         case ELEMENT_NAME:
         case ATTRIBUTE_NAME: {
+          if (pos >= end) break reading;
+          if (pos - base === this.local) {
+            // At the start of a name, or of what follows its colon.
+            if (buf[pos]! < 0x80 && NAME_START[buf[pos]!] === 0) return this.fail('invalid-name', pos);
+          }
           while (pos < end && NAME[buf[pos]!] === 1) pos++;
           if (pos >= end) break reading;
           const c = buf[pos]!;
           if (c === COLON) {
-            // Namespaces in XML 1.0 §3: at most one colon, and something on either side.
-            if (this.local !== this.name || pos - base === this.name) return this.fail('invalid-name', pos);
+            // Namespaces in XML 1.0 §3: at most one colon.
+            if (this.local !== this.name) return this.fail('invalid-name', pos);
             pos++;
             this.local = pos - base;
             continue;
@@ -250,13 +257,12 @@ export class ElementReader {
             const length = characterLength(buf, pos, end);
             if (length === 0) break reading;
             if (length < 0) return this.fail(length === INVALID_UTF8 ? 'invalid-utf8' : 'invalid-char', pos);
-            if (!isNameChar(codePointAt(buf, pos, length))) return this.fail('invalid-name', pos);
+            const character = codePointAt(buf, pos, length);
+            if (!(pos - base === this.local ? isNameStart(character) : isNameChar(character)))
+              return this.fail('invalid-name', pos);
             pos += length;
             continue;
           }
-          if (!startsName(buf, base + this.name, pos)) return this.fail('invalid-name', pos);
-          if (this.local !== this.name && !startsName(buf, base + this.local, pos))
-            return this.fail('invalid-name', pos);
           this.nameEnd = pos - base;
           if (state === ATTRIBUTE_NAME) {
             if (c === EQUALS) {
@@ -427,19 +433,24 @@ export class ElementReader {
         }
 
         case ENTITY: {
+          if (pos >= end) break reading;
+          const first = pos - base === this.entity;
+          if (first && buf[pos]! < 0x80 && NAME_START[buf[pos]!] === 0)
+            return this.fail('bare-ampersand', pos);
           while (pos < end && NAME[buf[pos]!] === 1) pos++;
           if (pos >= end) break reading;
           if (buf[pos]! >= 0x80) {
             const length = characterLength(buf, pos, end);
             if (length === 0) break reading;
             if (length < 0) return this.fail(length === INVALID_UTF8 ? 'invalid-utf8' : 'invalid-char', pos);
-            if (!isNameChar(codePointAt(buf, pos, length))) return this.fail('bare-ampersand', pos);
+            const character = codePointAt(buf, pos, length);
+            if (!(pos - base === this.entity ? isNameStart(character) : isNameChar(character)))
+              return this.fail('bare-ampersand', pos);
             pos += length;
             continue;
           }
-          const start = base + this.entity;
-          if (buf[pos] !== SEMICOLON || !startsName(buf, start, pos)) return this.fail('bare-ampersand', pos);
-          if (!isPredefined(buf, start, pos)) return this.fail('undefined-entity', pos);
+          if (buf[pos] !== SEMICOLON) return this.fail('bare-ampersand', pos);
+          if (!isPredefined(buf, base + this.entity, pos)) return this.fail('undefined-entity', pos);
           pos++;
           state = this.quote === 0 ? CONTENT : ATTRIBUTE_VALUE;
           continue;

@@ -117,5 +117,5 @@ describeRoutes(
       expect(counts.injected).toBeGreaterThan(100);
     });
   },
-  ['direct'],
+  { via: ['direct'] },
 );

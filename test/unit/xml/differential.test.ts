@@ -115,12 +115,17 @@ class Expat {
 
 /**
  * Expat goes by the fourth edition of XML 1.0, whose names have fewer characters than those of the fifth, which it is
- * for us to accept. A mutation may put such a character in a name, so for Expat it becomes one that both allow.
+ * for us to accept. A mutation may put any character in a name, so for Expat each beyond ASCII becomes one that both
+ * allow. What is no UTF-8, or no character, stays.
  */
 function inFourthEdition(document: Buffer): Buffer {
-  const fifth = ['€', '😀', '\ufffd', '\ufeff'].map((c) => Buffer.from(c).toString('latin1'));
-  let text = document.toString('latin1');
-  for (const c of fifth) text = text.replaceAll(c, Buffer.from('é').toString('latin1'));
+  const sequence = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}/g;
+  const allowed = Buffer.from('é').toString('latin1');
+  const text = document.toString('latin1').replace(sequence, (bytes) => {
+    const character = Buffer.from(bytes, 'latin1').toString('utf8');
+    const valid = Buffer.from(character, 'utf8').toString('latin1') === bytes;
+    return valid && !/[\ufffe\uffff]/.test(character) ? allowed : bytes;
+  });
   return Buffer.from(text, 'latin1');
 }
 

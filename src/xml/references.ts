@@ -1,14 +1,6 @@
-import { characterLength, codePointAt, isNameStart, NAME_START } from './characters.js';
 import { equalsAscii } from './values.js';
 
 const ENTITIES = ['amp', 'lt', 'gt', 'quot', 'apos'];
-
-/** Whether `buf[at..end)`, being made of characters of names, begins like one. */
-export function startsName(buf: Uint8Array, at: number, end: number): boolean {
-  if (at >= end) return false;
-  if (buf[at]! < 0x80) return NAME_START[buf[at]!] === 1;
-  return isNameStart(codePointAt(buf, at, characterLength(buf, at, end)));
-}
 
 /** Whether `buf[start..end)` names one of the five entities that need no DTD (XML 1.0 §4.6). */
 export function isPredefined(buf: Uint8Array, start: number, end: number): boolean {

@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { Serving } from '../../../src/commands/serve.js';
+import { loadConfig } from '../../../src/config/load.js';
+import { createLog } from '../../../src/ops/log.js';
+import { whyNot } from '../../../src/transport/listener.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'interstanza-serving-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it('serve warns of servers that the advisor finds wanting, of those with TLS only, and survives one that cannot be asked', async () => {
+  const flags = {
+    domains: ['a.test'],
+    upstreams: ['xmpp://127.0.0.1:1', 'xmpps://127.0.0.1:2', 'xmpps://127.0.0.1:3', 'xmpps://127.0.0.1:4'],
+    listeners: ['xmpp://127.0.0.1:0?tls=off'],
+    data: folder,
+  };
+  const loaded = await loadConfig(flags);
+  const lines: string[] = [];
+  let asked: () => void = () => undefined;
+  const all = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  const log = createLog('warn', { write: (line: string) => lines.push(line) });
+  const serving = new Serving(flags, loaded, log, async (_domain, upstream) => {
+    if (upstream.port === 2) throw new Error('nobody there');
+    if (upstream.port === 4) asked();
+    return upstream.port === 3 ? 'turn TLS 1.3 on' : undefined;
+  });
+  await serving.start();
+  await all;
+  serving.stop();
+  const warnings = lines.map((line): unknown => JSON.parse(line)).slice(1);
+  expect(warnings).toMatchObject([
+    { msg: 'turn TLS 1.3 on', upstream: 'xmpps://127.0.0.1:3', domain: 'a.test' },
+  ]);
+});
+
+it('a port that cannot be opened is explained', () => {
+  const because = (code: string) => whyNot(Object.assign(new Error(code), { code }), 80);
+  expect(because('EACCES')).toBe(
+    'port 80 needs a privilege that this user does not have (ports below 1024 usually do)',
+  );
+  expect(because('EADDRNOTAVAIL')).toBe('this machine has no such address');
+  expect(because('ENOTFOUND')).toBe('the host name cannot be resolved');
+});
