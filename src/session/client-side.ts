@@ -66,6 +66,7 @@ export class ClientSide extends LegSide {
   secured(facts: TlsFacts): void {
     this.tls = facts;
     this.state = 'opening';
+    this.tokenizer.restart();
     this.#headerSent = false;
     if (this.#failure !== undefined) this.fail(this.#failure.condition, this.#failure.text);
   }
@@ -172,7 +173,7 @@ export class ClientSide extends LegSide {
   }
 
   #read(chunk: Buffer): void {
-    const error = this.tokenizer.push(chunk);
+    const error = this.push(chunk);
     if (error !== undefined) {
       this.#xmlError(error);
       return;
@@ -369,8 +370,7 @@ export class ClientSide extends LegSide {
   }
 
   #startTls(): void {
-    this.tokenizer.stop();
-    if (this.tokenizer.leftover > 0) {
+    if (this.stopAndLook()) {
       // RFC 6120 §5.4.3.3; what the STARTTLS injections of 2021 were: plaintext read as if it had come over TLS.
       this.port.count('stream_error', 'starttls-leftover');
       this.state = 'insecure';
@@ -379,7 +379,6 @@ export class ClientSide extends LegSide {
     }
     this.outbox.text(`<proceed xmlns='${NS.tls}'/>`);
     this.write();
-    this.tokenizer.restart();
     this.port.startTls('client');
   }
 

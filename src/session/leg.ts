@@ -1,4 +1,6 @@
 import type { Buffer } from 'node:buffer';
+import { isWhitespace } from '../xml/characters.js';
+import type { XmlError } from '../xml/errors.js';
 import type { Tokenizer } from '../xml/tokenizer.js';
 import { Outbox } from './outbox.js';
 import type { Leg, SessionPort, TlsFacts } from './port.js';
@@ -20,6 +22,8 @@ export abstract class LegSide {
   ended = false;
   #notReading = 0;
   protected abstract readonly tokenizer: Tokenizer;
+  /** What is being read. */
+  #chunk: Buffer | undefined;
 
   constructor(
     protected readonly port: SessionPort,
@@ -37,6 +41,26 @@ export abstract class LegSide {
   received(chunk: Buffer, now: number): void {
     this.bytes += chunk.length;
     this.lastReceived = now;
+  }
+
+  protected push(chunk: Buffer): XmlError | undefined {
+    this.#chunk = chunk;
+    const error = this.tokenizer.push(chunk);
+    this.#chunk = undefined;
+    return error;
+  }
+
+  /**
+   * From inside a call of the tokenizer: reads nothing more.
+   * @returns true when something has come behind the present element that means anything. COMPAT: go-xmpp ends `<starttls/>` with a line feed.
+   */
+  protected stopAndLook(): boolean {
+    this.tokenizer.stop();
+    const { leftover } = this.tokenizer;
+    const chunk = this.#chunk;
+    return (
+      leftover > 0 && (chunk === undefined || !isWhitespace(chunk, chunk.length - leftover, chunk.length))
+    );
   }
 
   stopReading(reason: number): void {

@@ -96,7 +96,7 @@ export class ServerSide extends LegSide {
 
   data(chunk: Buffer): void {
     if (this.state === 'closed' || this.gone) return;
-    const error = this.tokenizer.push(chunk);
+    const error = this.push(chunk);
     if (error === undefined) return;
     this.port.log('warn', 'unreadable server stream', {
       domain: this.session.domain.name,
@@ -314,12 +314,10 @@ export class ServerSide extends LegSide {
   }
 
   #startTls(): void {
-    this.tokenizer.stop();
-    if (this.tokenizer.leftover > 0) {
+    if (this.stopAndLook()) {
       this.#tlsFailed('leftover');
       return;
     }
-    this.tokenizer.restart();
     this.port.startTls('server');
   }
 
@@ -338,8 +336,7 @@ export class ServerSide extends LegSide {
     this.#features = undefined;
     client.authenticated();
     // Until our new header is out the server has nothing to say (RFC 6120 §6.4.6).
-    this.tokenizer.stop();
-    if (this.tokenizer.leftover > 0) this.#broke('header');
+    if (this.stopAndLook()) this.#broke('header');
   }
 
   #stanzaBeforeBinding(frame: Frame): void {

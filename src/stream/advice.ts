@@ -339,6 +339,6 @@ function* jabberd2(upstream: UpstreamConfig): Generator<Advice> {
   }
   yield hint(
     'jabberd2-churn',
-    'When many clients reconnect, jabberd2 answers some fresh logins with internal-server-error: clients that retry get through.',
+    'When many clients reconnect, jabberd2 answers some fresh streams with internal-server-error: the proxy tries again by itself, and nothing has to be done.',
   );
 }

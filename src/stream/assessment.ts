@@ -11,7 +11,7 @@ import { parseElement } from '../xml/tree.js';
 import { type Advice, adviseOn } from './advice.js';
 import type { BindingVerdict } from './channel-binding.js';
 import { rewriteFeatures } from './features.js';
-import { recogniseServer, upstreamLimits } from './server-kind.js';
+import { announcedLimits, recogniseServer, upstreamLimits } from './server-kind.js';
 
 /** What a server shows on one stream. */
 export interface StreamView {
@@ -58,7 +58,7 @@ export interface Treatment {
   readonly stage: 'before authentication' | 'behind authentication';
   /** As it is shown: `sm:3`, `mechanism SCRAM-SHA-1-PLUS`. */
   readonly offer: string;
-  readonly action: 'passed' | 'hidden' | 'ended' | 'added';
+  readonly action: 'passed' | 'changed' | 'hidden' | 'ended' | 'added';
   readonly reason: string;
 }
 
@@ -138,7 +138,7 @@ export function assessUpstream(
     protocol: view.tls?.protocol,
     treatments,
     binding,
-    limits: upstreamLimits(kind, upstream.limits),
+    limits: upstreamLimits(kind, { ...announcedIn(view), ...upstream.limits }),
     advice: adviseOn({ view, upstream, kind, open, binding, mechanisms }),
   };
 }
@@ -160,6 +160,18 @@ export function describeFeatures(features: Element | undefined): string[] {
 
 function nameOf(feature: Element): string {
   return SHORT.get(feature.getNS() ?? '') ?? feature.getName();
+}
+
+/** What the server says it takes (XEP-0478), on the last stream on which it says so. */
+function announcedIn(view: UpstreamView): Partial<UpstreamLimits> {
+  const streams = [view.behindAuth, view.behindTls, view.beforeTls].flatMap(
+    (stream) => stream?.features ?? [],
+  );
+  for (const features of streams) {
+    const announced = announcedLimits(features);
+    if (announced !== undefined) return announced;
+  }
+  return {};
 }
 
 function recognise(view: UpstreamView): Pick<Assessment, 'kind' | 'certainty'> {
@@ -198,6 +210,13 @@ function treat(features: Element, client: TlsFacts, server: TlsFacts | undefined
     const namespace = feature.getNS() ?? '';
     if (namespace === NS.sasl) {
       for (const name of mechanismsOf(features)) treatments.push(treatMechanism(name, mechanisms, binding));
+    } else if (namespace === NS.streamLimits) {
+      treatments.push({
+        stage,
+        offer,
+        action: 'changed',
+        reason: 'the smaller of its limit and the one here',
+      });
     } else if (!isProxysOwn(namespace) && left.has(keyOf(feature))) {
       treatments.push({ stage, offer, action: 'passed', reason: PASSED });
     } else {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Leg, LegLoss, TlsFacts } from '../session/port.js';
+import { isWhitespace } from '../xml/characters.js';
 
 /** What a leg tells the driver it belongs to. Never called from inside one of the leg's own methods but `settle`. */
 export interface LegOwner {
@@ -203,8 +204,9 @@ export class SocketLeg {
     const plain = this.#socket;
     this.#unlisten(plain);
     // Bytes that Node has read but not delivered were sent before the peer could know that TLS starts: an injection, and
-    // Node would hand them to the handshake.
-    if (plain.readableLength > 0) {
+    // Node would hand them to the handshake. COMPAT: a line feed behind `<starttls/>` (go-xmpp) is none.
+    const early: unknown = plain.readableLength > 0 ? plain.read() : null;
+    if (early instanceof Buffer && !isWhitespace(early, 0, early.length)) {
       this.#lose('starttls-leftover');
       return;
     }

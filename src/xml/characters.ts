@@ -105,3 +105,9 @@ export function isChar(c: number): boolean {
     (c >= 0x10000 && c <= 0x10ffff)
   );
 }
+
+/** Whether `buf[start..end)` is nothing but white space (XML 1.0 §2.3 S). */
+export function isWhitespace(buf: Uint8Array, start: number, end: number): boolean {
+  for (let pos = start; pos < end; pos++) if (SPACE[buf[pos]!] === 0) return false;
+  return true;
+}

@@ -34,6 +34,9 @@ interface Sight {
   end?: { kind: ViewEnd; detail: string };
 }
 
+/** COMPAT: jabberd2 answers a fresh stream now and then with what an earlier connection has left behind. */
+const ATTEMPTS = 3;
+
 /**
  * Looks at a server as the proxy will connect to it: same address, same TLS, same PROXY header. Never throws for what a server does.
  * @param credentials to look behind authentication; not used over a connection that the proxy itself would not accept
@@ -42,6 +45,17 @@ export async function probeUpstream(
   upstream: UpstreamConfig,
   domain: string,
   credentials?: Credentials,
+): Promise<UpstreamView> {
+  for (let attempt = 1; ; attempt += 1) {
+    const view = await probeOnce(upstream, domain, credentials);
+    if (view.end?.detail !== 'internal-server-error' || attempt === ATTEMPTS) return view;
+  }
+}
+
+async function probeOnce(
+  upstream: UpstreamConfig,
+  domain: string,
+  credentials: Credentials | undefined,
 ): Promise<UpstreamView> {
   const sight: Sight = {};
   let stream: InitiatingStream | undefined;

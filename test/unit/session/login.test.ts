@@ -75,6 +75,20 @@ describe('RFC 6120 §5: STARTTLS towards the client', () => {
       .done();
   });
 
+  test('go-xmpp: a line feed behind <starttls/> is no injection', () => {
+    new Playbook({ listener: { tls: 'required' } })
+      .client(HEADER)
+      .commands('connect example.org')
+      .toClient(/<starttls/)
+      .client(`${STARTTLS}\n`)
+      .toClient(PROCEED)
+      .commands('startTls client')
+      .secured('client')
+      .client(HEADER)
+      .commands('pause client')
+      .done();
+  });
+
   test('§6.5.4 encryption-required: authentication in the clear is refused where TLS is required', () => {
     new Playbook({ listener: { tls: 'required' } })
       .client(HEADER)

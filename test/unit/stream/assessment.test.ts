@@ -146,6 +146,16 @@ describe('what becomes of each feature', () => {
     expect(assessment.advice.map(({ code }) => code)).toEqual(['prosody-rate-limit']);
   });
 
+  it('takes the limit that the server announces (XEP-0478), unless the operator knows better', () => {
+    const limits = `<limits xmlns='${NS.streamLimits}'><max-bytes>100000</max-bytes></limits>`;
+    const seen = view({ beforeTls: stream(mechanisms('PLAIN') + limits) });
+    const assessment = assessUpstream(seen, parseUpstream('xmpp://127.0.0.1'));
+    expect(assessment.limits.stanzaBytes).toBe(100_000);
+    expect(assessment.treatments[1]).toMatchObject({ offer: 'limits', action: 'changed' });
+    const configured = { ...parseUpstream('xmpp://127.0.0.1'), limits: { stanzaBytes: 50_000 } };
+    expect(assessUpstream(seen, configured).limits.stanzaBytes).toBe(50_000);
+  });
+
   it('leaves the view as it was', () => {
     const beforeTls = stream(STARTTLS + mechanisms('PLAIN'));
     assessUpstream(view({ beforeTls }), parseUpstream('xmpp://127.0.0.1'));

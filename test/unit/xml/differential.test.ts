@@ -6,8 +6,9 @@ import fc from 'fast-check';
 import { SaxesParser } from 'saxes';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AFTER_AUTH } from '../../../src/xml/limits.js';
+import { Tokenizer } from '../../../src/xml/tokenizer.js';
 import { corpus, legalStream, mutatedStream } from './documents.js';
-import { pieces, type Reading, read, sorted, type Tree } from './stream-reading.js';
+import { HEADER, pieces, type Reading, read, sorted, type Tree, table } from './stream-reading.js';
 
 /*
  * What is accepted, any conforming namespace-aware parser reads in the same way. Here saxes and Expat stand for
@@ -39,8 +40,10 @@ function compare(document: Buffer, ours: Reading, theirs: Verdict): void {
     );
   }
   if (ours.error !== undefined) return;
-  expect(theirs.error, show(document)).toBeNull();
   expect(theirs.stanzas, show(document)).toHaveLength(trees.length);
+  // A mistake in a tag may be noticed when the tag is over, nothing of it having been handed on.
+  if (ours.pending > 0) return;
+  expect(theirs.error, show(document)).toBeNull();
 }
 
 function bySaxes(document: Buffer, final: boolean): Verdict {
@@ -218,3 +221,38 @@ test('chunking does not matter', () => {
     { numRuns: 800 },
   );
 });
+
+test('every short tag: whole, byte by byte and as saxes reads it', () => {
+  const alphabet = ["'", ' ', '/', '<', '=', '>', 'a', ':', '&'];
+  const header = HEADER.replace("xmlns='", "xmlns:a='urn:a' xmlns='");
+  const opening = Buffer.from(header);
+  let accepted = 0;
+  for (let n = 0; n < alphabet.length ** 5; n++) {
+    let tag = '<a';
+    for (let i = 0, rest = n; i < 5; i++, rest = Math.floor(rest / alphabet.length))
+      tag += alphabet[rest % alphabet.length];
+    const bytes = Buffer.from(tag);
+    const outcomes = [[bytes], [...pieces(bytes, 1)]].map((chunks) => {
+      let stanzas = 0;
+      const tokenizer = new Tokenizer(
+        { onHeader() {}, onStanza: () => void stanzas++, onClose() {} },
+        { limits: AFTER_AUTH, origin: 'client', namespaces: table },
+      );
+      tokenizer.push(opening);
+      let error: string | undefined;
+      for (const chunk of chunks) error ??= tokenizer.push(chunk)?.reason;
+      return `${stanzas} ${error} ${tokenizer.pendingBytes}`;
+    });
+    if (outcomes[0] !== outcomes[1]) expect(outcomes[0], tag).toBe(outcomes[1]);
+    if (!outcomes[0]?.includes('undefined')) continue;
+    accepted++;
+    const open = outcomes[0].endsWith(' 0') ? '' : '</a>';
+    // An element whose start tag is over can be ended: then saxes has to agree with the tag.
+    const { error, stanzas, pending } = read([Buffer.from(header + tag + open)]);
+    if (error !== undefined || pending > 0) continue;
+    const theirs = bySaxes(Buffer.from(header + tag + open), false);
+    if (theirs.error !== null || theirs.stanzas.length !== stanzas.length)
+      expect(theirs.error, tag).toBeNull();
+  }
+  expect(accepted).toBeGreaterThan(500);
+}, 120_000);

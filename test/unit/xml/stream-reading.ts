@@ -23,6 +23,8 @@ export interface Reading {
   readonly stanzas: Stanza[];
   closed: boolean;
   error: XmlError | undefined;
+  /** Bytes of an element that is not complete. */
+  pending: number;
 }
 
 export interface Stanza {
@@ -63,7 +65,7 @@ export function describeFrame(frame: Frame): Stanza {
 
 /** Reads the chunks as one stream, up to the first error. */
 export function read(chunks: Iterable<Buffer>, options: ReadingOptions = {}): Reading {
-  const reading: Reading = { headers: [], stanzas: [], closed: false, error: undefined };
+  const reading: Reading = { headers: [], stanzas: [], closed: false, error: undefined, pending: 0 };
   const tokenizer = new Tokenizer(
     {
       onHeader: (header) => void reading.headers.push(header),
@@ -76,6 +78,7 @@ export function read(chunks: Iterable<Buffer>, options: ReadingOptions = {}): Re
   );
   for (const chunk of chunks) {
     reading.error = tokenizer.push(chunk);
+    reading.pending = tokenizer.pendingBytes;
     if (reading.error === undefined) continue;
     expect(tokenizer.push(Buffer.from(' ')), 'the first error is final').toBe(reading.error);
     expect(tokenizer.pendingBytes).toBe(0);
