@@ -80,7 +80,10 @@ export async function runDemo(args: readonly string[]): Promise<number> {
   });
   process.once('exit', () => demo.abandon());
   try {
-    return await Promise.race([demo.run(interrupted), interrupted]);
+    return await Promise.race([
+      demo.run(interrupted),
+      interrupted.then((status) => (demo.played ? 0 : status)),
+    ]);
   } catch (error) {
     return explain(error);
   } finally {
@@ -111,6 +114,8 @@ class Demo {
   readonly #timeline: Timeline;
   readonly #traffic = new Traffic();
   #tap: Tap | undefined;
+  /** The play is over: to be interrupted is what is waited for. */
+  played = false;
 
   constructor(private readonly options: DemoOptions) {
     const { isTTY, columns } = process.stdout;
@@ -147,6 +152,7 @@ class Demo {
       this.#actors,
     );
     await this.#sum(proxy);
+    this.played = true;
     if (!this.options.keep) return 0;
     say(this.#timeline.title('Server and proxy stay up for a client of your own, until Ctrl-C'));
     say(
