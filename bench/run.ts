@@ -31,7 +31,7 @@ const CHARTS: readonly (Omit<Chart, 'results'> & { readonly of: string; readonly
 const HELP = `Usage: npm run bench -- [flags]
 
 Measures Interstanza against a raw relay and its targets, as ratios in one run. Needs Linux and the build
-(npm run build). Takes about ten minutes; --quick two and a half.
+(npm run build). Takes about ten minutes; --quick three and a half.
 
 ${MEASUREMENTS.map(({ name, about }) => `  ${name.padEnd(12)} ${about}`).join('\n')}
 
