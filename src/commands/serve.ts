@@ -60,6 +60,8 @@ export async function runServe(args: readonly string[]): Promise<number> {
   const loaded = await loadConfig(flags);
   const log = createLog(loaded.config.logLevel);
   const serving = new Serving(flags, loaded, log, adviseOnUpstream);
+  // Before the ready line: whoever waits for it may send a signal at once.
+  const drained = untilSignalled(serving, log);
   try {
     await serving.start();
   } catch (error) {
@@ -68,7 +70,7 @@ export async function runServe(args: readonly string[]): Promise<number> {
       throw new ConfigError([error.message]);
     throw error;
   }
-  await untilSignalled(serving, log);
+  await drained;
   return 0;
 }
 

@@ -58,7 +58,7 @@ export async function selfSignedPair(
 
 /** Whole or not at all, and never readable by others in between. */
 async function writeInPlace(file: string, text: string, mode: number): Promise<void> {
-  const temporary = `${file}.${process.pid}.new`;
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.new`;
   await writeFile(temporary, text, { mode });
   await rename(temporary, file);
 }
