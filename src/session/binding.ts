@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { bare, domain, parseJid, resource } from '../jid.js';
 import type { Frame } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
@@ -20,7 +21,18 @@ export function identityOf(full: string): SessionIdentity | undefined {
   const account = bare(full);
   const at = account.indexOf('@');
   if (own === undefined || at < 1 || parseJid(full) === undefined) return undefined;
-  return { full, bare: account, local: account.slice(0, at), domain: domain(full), resource: own };
+  return {
+    full: ownCopy(full),
+    bare: ownCopy(account),
+    local: ownCopy(account.slice(0, at)),
+    domain: ownCopy(domain(full)),
+    resource: ownCopy(own),
+  };
+}
+
+/** A slice keeps the whole string alive that it was cut from, here for as long as the session. */
+function ownCopy(slice: string): string {
+  return Buffer.from(slice).toString();
 }
 
 /** A request to log in by `jabber:iq:auth` (XEP-0078); what authenticates in it is not kept. */

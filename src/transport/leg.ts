@@ -34,6 +34,8 @@ interface LegSocket extends Socket {
   leg?: SocketLeg | undefined;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 const open = 0;
 /** TLS is wanted, plaintext of ours is still on its way. */
 const upgradeWanted = 1;
@@ -57,6 +59,8 @@ export class SocketLeg {
   #peerEnded = false;
   #endWanted = false;
   #drainWanted = false;
+  /** A write that will report is on its way. */
+  #reportDue = false;
   /** Something for `settle` to do besides the held buffer. */
   #unsettled = false;
   /** Bytes ever given to `write`, and the marks that `whenFlushed` has set in that count; -1: none. */
@@ -78,6 +82,7 @@ export class SocketLeg {
     this.#limit = limit;
     // One function for all writes: Node merges completions that share their callback.
     this.#onWritten = () => {
+      this.#reportDue = false;
       if (this.#unsettled && !this.#dead) this.#owner.legMoved(this);
     };
     this.#listen(socket);
@@ -108,7 +113,7 @@ export class SocketLeg {
         this.#corked = true;
         this.#socket.cork();
       }
-      this.#socket.write(this.#held, this.#onWritten);
+      this.#give(this.#held);
     }
     this.#held = bytes;
     this.#total += bytes.length;
@@ -168,13 +173,23 @@ export class SocketLeg {
     const held = this.#held;
     if (held !== undefined) {
       this.#held = undefined;
-      this.#socket.write(held, this.#onWritten);
+      this.#give(held);
       if (this.#corked) {
         this.#corked = false;
         this.#socket.uncork();
       }
     }
     if (this.#unsettled) this.#settleRest();
+  }
+
+  /** With a callback only where its news is waited for: without one Node finishes a write on the spot, with one in a tick of its own. */
+  #give(bytes: Buffer): void {
+    if (!this.#unsettled) {
+      this.#socket.write(bytes);
+      return;
+    }
+    this.#reportDue = true;
+    this.#socket.write(bytes, this.#onWritten);
   }
 
   /** Whether bytes that `whenFlushed` waits for have all been taken by the kernel; true once per mark. */
@@ -193,8 +208,12 @@ export class SocketLeg {
   #settleRest(): void {
     if (this.#dead) return;
     if (this.#phase === upgradeWanted && this.#socket.writableLength === 0) this.#upgrade();
+    const waiting = this.#phase === upgradeWanted || this.#flushMark >= 0;
+    // What is on its way was written when nobody waited for it: an empty write behind it reports.
+    if (waiting && !this.#reportDue && this.#socket.writableLength > 0 && !this.#socket.writableEnded)
+      this.#give(NOTHING);
     if (this.#endWanted && !this.#socket.writableEnded && this.#phase !== upgradeWanted) this.#socket.end();
-    this.#unsettled = this.#phase === upgradeWanted || this.#flushMark >= 0;
+    this.#unsettled = waiting;
   }
 
   /** RFC 6120 §5.4.3.3: nothing may stand between the answer to `<starttls/>` and the handshake. */
