@@ -132,30 +132,3 @@ export function collectNumbers(session: RawClient, numbers = new Set<number>()):
   };
   return numbers;
 }
-
-/** The numbers in an archive (XEP-0313) that came from `sender`. */
-export async function archivedNumbers(
-  endpoint: Endpoint,
-  account: Account,
-  sender: string,
-): Promise<Set<number>> {
-  const numbers = new Set<number>();
-  const client = await RawClient.login(endpoint, account, { resource: 'reader' });
-  const mam = 'urn:xmpp:mam:2';
-  try {
-    for (let after = ''; ; ) {
-      const page = `<set xmlns='http://jabber.org/protocol/rsm'><max>100</max>${after && `<after>${after}</after>`}</set>`;
-      const answer = await client.iq('set', `<query xmlns='${mam}'>${page}</query>`, '', 30_000);
-      const fin = answer.getChild('fin', mam);
-      for (const element of client.stream.inbox.splice(0)) {
-        const message = element.getChild('result', mam)?.getChild('forwarded')?.getChild('message');
-        const number = message?.getChild('number', NS_NUMBER);
-        if (number && message?.attrs.from.startsWith(sender)) numbers.add(Number(number.getText()));
-      }
-      after = fin?.getChild('set')?.getChildText('last') ?? '';
-      if (!fin || fin.attrs.complete === 'true' || !after) return numbers;
-    }
-  } finally {
-    client.stream.cut();
-  }
-}

@@ -33,52 +33,54 @@ async function archived(client: RawClient, peer: string, size: number): Promise<
 describeRoutes('archive and carbons', (route) => {
   const { server } = route;
 
-  test.runIf(server.has.mam)('both sides find a conversation in their archives, page by page', async () => {
-    const alice = await newSession(route, 'alice');
-    const bob = await newSession(route, 'bob');
-    const said = Array.from({ length: 7 }, (_, n) => `for the record ${n}`);
-    for (const [n, body] of said.entries()) {
-      const [speaker, listener] = n % 2 === 0 ? [alice, bob] : [bob, alice];
-      speaker.send(`<message to='${listener.jid}' type='chat'><body>${body}</body></message>`);
-      const heard = await listener.body(body);
-      expect(heard.getChild('stanza-id', 'urn:xmpp:sid:0')?.attrs.by).toBe(listener.bareJid);
-    }
-    expect(await archived(alice, bob.bareJid, 3)).toEqual(said);
-    expect(await archived(bob, alice.bareJid, 100)).toEqual(said);
-  });
+  if (server.has.mam)
+    test('both sides find a conversation in their archives, page by page', async () => {
+      const alice = await newSession(route, 'alice');
+      const bob = await newSession(route, 'bob');
+      const said = Array.from({ length: 7 }, (_, n) => `for the record ${n}`);
+      for (const [n, body] of said.entries()) {
+        const [speaker, listener] = n % 2 === 0 ? [alice, bob] : [bob, alice];
+        speaker.send(`<message to='${listener.jid}' type='chat'><body>${body}</body></message>`);
+        const heard = await listener.body(body);
+        expect(heard.getChild('stanza-id', 'urn:xmpp:sid:0')?.attrs.by).toBe(listener.bareJid);
+      }
+      expect(await archived(alice, bob.bareJid, 3)).toEqual(said);
+      expect(await archived(bob, alice.bareJid, 100)).toEqual(said);
+    });
 
-  test.runIf(server.has.mam)('archive preferences are read and set', async () => {
-    const alice = await newSession(route, 'alice');
-    const answer = await alice.iq('set', `<prefs xmlns='${MAM}' default='never'><always/><never/></prefs>`);
-    expect(answer.attrs.type).toBe('result');
-    const read = await alice.iq('get', `<prefs xmlns='${MAM}'/>`);
-    expect(read.getChild('prefs', MAM)?.attrs.default).toBe('never');
-  });
+  if (server.has.mam)
+    test('archive preferences are read and set', async () => {
+      const alice = await newSession(route, 'alice');
+      const answer = await alice.iq('set', `<prefs xmlns='${MAM}' default='never'><always/><never/></prefs>`);
+      expect(answer.attrs.type).toBe('result');
+      const read = await alice.iq('get', `<prefs xmlns='${MAM}'/>`);
+      expect(read.getChild('prefs', MAM)?.attrs.default).toBe('never');
+    });
 
-  test.runIf(server.has.carbons)('another session gets copies of what is sent and received', async () => {
-    const alice = await newSession(route, 'alice');
-    const account = await newAccount(server, 'bob');
-    const desk = await logIn(route, account, { resource: 'desk' });
-    const phone = await logIn(route, account, { resource: 'phone' });
-    for (const session of [desk, phone]) {
-      await session.becomeAvailable();
-      expect((await session.iq('set', `<enable xmlns='${CARBONS}'/>`)).attrs.type).toBe('result');
-    }
-    alice.send(`<message to='${desk.jid}' type='chat'><body>to the desk</body></message>`);
-    await desk.body('to the desk');
-    const received = await phone.message((message) => message.getChild('received', CARBONS) !== undefined);
-    expect(received.attrs.from).toBe(account.jid);
-    expect(forwarded(received.getChild('received', CARBONS))?.getChildText('body')).toBe('to the desk');
+  if (server.has.carbons)
+    test('another session gets copies of what is sent and received', async () => {
+      const alice = await newSession(route, 'alice');
+      const account = await newAccount(server, 'bob');
+      const desk = await logIn(route, account, { resource: 'desk' });
+      const phone = await logIn(route, account, { resource: 'phone' });
+      for (const session of [desk, phone]) {
+        await session.becomeAvailable();
+        expect((await session.iq('set', `<enable xmlns='${CARBONS}'/>`)).attrs.type).toBe('result');
+      }
+      alice.send(`<message to='${desk.jid}' type='chat'><body>to the desk</body></message>`);
+      await desk.body('to the desk');
+      const received = await phone.message((message) => message.getChild('received', CARBONS) !== undefined);
+      expect(received.attrs.from).toBe(account.jid);
+      expect(forwarded(received.getChild('received', CARBONS))?.getChildText('body')).toBe('to the desk');
 
-    desk.send(`<message to='${alice.jid}' type='chat'><body>from the desk</body></message>`);
-    await alice.body('from the desk');
-    const sent = await phone.message((message) => message.getChild('sent', CARBONS) !== undefined);
-    expect(forwarded(sent.getChild('sent', CARBONS))?.getChildText('body')).toBe('from the desk');
-  });
+      desk.send(`<message to='${alice.jid}' type='chat'><body>from the desk</body></message>`);
+      await alice.body('from the desk');
+      const sent = await phone.message((message) => message.getChild('sent', CARBONS) !== undefined);
+      expect(forwarded(sent.getChild('sent', CARBONS))?.getChildText('body')).toBe('from the desk');
+    });
 
-  test.runIf(server.has.carbons)(
-    'no copies after carbons are disabled, and none of private messages',
-    async () => {
+  if (server.has.carbons)
+    test('no copies after carbons are disabled, and none of private messages', async () => {
       const alice = await newSession(route, 'alice');
       const account = await newAccount(server, 'bob');
       const desk = await logIn(route, account, { resource: 'desk' });
@@ -96,14 +98,14 @@ describeRoutes('archive and carbons', (route) => {
       alice.send(`<message to='${phone.jid}' type='chat'><body>the end</body></message>`);
       await phone.body('the end');
       expect(phone.stream.inbox.filter((each) => each.getChild('received', CARBONS))).toEqual([]);
-    },
-  );
+    });
 
-  test.runIf(!server.has.mam)('a server without them says so', async () => {
-    const alice = await newSession(route, 'alice');
-    const query = await alice.iq('set', `<query xmlns='${MAM}'/>`);
-    expect(query.attrs.type).toBe('error');
-    const enable = await alice.iq('set', `<enable xmlns='${CARBONS}'/>`);
-    expect(enable.attrs.type).toBe('error');
-  });
+  if (!server.has.mam)
+    test('a server without them says so', async () => {
+      const alice = await newSession(route, 'alice');
+      const query = await alice.iq('set', `<query xmlns='${MAM}'/>`);
+      expect(query.attrs.type).toBe('error');
+      const enable = await alice.iq('set', `<enable xmlns='${CARBONS}'/>`);
+      expect(enable.attrs.type).toBe('error');
+    });
 });

@@ -82,9 +82,8 @@ describeRoutes('messaging', (route) => {
   });
 
   // ejabberd by itself forwards such a prefix without its declaration and so breaks the other's stream.
-  test.skipIf(server.kind === 'ejabberd' && via === 'direct')(
-    'a prefix declared on the stream header',
-    async () => {
+  if (server.kind !== 'ejabberd' || via === 'proxy')
+    test('a prefix declared on the stream header', async () => {
       const header = "xmlns:q='urn:example:q'";
       const alice = await newSession(route, 'alice', { header });
       const bob = await newSession(route, 'bob');
@@ -95,8 +94,7 @@ describeRoutes('messaging', (route) => {
       const mark = received.getChild('mark', 'urn:example:q');
       expect(mark?.getChild('in', 'urn:example:q')).toBeDefined();
       expect(bob.stream.faults).toEqual([]);
-    },
-  );
+    });
 
   test('a stanza whose own name has a prefix', async () => {
     const alice = await newSession(route, 'alice');

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Element, escapeXML } from 'ltx';
 import { DEADLINE_MS, NS, type Predicate, RawStream } from './raw-stream.js';
-import { type Mechanism, startSasl } from './sasl.js';
+import { type BindingFlag, type Mechanism, startSasl } from './sasl.js';
 
 export interface Endpoint {
   host: string;
@@ -131,11 +131,16 @@ export class RawClient {
     );
   }
 
-  async authenticate(account: Account, wanted?: Mechanism, header?: string): Promise<void> {
+  async authenticate(
+    account: Account,
+    wanted?: Mechanism,
+    header?: string,
+    flag?: BindingFlag,
+  ): Promise<void> {
     const preference: Mechanism[] = ['SCRAM-SHA-1', 'PLAIN', 'DIGEST-MD5'];
     const mechanism = wanted ?? preference.find((name) => this.mechanisms.includes(name));
     if (!mechanism) throw new Error(`no usable mechanism in ${this.mechanisms.join(' ')}`);
-    const run = startSasl(mechanism, account.name, account.password, account.domain);
+    const run = startSasl(mechanism, account.name, account.password, account.domain, flag);
     const base64 = (text: string) => Buffer.from(text).toString('base64') || '=';
     const initial = run.initial === undefined ? '' : base64(run.initial);
     this.send(`<auth xmlns='${NS.sasl}' mechanism='${mechanism}'>${initial}</auth>`);

@@ -10,7 +10,16 @@ export interface SaslRun {
   verify(final: string): void;
 }
 
-export function startSasl(mechanism: Mechanism, name: string, password: string, domain: string): SaslRun {
+/** What a client says about channel binding (RFC 5802 §6): it has none, or thinks that the server has none. */
+export type BindingFlag = 'n' | 'y';
+
+export function startSasl(
+  mechanism: Mechanism,
+  name: string,
+  password: string,
+  domain: string,
+  flag: BindingFlag = 'n',
+): SaslRun {
   switch (mechanism) {
     case 'PLAIN':
       return {
@@ -19,21 +28,21 @@ export function startSasl(mechanism: Mechanism, name: string, password: string, 
         verify: () => {},
       };
     case 'SCRAM-SHA-1':
-      return scram('sha1', name, password);
+      return scram('sha1', name, password, flag);
     case 'SCRAM-SHA-256':
-      return scram('sha256', name, password);
+      return scram('sha256', name, password, flag);
     case 'DIGEST-MD5':
       return digestMd5(name, password, domain);
   }
 }
 
-function scram(hash: 'sha1' | 'sha256', name: string, password: string): SaslRun {
+function scram(hash: 'sha1' | 'sha256', name: string, password: string, flag: BindingFlag): SaslRun {
   const nonce = randomBytes(18).toString('base64');
   const bare = `n=${name.replace(/=/g, '=3D').replace(/,/g, '=2C')},r=${nonce}`;
   const hmac = (key: Buffer, text: string) => createHmac(hash, key).update(text).digest();
   let signature = '';
   return {
-    initial: `n,,${bare}`,
+    initial: `${flag},,${bare}`,
     answer(challenge) {
       if (signature) return ''; // the server's final message came as a challenge
       const fields = new Map(challenge.split(',').map((field) => [field.slice(0, 1), field.slice(2)]));
@@ -43,7 +52,7 @@ function scram(hash: 'sha1' | 'sha256', name: string, password: string): SaslRun
       const salt = Buffer.from(fields.get('s') ?? '', 'base64');
       const salted = pbkdf2Sync(password, salt, Number(fields.get('i')), length, hash);
       const clientKey = hmac(salted, 'Client Key');
-      const withoutProof = `c=biws,r=${both}`;
+      const withoutProof = `c=${Buffer.from(`${flag},,`).toString('base64')},r=${both}`;
       const message = `${bare},${challenge},${withoutProof}`;
       const proof = hmac(createHash(hash).update(clientKey).digest(), message);
       for (let at = 0; at < proof.length; at += 1) proof[at] = (proof[at] ?? 0) ^ (clientKey[at] ?? 0);

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import forge from 'node-forge';
@@ -8,6 +8,8 @@ export interface CertificateFiles {
   key: string;
   /** Both in one file, certificate first. */
   both: string;
+  /** SHA-256 of the certificate, in hexadecimal. */
+  fingerprint: string;
 }
 
 /** A self-signed certificate for `domain` and the names below it, in files of `directory`. */
@@ -42,6 +44,7 @@ export function writeCertificate(directory: string, domain: string): Certificate
     certificate: join(directory, 'certificate.pem'),
     key: join(directory, 'key.pem'),
     both: join(directory, 'both.pem'),
+    fingerprint: new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase(),
   };
   writeFileSync(files.certificate, pem);
   writeFileSync(files.key, pair.privateKey, { mode: 0o600 });

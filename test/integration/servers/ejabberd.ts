@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../waiting.js';
-import { writeCertificate } from './certificate.js';
+import { type CertificateFiles, writeCertificate } from './certificate.js';
 import { Daemon } from './daemon.js';
 import { freePort, greets } from './ports.js';
 import { findProgram, requireProgram, type ServerHandle, type ServerOptions } from './server.js';
@@ -38,8 +38,10 @@ export async function startEjabberd(options: ServerOptions = {}): Promise<Server
   mkdirSync(join(directory, 'spool'));
   const port = await freePort();
   const tlsPort = options.directTls === false ? undefined : await freePort();
+  const proxyPort = options.proxyHeader ? await freePort() : undefined;
+  const files = writeCertificate(directory, domain);
   const config = join(directory, 'ejabberd.yml');
-  writeFileSync(config, configuration(directory, domain, port, tlsPort, options));
+  writeFileSync(config, configuration(files, domain, { port, tlsPort, proxyPort }, options));
   const code = compiledCode();
   if (code === undefined) throw new Error('ejabberd is not installed: run scripts/install-servers.sh');
 
@@ -76,6 +78,8 @@ export async function startEjabberd(options: ServerOptions = {}): Promise<Server
     host: '127.0.0.1',
     port,
     ...(tlsPort === undefined ? {} : { tlsPort }),
+    ...(proxyPort === undefined ? {} : { proxyPort }),
+    fingerprint: files.fingerprint,
     has: { mam: options.mam !== false, carbons: true, sm: true },
     directory,
     stop: async () => daemon?.stop(20_000),
@@ -97,14 +101,18 @@ function log(directory: string): string {
   return existsSync(file) ? readFileSync(file, 'utf8') : '';
 }
 
+interface Ports {
+  port: number;
+  tlsPort: number | undefined;
+  proxyPort: number | undefined;
+}
+
 function configuration(
-  directory: string,
+  files: CertificateFiles,
   domain: string,
-  port: number,
-  tlsPort: number | undefined,
+  ports: Ports,
   options: ServerOptions,
 ): string {
-  const files = writeCertificate(directory, domain);
   const starttls = options.starttls ?? 'optional';
   const listener = (number: number, extra: string[]) =>
     [
@@ -112,13 +120,14 @@ function configuration(
       '    ip: "127.0.0.1"',
       '    module: ejabberd_c2s',
       '    max_stanza_size: 262144',
-      '    backlog: 1024',
+      `    backlog: ${options.backlog ?? 1024}`,
       ...extra.map((line) => `    ${line}`),
     ].join('\n');
   const plain = starttls === 'off' ? [] : ['starttls: true'];
   if (starttls === 'required') plain.push('starttls_required: true');
-  const listeners = [listener(port, plain)];
-  if (tlsPort !== undefined) listeners.push(listener(tlsPort, ['tls: true']));
+  const listeners = [listener(ports.port, plain)];
+  if (ports.tlsPort !== undefined) listeners.push(listener(ports.tlsPort, ['tls: true']));
+  if (ports.proxyPort !== undefined) listeners.push(listener(ports.proxyPort, ['use_proxy_protocol: true']));
   // Never "debug": with hostile input that level alone can eat all memory.
   return `
 hosts: [${JSON.stringify(domain)}]

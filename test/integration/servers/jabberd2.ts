@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { until } from '../waiting.js';
-import { writeCertificate } from './certificate.js';
+import { type CertificateFiles, writeCertificate } from './certificate.js';
 import { Daemon } from './daemon.js';
 import { answers, freePort, greets } from './ports.js';
 import { findProgram, requireProgram, type ServerHandle, type ServerOptions } from './server.js';
@@ -33,8 +33,16 @@ interface Ports {
   tls: number | undefined;
 }
 
+export interface Jabberd2Handle extends ServerHandle {
+  /**
+   * Kills router and session manager and starts them again, while the clients' connections stay: the state in
+   * which jabberd2 returns to its sender, marked, whatever a client sends.
+   */
+  forgetSessions(): Promise<void>;
+}
+
 /** Four daemons and the room component; they find each other through the router. */
-export async function startJabberd2(options: ServerOptions = {}): Promise<ServerHandle> {
+export async function startJabberd2(options: ServerOptions = {}): Promise<Jabberd2Handle> {
   const domain = options.domain ?? 'jabberd2.example';
   const directory = mkdtempSync(join(tmpdir(), 'interstanza-jabberd2-'));
   for (const folder of ['rooms', 'rooms-logs']) mkdirSync(join(directory, folder));
@@ -44,18 +52,19 @@ export async function startJabberd2(options: ServerOptions = {}): Promise<Server
     s2s: await freePort(),
     tls: options.directTls === false ? undefined : await freePort(),
   };
-  writeConfiguration(directory, domain, ports, options);
+  const files = writeCertificate(directory, domain);
+  writeConfiguration(directory, files, domain, ports, options);
   execFileSync(requireProgram('sqlite3'), [join(directory, 'sqlite.db')], { input: schema() });
 
   let daemons: Daemon[] = [];
+  const logged = () => readLogs(directory, ['router.log']);
+  const launch = (name: string) => {
+    const daemon = new Daemon(name, requireProgram(name), ['-c', join(directory, configOf(name))]);
+    daemons.push(daemon);
+    return daemon;
+  };
   const start = async () => {
-    const logged = () => readLogs(directory, ['router.log']);
     const before = logged().length;
-    const launch = (name: string) => {
-      const daemon = new Daemon(name, requireProgram(name), ['-c', join(directory, configOf(name))]);
-      daemons.push(daemon);
-      return daemon;
-    };
     const online = (name: string, id: string) =>
       until(`${name} at the router as ${id}`, () => {
         const dead = daemons.find((daemon) => !daemon.alive);
@@ -95,6 +104,7 @@ export async function startJabberd2(options: ServerOptions = {}): Promise<Server
     host: '127.0.0.1',
     port: ports.c2s,
     ...(ports.tls === undefined ? {} : { tlsPort: ports.tls }),
+    fingerprint: files.fingerprint,
     has: { mam: false, carbons: false, sm: false },
     directory,
     stop,
@@ -106,6 +116,18 @@ export async function startJabberd2(options: ServerOptions = {}): Promise<Server
     restart: async () => {
       await stop();
       await start();
+    },
+    forgetSessions: async () => {
+      const before = logged().length;
+      const names = ['jabberd2-router', 'jabberd2-sm'];
+      await Promise.all(
+        daemons.filter(({ name, alive }) => alive && names.includes(name)).map((one) => one.kill()),
+      );
+      launch('jabberd2-router');
+      await until('the new jabberd2 router', () => answers(ports.router));
+      launch('jabberd2-sm');
+      const back = () => ['c2s', domain].every((id) => logged().slice(before).includes(`[${id}] online`));
+      await until('c2s and sm at the new router', back, 20_000);
     },
     log: () =>
       readLogs(
@@ -133,8 +155,13 @@ function readLogs(directory: string, names: readonly string[]): string {
 }
 
 /** The shipped files, with folders, ports and names changed: an own minimal one lacks the module chains. */
-function writeConfiguration(directory: string, domain: string, ports: Ports, options: ServerOptions): void {
-  const files = writeCertificate(directory, domain);
+function writeConfiguration(
+  directory: string,
+  files: CertificateFiles,
+  domain: string,
+  ports: Ports,
+  options: ServerOptions,
+): void {
   const replaced = (name: string, changes: readonly [string | RegExp, string][]) => {
     const common: [string | RegExp, string][] = [
       [/\/var\/(run|log|lib)\/jabberd2/g, directory],

@@ -17,8 +17,9 @@ export async function startProsody(options: ServerOptions = {}): Promise<ServerH
   mkdirSync(join(directory, 'data'));
   const port = await freePort();
   const tlsPort = options.directTls === false ? undefined : await freePort();
+  const files = writeCertificate(directory, domain);
   const config = join(directory, 'prosody.cfg.lua');
-  writeFileSync(config, configuration(directory, domain, port, tlsPort, options));
+  writeFileSync(config, configuration(directory, files, domain, port, tlsPort, options));
 
   let daemon: Daemon | undefined;
   const start = async () => {
@@ -38,6 +39,7 @@ export async function startProsody(options: ServerOptions = {}): Promise<ServerH
     host: '127.0.0.1',
     port,
     ...(tlsPort === undefined ? {} : { tlsPort }),
+    fingerprint: files.fingerprint,
     has: { mam: options.mam !== false, carbons: true, sm: true },
     directory,
     stop: async () => daemon?.stop(),
@@ -56,12 +58,12 @@ export async function startProsody(options: ServerOptions = {}): Promise<ServerH
 
 function configuration(
   directory: string,
+  files: CertificateFiles,
   domain: string,
   port: number,
   tlsPort: number | undefined,
   options: ServerOptions,
 ): string {
-  const files: CertificateFiles = writeCertificate(directory, domain);
   const modules = [
     'disco',
     'roster',
@@ -80,6 +82,7 @@ function configuration(
     'posix',
   ];
   if (options.starttls !== 'off') modules.push('tls');
+  if (options.rateLimit) modules.push('limits');
   if (options.mam !== false) modules.push('mam');
   if (options.registration !== false) modules.push('register_ibr');
   const path = (name: string) => JSON.stringify(join(directory, name));
@@ -100,6 +103,7 @@ s2s_direct_tls_ports = {}
 http_ports = {}
 https_ports = {}
 ssl = ${tls}
+${options.rateLimit ? `limits = { c2s = { rate = "${options.rateLimit}", burst = "1s" } }` : ''}
 c2s_require_encryption = ${options.starttls === 'required'}
 allow_unencrypted_plain_auth = true
 authentication = "internal_plain"

@@ -15,6 +15,10 @@ export interface RealServer {
   port: number;
   /** TLS from the first byte. */
   tlsPort?: number;
+  /** Wants a PROXY header before anything else. */
+  proxyPort?: number;
+  /** SHA-256 of its certificate, in hexadecimal. */
+  fingerprint?: string;
   has: { mam: boolean; carbons: boolean; sm: boolean };
 }
 
@@ -30,6 +34,12 @@ export interface ServerOptions {
   mam?: boolean;
   /** How long a session waits to be resumed, in seconds, where the server has stream management. */
   hibernation?: number;
+  /** Connections that may wait to be accepted (ejabberd); by default more than any test opens. */
+  backlog?: number;
+  /** Another client port, which wants a PROXY header first (ejabberd). */
+  proxyHeader?: boolean;
+  /** Bytes per second that each connection may send (Prosody); none by default. */
+  rateLimit?: string;
 }
 
 export interface ServerHandle extends RealServer {

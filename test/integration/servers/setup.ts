@@ -52,8 +52,17 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     }
     const handle = await STARTERS[kind].start();
     handles.push(handle);
-    const { domain, muc, host, port, tlsPort, has } = handle;
-    provided.servers[kind] = { kind, domain, muc, host, port, ...(tlsPort ? { tlsPort } : {}), has };
+    const { domain, muc, host, port, tlsPort, fingerprint, has } = handle;
+    provided.servers[kind] = {
+      kind,
+      domain,
+      muc,
+      host,
+      port,
+      ...(tlsPort ? { tlsPort } : {}),
+      ...(fingerprint ? { fingerprint } : {}),
+      has,
+    };
     if (withoutProxy) return;
     const proxy = await RunningProxy.inFrontOf(handle);
     proxies.push(proxy);
