@@ -40,11 +40,25 @@ export class Correspondent {
     return this.#session !== undefined && !this.#session.stream.closed;
   }
 
-  /** Lets the numbers below `last` be sent, and keeps the connection up from now on. */
+  /** Logs in, and keeps the connection up from now on. */
+  connect(): void {
+    this.#loop = this.#stayConnected();
+  }
+
+  /** Lets the numbers below `last` be sent. */
   sendUpTo(last: number): void {
     this.#last = last;
-    if (this.connections === 0) this.#loop = this.#stayConnected();
-    else this.#fill();
+    this.#fill();
+  }
+
+  /** Stops reading: from now on what comes piles up on the way. */
+  turnAway(): void {
+    this.#session?.stream.pause();
+  }
+
+  /** Loses the connection with all that has piled up, as when the network fails. */
+  dropOut(): void {
+    this.#session?.stream.cut();
   }
 
   async stop(): Promise<void> {
@@ -54,7 +68,6 @@ export class Correspondent {
   }
 
   async #stayConnected(): Promise<void> {
-    this.connections = 1;
     while (!this.#stopped) {
       try {
         const session = await RawClient.login(this.endpoint, this.account, { resource: 'here', sm: true });
