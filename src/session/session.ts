@@ -36,7 +36,10 @@ export interface SessionSettings {
 /** How long the other side may take to end its stream once ours has ended; ms (RFC 6120 §4.4). */
 const CLOSE_TIME = 5_000;
 
-/** What features inject may fill a leg's queue to this many times its limit; then the leg is given up. */
+/**
+ * A leg whose queue is over its limit has its source paused, so that only one stanza of the source's and what features inject can still come on
+ * top: beyond the largest stanza and this many times the limit the leg is given up.
+ */
 const OVERFLOW = 8;
 
 /**
@@ -253,7 +256,9 @@ export class Session implements SessionEvents, BoundSurroundings {
   /** Writes what a leg's outbox holds; a full queue stops the other leg from being read. */
   #write(side: LegSide, source: LegSide): void {
     if (side.write()) return;
-    if (this.port.unsent(side.leg) > OVERFLOW * this.settings.config.limits.queueBytes) {
+    const { queueBytes, fromServer, afterAuth } = this.settings.config.limits;
+    const { stanzaBytes } = side === this.client ? fromServer : afterAuth;
+    if (this.port.unsent(side.leg) > OVERFLOW * queueBytes + stanzaBytes) {
       this.port.count('stream_error', 'queue-overflow');
       this.#side(side.leg).lost('reset');
     } else {

@@ -38,6 +38,8 @@ export class Clock {
 
   /** Starts ticking. Does not keep the process alive. */
   start(): void {
+    // What was done before the first connection, such as making a certificate, is not to be taken off its time.
+    this.advance();
     this.#timer ??= setInterval(() => this.advance(), TICK_MS).unref();
   }
 

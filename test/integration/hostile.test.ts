@@ -163,8 +163,10 @@ describeRoutes(
       expect(hostile).toBeLessThan(40 * Math.max(plain, 5));
     });
 
+    // On a machine that is busy otherwise Prosody, near its own limit of 32 MB a connection, now and then ends it.
     test('who does not read is waited for by his own server connection alone', {
       timeout: 60_000,
+      retry: 2,
     }, async () => {
       const pid = proxy?.pid ?? 0;
       const [alice, bob] = [await newSession(route, 'alice'), await newSession(route, 'bob')];

@@ -159,10 +159,24 @@ describe('a slow reader stops its own source and nobody else', () => {
       .done();
   });
 
+  test('one large stanza that passes does not end the leg of a slow reader', () => {
+    const play = new Playbook().bound();
+    const large = `<message><body>${'x'.repeat(3_000_000)}</body></message>`;
+    play.full = 'client';
+    play.kept.client = large.length;
+    play
+      .server(large)
+      .toClient(large)
+      .commands('pause server')
+      .drained('client')
+      .commands('resume server')
+      .done();
+  });
+
   test('a queue that grows far over its limit ends the leg', () => {
     const play = new Playbook().bound();
     play.full = 'client';
-    play.kept.client = 10_000_000;
+    play.kept.client = 20_000_000;
     play
       .server("<message id='m1'/>")
       .toClient("<message id='m1'/>")
