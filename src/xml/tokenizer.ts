@@ -10,6 +10,7 @@ import { FROM_SERVER, type XmlLimits } from './limits.js';
 import type { NamespaceTable } from './namespaces.js';
 import { acquireReader, type PooledReader, releaseReader } from './reader-pool.js';
 import type { ReadingRules } from './records.js';
+import { isScannable, scanned, scanStanza, setInUse } from './scanner/scanner.js';
 
 /** Where the tokenizer reports what it has read, in the order of the bytes. */
 export interface TokenizerSink {
@@ -61,14 +62,14 @@ const INCOMPLETE = -1;
  * - `push` must not be called from inside a call of the sink.
  */
 export class Tokenizer implements ReadingRules {
-  /** May be replaced between stanzas, from inside a call of the sink too. */
-  limits: XmlLimits;
   readonly namespaces: NamespaceTable;
   /** Every rule is an error, not a flaw: the other side is a client. */
   readonly strict: boolean;
-  /** What stanzas inherit from the header of the stream. */
-  context: NamespaceContext;
   private readonly sink: TokenizerSink;
+  private currentLimits: XmlLimits;
+  private currentContext: NamespaceContext;
+  /** Usual stanzas may be read the quick way. */
+  private scannable = false;
   private state = AT_START;
   private pooled: PooledReader | undefined;
   /** The incomplete token from its first byte on; undefined while there is none. */
@@ -85,10 +86,30 @@ export class Tokenizer implements ReadingRules {
 
   constructor(sink: TokenizerSink, options: TokenizerOptions) {
     this.sink = sink;
-    this.limits = options.limits;
+    this.currentLimits = options.limits;
     this.namespaces = options.namespaces;
     this.strict = options.origin === 'client';
-    this.context = emptyContext(options.namespaces);
+    this.currentContext = emptyContext(options.namespaces);
+  }
+
+  get limits(): XmlLimits {
+    return this.currentLimits;
+  }
+
+  /** May be replaced between stanzas, from inside a call of the sink too. */
+  set limits(limits: XmlLimits) {
+    this.currentLimits = limits;
+    this.scannable = isScannable(limits, this.currentContext);
+  }
+
+  /** What stanzas inherit from the header of the stream. */
+  get context(): NamespaceContext {
+    return this.currentContext;
+  }
+
+  private inherit(context: NamespaceContext): void {
+    this.currentContext = context;
+    this.scannable = isScannable(this.currentLimits, context);
   }
 
   /**
@@ -107,7 +128,9 @@ export class Tokenizer implements ReadingRules {
     let pos = this.carry === undefined ? 0 : this.resume(chunk);
     this.toChunk = 0;
     while (pos < chunk.length && this.error === undefined && !this.stopped) {
-      pos = chunk[pos] === LESS ? this.beginTag(chunk, pos) : this.between(chunk, pos);
+      if (chunk[pos] !== LESS) pos = this.between(chunk, pos);
+      else if (this.scannable && this.state === BETWEEN_STANZAS) pos = this.scan(chunk, pos);
+      else pos = this.beginTag(chunk, pos);
     }
     if (this.carry === undefined && this.pooled !== undefined) {
       releaseReader(this.pooled);
@@ -124,7 +147,7 @@ export class Tokenizer implements ReadingRules {
   restart(): void {
     this.stopped = false;
     this.state = AT_START;
-    this.context = emptyContext(this.namespaces);
+    this.inherit(emptyContext(this.namespaces));
     this.carry = undefined;
     this.carried = 0;
   }
@@ -175,6 +198,20 @@ export class Tokenizer implements ReadingRules {
       taken = pos === INCOMPLETE ? taken + amount : taken + pos - before;
     }
     return taken;
+  }
+
+  /** A stanza the quick way, or else the usual one. */
+  private scan(chunk: Buffer, pos: number): number {
+    const end = scanStanza(chunk, pos, this.currentContext, this.namespaces, this.currentLimits.stanzaBytes);
+    if (end === 0) return this.beginTag(chunk, pos);
+    this.unread = this.chunkLength - end;
+    setInUse(true);
+    try {
+      this.sink.onStanza(scanned);
+    } finally {
+      setInUse(false);
+    }
+    return end;
   }
 
   private beginTag(chunk: Buffer, pos: number): number {
@@ -305,7 +342,7 @@ export class Tokenizer implements ReadingRules {
       return;
     }
     const rootName = buf.toString('utf8', base + 1, base + records.rootNameEnd);
-    this.context = contextOf(rootName, header.declarations, this.namespaces);
+    this.inherit(contextOf(rootName, header.declarations, this.namespaces));
     // `<stream:stream/>` is a stream that ends at once.
     const empty = buf[end - 2] === SLASH;
     this.complete(BETWEEN_STANZAS, end);
