@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { DomainConfig, UpstreamConfig } from '../config/model.js';
 import type { ConnectFailure, UpstreamFacts } from '../session/port.js';
 import { type Clock, Sleeper } from './clock.js';
-import type { ByteSource, SocketLeg } from './leg.js';
+import { READING } from './leg.js';
 import { buildProxyHeader, type ProxiedEndpoints } from './proxy-protocol.js';
 import { UpstreamQueue } from './upstream-queue.js';
 import { factsTowardsServer, type UpstreamTlsDialer } from './upstream-tls.js';
@@ -21,17 +21,10 @@ const ACCEPTED_AFTER_MS = 1_000;
 /** Two families of a name are tried in turn; Node's 250 ms is too little for a slow link. */
 const ATTEMPT_MS = 1_500;
 
-/**
- * What plain upstream sockets read into, all of them: `onread` is called before the next read on any socket can happen, and copies.
- * It saves an ArrayBuffer and a pass through Readable per read; a raw relay with it took 0.90 of the CPU of one without.
- */
-const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
-
 /** Who wants a connection. Never called from inside `connect`. */
 export interface ConnectRequest {
   endpoints(): ProxiedEndpoints | undefined;
-  /** @param source set when the bytes come to its sink rather than by 'data' events */
-  connected(facts: UpstreamFacts, socket: Socket, source: ByteSource | undefined): void;
+  connected(facts: UpstreamFacts, socket: Socket): void;
   connectFailed(failure: ConnectFailure): void;
 }
 
@@ -103,7 +96,6 @@ export class UpstreamConnector {
 class Attempt extends Sleeper implements Dial {
   #at = -1;
   #socket: Socket | undefined;
-  #source: UpstreamBytes | undefined;
   #queue: UpstreamQueue | undefined;
   #over = false;
   #handedOver = false;
@@ -144,17 +136,15 @@ class Attempt extends Sleeper implements Dial {
     if (this.#over || upstream === undefined) return;
     this.connector.clock.wakeAt(this, this.connector.clock.now + CONNECT_TIMEOUT_MS);
     const plain = upstream.tls === 'off';
-    const source = plain ? new UpstreamBytes() : undefined;
     const socket = connect({
       host: upstream.host,
       port: upstream.port,
       allowHalfOpen: true,
       noDelay: true,
       autoSelectFamilyAttemptTimeout: ATTEMPT_MS,
-      ...(source !== undefined && { onread: { buffer: READ_BUFFER, callback: source.received } }),
+      ...(plain && { onread: READING }),
     });
     this.#socket = socket;
-    this.#source = source;
     socket.on('error', this.#onError);
     socket.once('connect', () => this.#connected(upstream, socket));
   }
@@ -195,13 +185,11 @@ class Attempt extends Sleeper implements Dial {
 
   #handOver(facts: UpstreamFacts, socket: Socket): void {
     this.connector.succeeded(facts.upstream);
-    const source = this.#source;
     this.#socket = undefined;
-    this.#source = undefined;
     this.#over = true;
     this.#handedOver = true;
     this.connector.clock.wakeAt(this, this.connector.clock.now + ACCEPTED_AFTER_MS);
-    this.request.connected(facts, socket, source);
+    this.request.connected(facts, socket);
   }
 
   /** Stays on a socket that is given up: its error is nobody's any more, but must not end the process. */
@@ -231,7 +219,6 @@ class Attempt extends Sleeper implements Dial {
     this.connector.clock.wakeAt(this, Number.POSITIVE_INFINITY);
     const socket = this.#socket;
     this.#socket = undefined;
-    this.#source = undefined;
     socket?.destroy();
   }
 
@@ -248,18 +235,6 @@ class Attempt extends Sleeper implements Dial {
     this.#queue = this.connector.queueOf(upstream);
     this.#queue.enter(this);
   }
-}
-
-/** Copies out of the shared read buffer for as long as the connection lives. */
-class UpstreamBytes implements ByteSource {
-  sink: SocketLeg | undefined = undefined;
-
-  readonly received = (length: number): boolean => {
-    const chunk = Buffer.allocUnsafe(length);
-    READ_BUFFER.copy(chunk, 0, 0, length);
-    this.sink?.receive(chunk);
-    return true;
-  };
 }
 
 function failureOf(error: NodeJS.ErrnoException): ConnectFailure {

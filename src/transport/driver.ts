@@ -15,7 +15,7 @@ import type {
 } from '../session/port.js';
 import { type Clock, Sleeper } from './clock.js';
 import type { ConnectRequest, Dial, UpstreamConnector } from './connector.js';
-import { type ByteSource, type LegOwner, SocketLeg } from './leg.js';
+import { type LegOwner, SocketLeg } from './leg.js';
 import type { ProxiedEndpoints } from './proxy-protocol.js';
 import type { ServerTls } from './server-tls.js';
 import type { UpstreamTlsDialer } from './upstream-tls.js';
@@ -204,13 +204,12 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     };
   }
 
-  connected(facts: UpstreamFacts, socket: Socket, source: ByteSource | undefined): void {
+  connected(facts: UpstreamFacts, socket: Socket): void {
     if (this.#finished) {
       socket.destroy();
       return;
     }
     this.#server = new SocketLeg('server', socket, this, this.#queueBytes);
-    if (source !== undefined) source.sink = this.#server;
     this.#upstream = facts;
     this.#event((session, now) => session.onConnected(facts, now));
   }

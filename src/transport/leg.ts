@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Leg, LegLoss, TlsFacts } from '../session/port.js';
 import { isWhitespace } from '../xml/characters.js';
+import { READ_AREA, takeReceived } from '../xml/scanner/scanner.js';
 
 /** What a leg tells the driver it belongs to. Never called from inside one of the leg's own methods but `settle`. */
 export interface LegOwner {
@@ -24,15 +25,20 @@ export interface TlsWrapping {
   facts(socket: TLSSocket): TlsFacts | undefined;
 }
 
-/** Where a socket's bytes go that do not come by 'data' events. */
-export interface ByteSource {
-  sink: SocketLeg | undefined;
-}
-
 /** A socket knows its leg by a property, so that its listeners are plain functions: six closures less for each of 2n sockets. */
 interface LegSocket extends Socket {
   leg?: SocketLeg | undefined;
 }
+
+/**
+ * How plain sockets read (option `onread`): all into one area, from which each chunk is copied before the next read on any socket can
+ * happen. It saves an ArrayBuffer and a pass through Readable per read, and the area is where the scanner looks for its input. What
+ * comes before the socket has a leg is lost.
+ */
+export const READING = {
+  buffer: READ_AREA,
+  callback: onRead,
+};
 
 const NOTHING = Buffer.alloc(0);
 
@@ -200,7 +206,7 @@ export class SocketLeg {
     return true;
   }
 
-  /** A chunk that has come in some other way than by the socket's 'data' event. */
+  /** Called by the socket listeners, as are those below. */
   receive(chunk: Buffer): void {
     if (!this.#dead) this.#owner.legData(this, chunk);
   }
@@ -318,6 +324,12 @@ export class SocketLeg {
     this.#wrapping = undefined;
     this.#owner.legSecured(this, facts);
   }
+}
+
+/** Node calls this as a method of the socket. */
+function onRead(this: unknown, length: number): boolean {
+  (this as LegSocket).leg?.receive(takeReceived(length));
+  return true;
 }
 
 function onData(this: LegSocket, chunk: Buffer): void {

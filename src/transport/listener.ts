@@ -1,6 +1,15 @@
-import { type AddressInfo, BlockList, createServer, isIPv6, type Server } from 'node:net';
+import {
+  type AddressInfo,
+  BlockList,
+  createServer,
+  isIPv6,
+  type Server,
+  Socket,
+  type SocketConstructorOpts,
+} from 'node:net';
 import type { ListenerConfig } from '../config/model.js';
 import { type Reception, receive } from './arrival.js';
+import { READING } from './leg.js';
 import { plainAddress } from './proxy-protocol.js';
 
 /** After a restart all clients come back at once. */
@@ -19,7 +28,11 @@ export class Listener {
   constructor(config: ListenerConfig, reception: Reception) {
     this.#config = config;
     const proxies = networksOf(config.acceptProxyFrom);
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    // Where TLS or a PROXY header comes first, or may come, the bytes are not only a session's.
+    const plain = config.tls === 'off' && proxies === undefined;
+    const options = { allowHalfOpen: true, noDelay: true, pauseOnConnect: plain };
+    this.#server = createServer(options, (accepted) => {
+      const socket = plain ? reopened(accepted) : accepted;
       receive(socket, config, proxies !== undefined && contains(proxies, socket.remoteAddress), reception);
     });
   }
@@ -69,6 +82,19 @@ export class Listener {
   close(): void {
     this.#server.close();
   }
+}
+
+/**
+ * The same connection in a socket that reads as `READING` says. A server gives its sockets no such option; to make another socket of
+ * a socket's handle is what Node's own modules do.
+ */
+function reopened(accepted: Socket): Socket {
+  const holder = accepted as unknown as { _handle: unknown };
+  const handle = holder._handle;
+  holder._handle = null;
+  // Without its handle it only takes itself off the server's count.
+  accepted.destroy();
+  return new Socket({ handle, allowHalfOpen: true, onread: READING } as SocketConstructorOpts);
 }
 
 function isAddressInfo(address: AddressInfo | string | null): address is AddressInfo {
