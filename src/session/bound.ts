@@ -54,7 +54,8 @@ export class BoundSession {
   readonly #requests = new IqRequests();
   readonly #deadlines = new Deadlines();
   readonly #waking = new Map<string, { readonly feature: number; readonly token: string }>();
-  /** Set while a stanza is with the features: what they send waits for its own place. */
+  /** A stanza is with the features: what they send waits for its own place. */
+  #holding = false;
   #held: Injection[] | undefined;
 
   constructor(
@@ -243,22 +244,27 @@ export class BoundSession {
   }
 
   #hold(): boolean {
-    if (this.#held !== undefined) return false;
-    this.#held = [];
+    if (this.#holding) return false;
+    this.#holding = true;
     return true;
   }
 
   #release(outermost: boolean): void {
     if (!outermost) return;
+    this.#holding = false;
     const held = this.#held;
+    if (held === undefined) return;
     this.#held = undefined;
-    if (held !== undefined && held.length > 0)
-      for (const { leg, bytes, reason } of held) this.#put(leg, bytes, reason);
+    for (const { leg, bytes, reason } of held) this.#put(leg, bytes, reason);
   }
 
   #inject(leg: Leg, bytes: Buffer, reason: Reason): void {
-    if (this.#held !== undefined) this.#held.push({ leg, bytes, reason });
-    else this.#put(leg, bytes, reason);
+    if (!this.#holding) {
+      this.#put(leg, bytes, reason);
+      return;
+    }
+    this.#held ??= [];
+    this.#held.push({ leg, bytes, reason });
   }
 
   #put(leg: Leg, bytes: Buffer, reason: Reason): void {
