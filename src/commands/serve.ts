@@ -5,6 +5,8 @@ import { ConfigError } from '../config/problem.js';
 import { AdminServer } from '../ops/admin.js';
 import { createLog, logReady } from '../ops/log.js';
 import { Metrics } from '../ops/metrics.js';
+import { openStore } from '../store/open.js';
+import { type Store, StoreError } from '../store/store.js';
 import { CertificateError } from '../transport/certificate-files.js';
 import { CertificateStore } from '../transport/certificates.js';
 import { ListenError, whyNot } from '../transport/listener.js';
@@ -66,7 +68,7 @@ export async function runServe(args: readonly string[]): Promise<number> {
     await serving.start();
   } catch (error) {
     serving.stop();
-    if (error instanceof ListenError || error instanceof CertificateError)
+    if (error instanceof ListenError || error instanceof CertificateError || error instanceof StoreError)
       throw new ConfigError([error.message]);
     throw error;
   }
@@ -90,8 +92,15 @@ function untilSignalled(serving: Serving, log: Logger): Promise<void> {
   });
 }
 
-/** What the operator should change at a server, as one sentence; undefined when all is well or nothing can be said. */
-export type UpstreamAdvisor = (domain: string, upstream: UpstreamConfig) => Promise<string | undefined>;
+/**
+ * What the operator should change at a server, as one sentence; undefined when all is well or nothing can be said.
+ * @param presented SHA-256 (hex) of the certificate that clients of the domain are shown; undefined when no listener has TLS
+ */
+export type UpstreamAdvisor = (
+  domain: string,
+  upstream: UpstreamConfig,
+  presented: string | undefined,
+) => Promise<string | undefined>;
 
 /** Everything that runs while the command does. */
 export class Serving {
@@ -104,6 +113,7 @@ export class Serving {
   readonly #log: Logger;
   #loaded: LoadedConfig;
   readonly #advise: UpstreamAdvisor | undefined;
+  #store: Store | undefined;
   #ready = false;
   #reloading: Promise<void> = Promise.resolve();
 
@@ -123,13 +133,14 @@ export class Serving {
     }
   }
 
-  /** @throws CertificateError, ListenError */
+  /** @throws CertificateError, ListenError, StoreError */
   async start(): Promise<void> {
     const { config, warnings } = this.#loaded;
     for (const warning of warnings) this.#log.warn(warning);
     if (needsCertificates(config)) await this.#certificates.load(config.domains.values(), config.dataDir);
     await this.#openAdmin(config);
-    await this.middlebox.open();
+    this.#store = await openStore(config.dataDir);
+    await this.middlebox.open(this.#store);
     this.#certificates.watch();
     this.#ready = true;
     logReady(this.#log, {
@@ -157,6 +168,7 @@ export class Serving {
     this.middlebox.close();
     this.#certificates.unwatch();
     this.#admin?.close();
+    void this.#store?.close();
   }
 
   async #adviseOnUpstreams(config: Config): Promise<void> {
@@ -164,7 +176,8 @@ export class Serving {
     for (const { name, upstreams } of config.domains.values()) {
       for (const upstream of upstreams) {
         if (upstream.tls === 'off') continue;
-        const advice = await this.#advise(name, upstream).catch(() => undefined);
+        const presented = this.#certificates.fingerprintOf(name);
+        const advice = await this.#advise(name, upstream, presented).catch(() => undefined);
         if (advice !== undefined) this.#log.warn({ domain: name, upstream: upstream.url }, advice);
       }
     }

@@ -1,5 +1,5 @@
 import { AFTER_AUTH, BEFORE_AUTH, FROM_SERVER } from '../xml/limits.js';
-import type { Config, KeepaliveConfig, LimitsConfig } from './model.js';
+import type { Config, HoldConfig, KeepaliveConfig, LimitsConfig } from './model.js';
 
 /** Ports of XMPP clients: STARTTLS (RFC 6120 §14.7) and direct TLS (XEP-0368). */
 export const STARTTLS_PORT = 5222;
@@ -19,6 +19,9 @@ export const LIMITS: LimitsConfig = {
   // A company's or a carrier's clients behind one address come back together.
   unauthenticatedPerAddress: 256,
 };
+
+/** As long as a train is in a tunnel, or a phone changes networks and gets round to it; the largest that ejabberd holds a session for. */
+export const HOLD: HoldConfig = { seconds: 300, stanzas: 5_000, bytes: 4 * 1024 * 1024 };
 
 /**
  * The server's own keepalives end at the proxy, so the proxy sends them: a space makes the kernel find out that a peer is gone.

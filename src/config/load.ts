@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { FEATURES } from '../features/index.js';
 import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
 import { AddressError, isLoopback, parseHostPort, parseListener, parseUpstream } from './addresses.js';
-import { DEFAULTS } from './defaults.js';
+import { DEFAULTS, HOLD } from './defaults.js';
 import { type KeyPath, readConfigFile } from './file.js';
 import type { Config, DomainConfig, KeepaliveConfig, LimitsConfig, UpstreamConfig } from './model.js';
 import { ConfigError, didYouMean, shown } from './problem.js';
@@ -89,7 +89,7 @@ class Builder {
         this.problems.push(`${this.locate(path)}: the domain ${name} is there twice`);
         continue;
       }
-      const { certificate, features, upstreams } = value;
+      const { certificate, features, hold, upstreams } = value;
       this.#checkFeatures(Object.keys(features ?? {}), path);
       domains.set(name, {
         name,
@@ -107,6 +107,7 @@ class Builder {
             keyFile: resolve(this.fileDir, certificate.keyFile),
           },
         }),
+        hold: merge(HOLD, hold),
         features: features ?? {},
       });
     }
@@ -144,7 +145,8 @@ class Builder {
       if (name === undefined) continue;
       const known = domains.get(name);
       if (chosen.has(name)) this.problems.push(`--domain: the domain ${name} is there twice`);
-      else if (flags.upstreams.length > 0) chosen.set(name, { features: {}, ...known, name, upstreams });
+      else if (flags.upstreams.length > 0)
+        chosen.set(name, { hold: HOLD, features: {}, ...known, name, upstreams });
       else if (known !== undefined) chosen.set(name, known);
       else this.problems.push(`--domain ${name} needs --upstream, the address of its server`);
     }

@@ -50,6 +50,15 @@ export interface KeepaliveConfig {
   readonly timeout: number;
 }
 
+/** What becomes of a session whose client's connection breaks. */
+export interface HoldConfig {
+  /** How long it waits for its client, in seconds; 0: resumption is not offered. */
+  readonly seconds: number;
+  /** The most stanzas and bytes that may wait for the client; beyond them the hold ends as if its time were over. */
+  readonly stanzas: number;
+  readonly bytes: number;
+}
+
 export interface DomainConfig {
   /** Lower case, as it is said to the server in the stream header's `to`. */
   readonly name: string;
@@ -57,6 +66,7 @@ export interface DomainConfig {
   readonly upstreams: readonly UpstreamConfig[];
   /** PEM files; absent: a self-signed certificate is made in the data folder. */
   readonly certificate?: { readonly certFile: string; readonly keyFile: string };
+  readonly hold: HoldConfig;
   /** Per feature: off, or its own settings. Absent: the feature's default. */
   readonly features: Readonly<Record<string, boolean | Readonly<Record<string, unknown>>>>;
 }

@@ -54,6 +54,13 @@ const upstream = z.preprocess(
 const domain = z.strictObject({
   upstreams: z.array(upstream).min(1),
   certificate: z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
+  hold: z
+    .strictObject({
+      seconds: seconds.optional(),
+      stanzas: count.optional(),
+      bytes: z.int().min(65_536).optional(),
+    })
+    .optional(),
   features: z
     .record(
       z.string(),

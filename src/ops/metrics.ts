@@ -8,6 +8,7 @@ const SESSION_METRICS: Readonly<Record<SessionMetric, string>> = {
   stanza_repaired: 'Stanzas of a server that could be passed on only after a repair, by reason.',
   stream_error: 'Streams that the proxy ended with an error, by condition.',
   iq_request: 'Requests of the proxy itself, by outcome.',
+  hold: 'Sessions that outlived their client connection, and what became of them.',
   feature_decision: 'Decisions of features, by reason.',
 };
 

@@ -1,5 +1,6 @@
 import { fromWireCount, Ledger, parseWireCount, wireCount } from '../stream/ledger.js';
 import type { Leg } from './port.js';
+import { Unacknowledged, type WaitingStanza } from './unacknowledged.js';
 
 /** What the translation of acknowledgements needs of a session. */
 export interface AcknowledgementOutput {
@@ -9,6 +10,15 @@ export interface AcknowledgementOutput {
   allWritten(leg: Leg): boolean;
   /** Asks for a call of `written(leg)` when all that was sent up to now has been taken by the kernel. */
   whenWritten(leg: Leg): void;
+  /** The client has acknowledged stanzas of which there is a copy in the store. */
+  storedSettled(keys: readonly string[]): void;
+}
+
+/** What a session can be resumed by (XEP-0198 §5). */
+export interface Resumption {
+  readonly id: string;
+  /** Seconds for which it is held. */
+  readonly max: number;
 }
 
 /** Every so many stanzas of one direction an acknowledgement is asked for unasked, so that no account grows without an end. */
@@ -24,6 +34,8 @@ export class Acknowledgement {
 
   /** Namespace of the client's stream management; undefined while it has not enabled it. */
   #clientSm: string | undefined;
+  /** Of a client that may resume: what it has not acknowledged. */
+  #waiting: Unacknowledged | undefined;
   #clientUpBase = 0;
   #clientDownBase = 0;
   #clientAsked = false;
@@ -33,6 +45,8 @@ export class Acknowledgement {
 
   #serverSm: string | undefined;
   #serverState: 'none' | 'pending' | 'on' = 'none';
+  /** By which the server takes its stream up again. */
+  #serverResumption: Resumption | undefined;
   #serverUpBase = 0;
   #serverDownBase = 0;
   #serverAsked = false;
@@ -53,19 +67,38 @@ export class Acknowledgement {
     return this.#serverState === 'on';
   }
 
-  /** Turns stream management on towards the server, without resumption. Nothing that is sent before counts. */
-  enableServer(namespace: string): void {
+  /** What a client that may resume has not acknowledged; undefined for every other client. */
+  get waiting(): Unacknowledged | undefined {
+    return this.#waiting;
+  }
+
+  /** The server has been asked to turn it on. */
+  get serverWanted(): boolean {
+    return this.#serverSm !== undefined;
+  }
+
+  get serverResumption(): Resumption | undefined {
+    return this.#serverResumption;
+  }
+
+  get clientNamespace(): string | undefined {
+    return this.#clientSm;
+  }
+
+  /** Turns stream management on towards the server. Nothing that is sent before counts. */
+  enableServer(namespace: string, resume = false): void {
     this.#serverSm = namespace;
     this.#serverState = 'pending';
     this.#serverUpBase = this.up.sent;
     this.up.acknowledge(this.up.sent);
-    this.output.nonza('server', `<enable xmlns='${namespace}'/>`);
+    this.output.nonza('server', `<enable xmlns='${namespace}'${resume ? " resume='true'" : ''}/>`);
   }
 
   /** `<enabled/>` from the server: it counts what it sends from here on (XEP-0198 §4). */
-  serverHasEnabled(): void {
+  serverHasEnabled(resumption?: Resumption): void {
     if (this.#serverState !== 'pending') return;
     this.#serverState = 'on';
+    this.#serverResumption = resumption;
     this.#serverDownBase = this.down.received;
     this.#toldServer = this.down.received;
     this.#askServer();
@@ -79,7 +112,7 @@ export class Acknowledgement {
   }
 
   /** `<enable/>` from a bound client. @returns false when it had been enabled before */
-  enableClient(namespace: string): boolean {
+  enableClient(namespace: string, resumption?: Resumption): boolean {
     if (this.#clientSm !== undefined) return false;
     this.#settleDown();
     this.#clientSm = namespace;
@@ -87,8 +120,71 @@ export class Acknowledgement {
     this.#toldClient = this.up.received;
     this.#clientDownBase = this.down.sent;
     this.down.acknowledge(this.down.sent);
-    this.output.nonza('client', `<enabled xmlns='${namespace}'/>`);
+    if (resumption !== undefined) this.#waiting = new Unacknowledged();
+    const resume =
+      resumption === undefined ? '' : ` id='${resumption.id}' resume='true' max='${resumption.max}'`;
+    this.output.nonza('client', `<enabled xmlns='${namespace}'${resume}/>`);
     return true;
+  }
+
+  /** Keeps a stanza that has just been counted as sent to the client, until the client acknowledges it. */
+  keep(bytes: Buffer, since: number, connected: boolean, stored?: string): void {
+    this.#waiting?.add({ ordinal: this.down.sent, bytes, since, stored }, connected);
+  }
+
+  /** What the client has not acknowledged, up to an ordinal, is in the store or nobody's loss: to the server it is settled. */
+  isSafe(ordinal: number): void {
+    this.#waiting?.letGo(ordinal);
+    this.down.acknowledge(ordinal);
+    if (this.#serverState === 'on' && this.down.settled > this.#toldServer) this.#tellServer();
+  }
+
+  /** Whether nothing of the client's is on its way to the server; if something is, the server is asked. */
+  upIsSettled(): boolean {
+    this.#settleUp();
+    if (this.up.settled >= this.up.received) return true;
+    if (this.#serverState === 'on' && !this.#serverAsked) this.#request('server');
+    return false;
+  }
+
+  /** On the new connection: `<resumed/>`, and what is to be sent behind it. */
+  resumeClient(namespace: string, id: string): readonly WaitingStanza[] {
+    this.#clientSm = namespace;
+    this.#clientAsked = false;
+    const settled = Math.max(this.up.settled, this.#clientUpBase);
+    this.#toldClient = settled;
+    this.#owedToClient = settled;
+    const h = wireCount(settled - this.#clientUpBase);
+    this.output.nonza('client', `<resumed xmlns='${namespace}' previd='${id}' h='${h}'/>`);
+    return this.#waiting?.resend() ?? [];
+  }
+
+  /** How many of the client's stanzas are settled, as it counts them. */
+  get clientHandled(): number {
+    return wireCount(Math.max(this.up.settled, this.#clientUpBase) - this.#clientUpBase);
+  }
+
+  /** What a request to the server to take the stream up again has to say of us. */
+  get serverHandled(): number {
+    return wireCount(Math.max(this.down.settled, this.#serverDownBase) - this.#serverDownBase);
+  }
+
+  /**
+   * The server has taken its stream up again. What it says not to have handled, the client will send again; what it sends again
+   * and we have is to be passed over.
+   * @returns how many stanzas of the server's are to be passed over; undefined when its count cannot be true
+   */
+  serverResumes(h: string | undefined): number | undefined {
+    const wire = parseWireCount(h);
+    if (wire === undefined) return undefined;
+    const count = fromWireCount(wire, this.up.acknowledged - this.#serverUpBase) + this.#serverUpBase;
+    if (!this.up.acknowledge(count)) return undefined;
+    this.up.rewind();
+    this.#serverAsked = false;
+    const settled = Math.max(this.down.settled, this.#serverDownBase);
+    this.#toldServer = settled;
+    this.#owedToServer = settled;
+    return this.down.received - settled;
   }
 
   /** `<r/>` from the client: answered with what is true now; what is still open is told as soon as it is known. */
@@ -110,7 +206,7 @@ export class Acknowledgement {
   }
 
   /**
-   * `<a/>` from the client.
+   * `<a/>` from the client, or the `h` of its `<resume/>`.
    * @returns undefined, or what is wrong with it: the counts as they belong into the error (XEP-0198 §4)
    */
   clientAnswers(
@@ -120,9 +216,9 @@ export class Acknowledgement {
     const wire = parseWireCount(h);
     if (wire === undefined) return 'malformed';
     this.#clientAsked = false;
-    const count = fromWireCount(wire, this.down.acknowledged - this.#clientDownBase) + this.#clientDownBase;
-    if (!this.down.acknowledge(count)) {
-      return { h: String(wire), sent: wireCount(this.down.sent - this.#clientDownBase) };
+    if (!this.#settle(wire)) {
+      const sent = this.#waiting?.sentOnWire ?? wireCount(this.down.sent - this.#clientDownBase);
+      return { h: String(wire), sent };
     }
     if (this.#serverState === 'on' && this.#owedToServer > this.#toldServer) {
       if (this.down.settled > this.#toldServer) this.#tellServer();
@@ -187,6 +283,22 @@ export class Acknowledgement {
   probe(leg: Leg): boolean {
     if (leg === 'client' ? this.#clientSm === undefined : this.#serverState !== 'on') return false;
     this.#request(leg);
+    return true;
+  }
+
+  /** @returns false when the client has not been sent that many */
+  #settle(wire: number): boolean {
+    const waiting = this.#waiting;
+    if (waiting === undefined) {
+      const base = this.#clientDownBase;
+      return this.down.acknowledge(fromWireCount(wire, this.down.acknowledged - base) + base);
+    }
+    const settled = waiting.acknowledge(wire);
+    if (settled === undefined) return false;
+    const { oldest } = waiting;
+    this.down.acknowledge(oldest === undefined ? this.down.sent : oldest - 1);
+    const stored = settled.flatMap((stanza) => stanza.stored ?? []);
+    if (stored.length > 0) this.output.storedSettled(stored);
     return true;
   }
 

@@ -1,13 +1,17 @@
 import { Buffer } from 'node:buffer';
 import type { UpstreamLimits } from '../config/model.js';
+import { prepareJid } from '../jid.js';
+import type { StoreEntry } from '../store/store.js';
 import { stanzaError } from '../stream/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
+import { escapeAttribute } from '../xml/serialize.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import { Acknowledgement } from './acknowledgement.js';
 import { Deadlines } from './deadlines.js';
+import { withDelay } from './delay.js';
 import { amendDisco } from './disco.js';
-import type { DomainRuntime } from './domain.js';
+import type { DomainRuntime, MessageTaker } from './domain.js';
 import type {
   Feature,
   FeatureContext,
@@ -22,6 +26,8 @@ import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
+import { messageKeys } from './sightings.js';
+import { readUndelivered, undeliveredPrefix } from './undelivered.js';
 
 /** What a bound session needs of the session around it. */
 export interface BoundSurroundings {
@@ -31,6 +37,10 @@ export interface BoundSurroundings {
   readonly domain: DomainRuntime;
   readonly serverKind: ServerKind;
   readonly serverLimits: UpstreamLimits;
+  /** The client's connection is lost and it may come back. */
+  readonly clientIsHeld: boolean;
+  /** More may wait for the client than is allowed. */
+  readonly moreWaits: () => void;
   /** The time of the event that is being handled; ms. */
   readonly now: number;
   readonly wakeTimesChanged: () => void;
@@ -48,7 +58,7 @@ interface Injection {
  * A session from the moment a resource is bound: stanzas go through the pipeline and are counted for stream management; features send and ask
  * through here. Everything that leaves keeps its order, what is injected comes behind the stanza that caused it.
  */
-export class BoundSession {
+export class BoundSession implements MessageTaker {
   readonly acknowledgement: Acknowledgement;
   #pipeline: PipelineSession | undefined;
   readonly #requests = new IqRequests();
@@ -57,11 +67,18 @@ export class BoundSession {
   /** A stanza is with the features: what they send waits for its own place. */
   #holding = false;
   #held: Injection[] | undefined;
+  #passOver = 0;
+  wantsSince = Number.POSITIVE_INFINITY;
+  /** The client has said that it wants messages. */
+  #greeted = false;
+  /** Prepared. */
+  readonly #account: string;
 
   constructor(
     readonly identity: SessionIdentity,
     private readonly around: BoundSurroundings,
   ) {
+    this.#account = prepareJid(identity.bare) ?? identity.bare;
     this.acknowledgement = new Acknowledgement({
       nonza: (leg, xml) => this.#outbox(leg).text(xml),
       allWritten: (leg) => {
@@ -69,6 +86,7 @@ export class BoundSession {
         return around.port.unsent(leg) === 0;
       },
       whenWritten: (leg) => around.port.whenFlushed(leg),
+      storedSettled: (keys) => this.#forget(keys),
     });
   }
 
@@ -88,6 +106,7 @@ export class BoundSession {
       acknowledgement.up.consume();
       return;
     }
+    if (!this.#greeted && frame.kind === StanzaKind.Presence) this.#greets(frame);
     const mark = this.#hold();
     const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
     switch (outcome.kind) {
@@ -108,6 +127,10 @@ export class BoundSession {
   /** A stanza from the server. @param frame in the standard context of a stream and without flaw */
   fromServer(frame: Frame): void {
     const { acknowledgement, around } = this;
+    if (this.#passOver > 0) {
+      this.#passOver -= 1;
+      return;
+    }
     // COMPAT: jabberd2 whose router has restarted returns every stanza to its sender, marked as failed, and never recovers.
     if (around.serverKind === 'jabberd2' && frame.attributeEquals('failed', '1')) {
       this.#returned(frame);
@@ -125,17 +148,24 @@ export class BoundSession {
     } else {
       if (outcome.kind === 'changed') around.port.count('stanza_changed', outcome.reason);
       const amended = this.#amended(frame, outcome.kind === 'changed' ? outcome.bytes : undefined);
-      if (amended !== undefined) around.toClient.bytes(amended);
-      else around.toClient.range(frame.buffer, frame.start, frame.end);
-      acknowledgement.down.pass();
-      acknowledgement.stanzaSent('down');
+      if (around.clientIsHeld && this.#answersForClient(frame)) {
+        acknowledgement.down.consume();
+      } else {
+        if (amended !== undefined) around.toClient.bytes(amended);
+        else around.toClient.range(frame.buffer, frame.start, frame.end);
+        acknowledgement.down.pass();
+        if (acknowledgement.waiting !== undefined) this.#keep(amended ?? Buffer.from(frame.bytes()));
+        this.#note(frame);
+        acknowledgement.stanzaSent('down');
+      }
     }
     this.#release(mark);
   }
 
   /** A stanza from the server that could not be read with certainty: the client never sees it, and the counts go on. */
   droppedFromServer(): void {
-    this.acknowledgement.down.consume();
+    if (this.#passOver > 0) this.#passOver -= 1;
+    else this.acknowledgement.down.consume();
   }
 
   /** Answers a stanza of the client's in place of the server. */
@@ -177,6 +207,15 @@ export class BoundSession {
     this.#request({ leg, type: 'get', ...to, payload: `<ping xmlns='${NS.ping}'/>` }, () => {});
   }
 
+  /** The next so many stanzas of the server's have come before: it resumes a stream. */
+  passOver(count: number): void {
+    this.#passOver = count;
+  }
+
+  legUp(leg: Leg): void {
+    for (const instance of this.#pipeline?.instances ?? []) instance.onLegUp?.(leg, this.around.now);
+  }
+
   legDown(leg: Leg): void {
     this.#requests.lose(leg);
     for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
@@ -184,6 +223,10 @@ export class BoundSession {
 
   /** The session is over. */
   close(): void {
+    this.around.domain.wantsNoMore(this.#account, this);
+    const { delivering } = this.around.domain;
+    for (const { stored } of this.acknowledgement.waiting?.waiting() ?? [])
+      if (stored !== undefined) delivering.delete(stored);
     for (const instance of this.#pipeline?.instances ?? []) instance.onClose?.(this.around.now);
   }
 
@@ -258,6 +301,81 @@ export class BoundSession {
     for (const { leg, bytes, reason } of held) this.#put(leg, bytes, reason);
   }
 
+  /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
+  #keep(bytes: Buffer, stored?: string): void {
+    const { around } = this;
+    this.acknowledgement.keep(bytes, around.now, !around.clientIsHeld, stored);
+    around.moreWaits();
+  }
+
+  /** What cannot wait for the client to come back (XEP-0199 §4). @returns false when it can */
+  #answersForClient(frame: Frame): boolean {
+    if (frame.kind !== StanzaKind.Iq || frame.findChild('ping', NS.ping) < 0) return false;
+    if (!frame.attributeEquals('type', 'get')) return false;
+    const id = frame.id === undefined ? '' : ` id='${escapeAttribute(frame.id)}'`;
+    const to = frame.from === undefined ? '' : ` to='${escapeAttribute(frame.from)}'`;
+    this.#inject('server', Buffer.from(`<iq type='result'${id}${to}/>`), 'held-ping-answered');
+    return true;
+  }
+
+  /** While another session of the account is held: so that it is known what this device has seen. */
+  #note(frame: Frame): void {
+    if (frame.kind !== StanzaKind.Message || this.around.clientIsHeld) return;
+    const sightings = this.around.domain.sightingsOf(this.#account);
+    if (sightings !== undefined) sightings.note(messageKeys(frame, this.#account), this.identity.resource);
+  }
+
+  // What waits in the store for the account's next session.
+
+  /** The first presence that says the client wants messages (RFC 6121 §4.2, §8.5.2): what nobody has had is for it. */
+  #greets(frame: Frame): void {
+    if (frame.type !== undefined || frame.to !== undefined) return;
+    const at = frame.findChild('priority', NS.client);
+    if (at >= 0 && frame.buffer.toString('latin1', frame.childStart(at), frame.childEnd(at)).includes('>-'))
+      return;
+    this.#greeted = true;
+    this.wantsSince = this.around.now;
+    this.around.domain.wants(this.#account, this);
+    this.lookIntoStore();
+  }
+
+  lookIntoStore(): void {
+    const { port, domain } = this.around;
+    port.load(undeliveredPrefix(domain.name, this.#account), 'undelivered');
+  }
+
+  /** @param entries of the account, in the order in which they came */
+  deliver(entries: readonly StoreEntry[]): void {
+    const { port, domain } = this.around;
+    const wall = port.wallClock();
+    const useless: string[] = [];
+    for (const entry of entries) {
+      const message = readUndelivered(entry, wall);
+      if (message === undefined) useless.push(entry.key);
+      else if (!message.seenBy.includes(this.identity.resource) && !domain.delivering.has(entry.key)) {
+        domain.delivering.add(entry.key);
+        const bytes = withDelay(Buffer.from(message.xml), message.at, domain.name, domain.namespaces);
+        this.#put('client', bytes ?? Buffer.from(message.xml), 'undelivered-message', entry.key);
+        // A client without stream management has it when it is written.
+        if (this.acknowledgement.waiting === undefined) useless.push(entry.key);
+      }
+    }
+    this.#forget(useless);
+  }
+
+  #forget(keys: readonly string[]): void {
+    if (keys.length === 0) return;
+    this.around.port.store(
+      keys.map((key) => ({ key, value: undefined })),
+      'delivered',
+    );
+    for (const key of keys) this.around.domain.delivering.delete(key);
+  }
+
+  inject(leg: Leg, bytes: Buffer, reason: Reason): void {
+    this.#inject(leg, bytes, reason);
+  }
+
   #inject(leg: Leg, bytes: Buffer, reason: Reason): void {
     if (!this.#holding) {
       this.#put(leg, bytes, reason);
@@ -267,12 +385,13 @@ export class BoundSession {
     this.#held.push({ leg, bytes, reason });
   }
 
-  #put(leg: Leg, bytes: Buffer, reason: Reason): void {
+  #put(leg: Leg, bytes: Buffer, reason: Reason, stored?: string): void {
     const { acknowledgement, around } = this;
     around.port.count('stanza_injected', reason);
     this.#outbox(leg).bytes(bytes);
     const ledger = leg === 'client' ? acknowledgement.down : acknowledgement.up;
     ledger.inject();
+    if (leg === 'client' && acknowledgement.waiting !== undefined) this.#keep(bytes, stored);
     acknowledgement.stanzaSent(leg === 'client' ? 'down' : 'up');
   }
 

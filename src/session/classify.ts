@@ -79,6 +79,7 @@ export function classifyServer(frame: Frame): ServerInput {
       if (name === 'r') return 'sm-request';
       if (name === 'a') return 'sm-answer';
       if (name === 'enabled') return 'sm-enabled';
+      if (name === 'resumed') return 'sm-resumed';
       return name === 'failed' ? 'sm-failed' : 'other';
     case NS.smLegacy:
       return 'sm-legacy';

@@ -5,7 +5,7 @@ import { type StreamErrorCondition, streamError } from '../stream/errors.js';
 import { rewriteFeatures, TLS_FIRST } from '../stream/features.js';
 import { type HeaderAttributes, speaksFeatures, streamHeader } from '../stream/header.js';
 import type { XmlError } from '../xml/errors.js';
-import type { Frame } from '../xml/frame.js';
+import { type Frame, StanzaKind } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
 import { Tokenizer } from '../xml/tokenizer.js';
@@ -36,7 +36,7 @@ export class ClientSide extends LegSide {
   #failure: { readonly condition: StreamErrorCondition; readonly text: string | undefined } | undefined;
 
   constructor(
-    private readonly session: Session,
+    public session: Session,
     port: SessionPort,
     private readonly settings: SessionSettings,
   ) {
@@ -46,19 +46,27 @@ export class ClientSide extends LegSide {
       {
         onHeader: (header) => this.#onHeader(header),
         onStanza: (frame) => this.#onFrame(frame),
-        onWhitespace: (buffer, start, end) => session.passWhitespace('server', buffer, start, end),
+        onWhitespace: (buffer, start, end) => this.session.passWhitespace('server', buffer, start, end),
         onClose: () => this.#input('close', undefined),
       },
       { limits: settings.config.limits.beforeAuth, origin: 'client', namespaces: session.namespaces },
     );
   }
 
+  /** In place of one that has become another session's. */
+  static absent(session: Session, port: SessionPort, settings: SessionSettings): ClientSide {
+    const side = new ClientSide(session, port, settings);
+    side.gone = true;
+    side.state = 'closed';
+    return side;
+  }
+
   get done(): boolean {
-    return this.gone || (this.state === 'closed' && this.ended);
+    return (this.gone && this.state !== 'held') || (this.state === 'closed' && this.ended);
   }
 
   data(chunk: Buffer): void {
-    if (this.state === 'waiting') this.#unread.push(chunk);
+    if (this.state === 'waiting' || this.state === 'resuming') this.#unread.push(chunk);
     else if (this.state !== 'closed' && this.state !== 'closing' && !this.gone) this.#read(chunk);
   }
 
@@ -83,6 +91,54 @@ export class ClientSide extends LegSide {
     this.state = 'bound';
     const { afterAuth } = this.settings.config.limits;
     this.tokenizer.limits = { ...afterAuth, depth: Math.min(afterAuth.depth, deepest) };
+  }
+
+  // Holding and resuming.
+
+  /** The connection, with all that has been negotiated on it, is another session's from now on. */
+  moveTo(session: Session, port: SessionPort, deepest: number): void {
+    this.session = session;
+    this.movedTo(port);
+    this.bound(deepest);
+  }
+
+  /** Reads on, what has waited first. */
+  goOn(): void {
+    this.tokenizer.proceed();
+    const unread = this.#unread;
+    this.#unread = [];
+    for (const chunk of unread) this.data(chunk);
+    this.readAgain(WAITING_FOR_SERVER);
+  }
+
+  /** @param handled of the former session, where it is known */
+  refuseToResume(namespace: string, handled: number | undefined): void {
+    if (this.state !== 'resuming') return;
+    const h = handled === undefined ? '' : ` h='${handled}'`;
+    this.outbox.text(
+      `<failed xmlns='${namespace}'${h}><item-not-found xmlns='${NS.stanzaErrors}'/></failed>`,
+    );
+    this.state = 'binding';
+    this.goOn();
+  }
+
+  /** Gives the connection up without a word, as if the network had: the client is to come back. */
+  cut(): void {
+    this.destroy();
+    this.state = 'held';
+  }
+
+  /** The client has come back on another connection. */
+  replaced(): void {
+    this.outbox.text(streamError('conflict', 'The session has been resumed elsewhere.'));
+    this.end();
+    this.gone = true;
+    this.state = 'held';
+  }
+
+  /** The client is not waited for any more. */
+  give(): void {
+    if (this.state === 'held') this.state = 'closed';
   }
 
   /** The server's answer to a header is there: if the client waits for it, its header and features become ours. */
@@ -112,11 +168,7 @@ export class ClientSide extends LegSide {
         this.port.log('debug', 'channel binding hidden', { domain: session.domain.name });
     }
     this.state = session.authenticated ? 'binding' : 'authenticating';
-    this.tokenizer.proceed();
-    const unread = this.#unread;
-    this.#unread = [];
-    for (const chunk of unread) this.data(chunk);
-    this.readAgain(WAITING_FOR_SERVER);
+    this.goOn();
   }
 
   /** Passes a stream error of the server's on; the end of the stream follows. */
@@ -163,6 +215,10 @@ export class ClientSide extends LegSide {
     if (this.gone) return;
     // Towards a client that has ended its stream and its direction, the server's last stanzas still go out.
     if (cause === 'ended' && this.state === 'closing') return;
+    if (this.state === 'bound' && this.session.hold?.begin() === true) {
+      this.cut();
+      return;
+    }
     this.session.endsFor(`client-${cause}`);
     if (cause === 'ended' && this.state === 'closed') this.end();
     else this.destroy();
@@ -180,7 +236,8 @@ export class ClientSide extends LegSide {
     }
     // Bytes behind a header wait for the server's answer to it.
     const { leftover } = this.tokenizer;
-    if (leftover > 0 && this.state === 'waiting') this.#unread.push(chunk.subarray(chunk.length - leftover));
+    if (leftover > 0 && (this.state === 'waiting' || this.state === 'resuming'))
+      this.#unread.push(chunk.subarray(chunk.length - leftover));
   }
 
   #xmlError(error: XmlError): void {
@@ -266,6 +323,7 @@ export class ClientSide extends LegSide {
     switch (rule.action) {
       case 'stanza':
         this.stanzas += 1;
+        if (session.serverUndecided && !asksForSession(frame)) session.enableServer(false);
         bound?.fromClient(frame);
         break;
       case 'forward-sasl':
@@ -273,6 +331,7 @@ export class ClientSide extends LegSide {
         else this.outbox.text(`<failure xmlns='${NS.sasl}'><invalid-mechanism/></failure>`);
         break;
       case 'forward-bind':
+        if (session.bindsAgain(frame)) break;
         this.bindId = frame.id;
         this.#forward(frame);
         break;
@@ -292,7 +351,12 @@ export class ClientSide extends LegSide {
         this.#startTls();
         break;
       case 'enable-sm':
-        if (bound?.acknowledgement.enableClient(frame.namespace()) === false) this.#refuseSm(frame);
+        if (!session.enableClient(frame)) this.#refuseSm(frame);
+        break;
+      case 'resume':
+        this.tokenizer.stop();
+        session.resume(frame);
+        if (this.state === 'resuming') this.stopReading(WAITING_FOR_SERVER);
         break;
       case 'refuse-sm-early':
       case 'refuse-resume':
@@ -356,17 +420,17 @@ export class ClientSide extends LegSide {
 
   #acknowledges(frame: Frame): void {
     const wrong = this.session.bound?.acknowledgement.clientAnswers(frame.attribute('h'));
-    if (wrong === undefined) return;
+    if (wrong !== undefined) this.countIsWrong(wrong, frame.namespace());
+  }
+
+  /** What the client says to have handled cannot be true (XEP-0198 §4). */
+  countIsWrong(wrong: { readonly h: string; readonly sent: number } | 'malformed', namespace: string): void {
     if (wrong === 'malformed') {
       this.fail('bad-format', "The count of stanzas in 'h' cannot be read.");
       return;
     }
     const counts = `h='${wrong.h}' send-count='${wrong.sent}'`;
-    this.fail(
-      'undefined-condition',
-      undefined,
-      `<handled-count-too-high xmlns='${frame.namespace()}' ${counts}/>`,
-    );
+    this.fail('undefined-condition', undefined, `<handled-count-too-high xmlns='${namespace}' ${counts}/>`);
   }
 
   #startTls(): void {
@@ -393,4 +457,9 @@ export class ClientSide extends LegSide {
     this.outbox.text(streamHeader(attributes));
     this.#headerSent = true;
   }
+}
+
+/** A request to start a session (RFC 3921 §3): clients send it between binding and anything that matters. */
+function asksForSession(frame: Frame): boolean {
+  return frame.kind === StanzaKind.Iq && frame.findChild('session', NS.session) >= 0;
 }

@@ -3,13 +3,29 @@ import { FEATURES } from '../features/index.js';
 import { prepareJid } from '../jid.js';
 import { NamespaceTable, NS } from '../xml/namespaces.js';
 import type { DomainContext, Feature, KnowledgeKey, SessionIdentity } from './feature.js';
+import type { Hold } from './hold.js';
 import { Pipeline, watchedNamespaces } from './pipeline.js';
+import { Sightings } from './sightings.js';
+
+/** A session that takes what others of its account have missed. */
+export interface MessageTaker {
+  /** ms on the session's clock. */
+  readonly wantsSince: number;
+  lookIntoStore(): void;
+}
 
 /** What all sessions of a domain have in common while the process lives. */
 export class DomainRuntime implements DomainContext {
   readonly pipeline: Pipeline;
   readonly #shared = new Map<KnowledgeKey<unknown>, unknown>();
   readonly #sessions = new Map<string, Set<SessionIdentity>>();
+  /** Sessions that may be resumed, by the id that resumes them. */
+  readonly holds: Map<string, Hold>;
+  /** By account, while one of its sessions is held. */
+  readonly #sightings = new Map<string, { sightings: Sightings; holds: number }>();
+  readonly #takers = new Map<string, Set<MessageTaker>>();
+  /** Keys of undelivered messages that a session is about to deliver. */
+  readonly delivering = new Set<string>();
 
   /** All that there are, those that this domain has switched off included. */
   readonly #features: readonly Feature[];
@@ -19,7 +35,10 @@ export class DomainRuntime implements DomainContext {
     features: readonly Feature[],
     /** The same for all domains: a stream is read before it says for which it is. */
     readonly namespaces: NamespaceTable,
+    /** Of the same domain under a configuration before: sessions outlive a change of settings. */
+    former?: DomainRuntime,
   ) {
+    this.holds = former?.holds ?? new Map();
     this.#features = features;
     this.pipeline = new Pipeline(
       features.filter((feature) => config.features[feature.name] !== false),
@@ -29,7 +48,7 @@ export class DomainRuntime implements DomainContext {
 
   /** Whether a domain configured like this can go on with what is known here and with the sessions that are here. */
   serves(config: DomainConfig, features: readonly Feature[]): boolean {
-    const settings = (domain: DomainConfig) => JSON.stringify([domain.name, domain.features]);
+    const settings = ({ name, features, hold }: DomainConfig) => JSON.stringify([name, features, hold]);
     return this.#features === features && settings(this.config) === settings(config);
   }
 
@@ -50,6 +69,46 @@ export class DomainRuntime implements DomainContext {
   sessionsOf(bare: string): readonly SessionIdentity[] {
     const sessions = this.#sessions.get(prepareJid(bare) ?? bare);
     return sessions === undefined ? [] : [...sessions];
+  }
+
+  /** A session of the account is held from now on. */
+  watch(account: string): void {
+    const watched = this.#sightings.get(account);
+    if (watched === undefined) this.#sightings.set(account, { sightings: new Sightings(), holds: 1 });
+    else watched.holds += 1;
+  }
+
+  unwatch(account: string): void {
+    const watched = this.#sightings.get(account);
+    if (watched === undefined) return;
+    watched.holds -= 1;
+    if (watched.holds === 0) this.#sightings.delete(account);
+  }
+
+  /** Where to note what is delivered to a session of the account; undefined while none of them is held. */
+  sightingsOf(account: string): Sightings | undefined {
+    return this.#sightings.size === 0 ? undefined : this.#sightings.get(account)?.sightings;
+  }
+
+  seenBy(account: string, keys: readonly string[]): readonly string[] {
+    return this.sightingsOf(account)?.of(keys) ?? [];
+  }
+
+  /** A session wants what the store has, and will have, for its account. */
+  wants(account: string, session: MessageTaker): void {
+    const takers = this.#takers.get(account);
+    if (takers === undefined) this.#takers.set(account, new Set([session]));
+    else takers.add(session);
+  }
+
+  wantsNoMore(account: string, session: MessageTaker): void {
+    const takers = this.#takers.get(account);
+    if (takers?.delete(session) === true && takers.size === 0) this.#takers.delete(account);
+  }
+
+  /** The store has something new for sessions of the account that began after `since`. */
+  missed(account: string, since: number): void {
+    for (const taker of this.#takers.get(account) ?? []) if (taker.wantsSince >= since) taker.lookIntoStore();
   }
 
   enter(identity: SessionIdentity): void {
@@ -83,7 +142,7 @@ export function createDomains(
   for (const domain of config.domains.values()) {
     const known = former.get(domain.name);
     const kept = known?.serves(domain, features) === true ? known : undefined;
-    domains.set(domain.name, kept ?? new DomainRuntime(domain, features, namespaces));
+    domains.set(domain.name, kept ?? new DomainRuntime(domain, features, namespaces, known));
   }
   return domains;
 }

@@ -26,7 +26,7 @@ export abstract class LegSide {
   #chunk: Buffer | undefined;
 
   constructor(
-    protected readonly port: SessionPort,
+    protected port: SessionPort,
     readonly leg: Leg,
     now: number,
   ) {
@@ -72,6 +72,12 @@ export abstract class LegSide {
     if ((this.#notReading & reason) === 0) return;
     this.#notReading &= ~reason;
     if (this.#notReading === 0) this.port.resumeReading(this.leg);
+  }
+
+  /** The leg has become another session's: it goes on as it is. */
+  protected movedTo(port: SessionPort): void {
+    this.port = port;
+    this.outbox.moveTo(port);
   }
 
   /** A new connection takes the place of the former. */

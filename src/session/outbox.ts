@@ -15,9 +15,14 @@ export class Outbox {
   #pieces: Buffer[] | undefined;
 
   constructor(
-    private readonly port: SessionPort,
+    private port: SessionPort,
     private readonly leg: Leg,
   ) {}
+
+  /** The leg has become another session's. */
+  moveTo(port: SessionPort): void {
+    this.port = port;
+  }
 
   /** Bytes of a received buffer; nobody may write to it any more. */
   range(buffer: Buffer, start: number, end: number): void {

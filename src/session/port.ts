@@ -1,4 +1,5 @@
 import type { UpstreamConfig } from '../config/model.js';
+import type { StoreChange, StoreEntry } from '../store/store.js';
 
 /** One of the two streams of a session. */
 export type Leg = 'client' | 'server';
@@ -58,6 +59,17 @@ export interface SessionPort {
   wakeAt(time: number): void;
   /** An id of at least 128 bits from a cryptographic source, safe in an XML attribute. */
   randomId(): string;
+  /** Milliseconds since 1970, for time stamps that others read. */
+  wallClock(): number;
+  /**
+   * Gives a leg of this session to another one's port: from now on its events go there. This session's own leg counts as destroyed, and so
+   * does the one that the other had.
+   */
+  handOver(leg: Leg, to: SessionPort): void;
+  /** Writes to the store; `onStored` follows with the same token when it is on disk, or has failed. */
+  store(changes: readonly StoreChange[], token: string): void;
+  /** Reads what the store has under a prefix; `onLoaded` follows with the same token. */
+  load(prefix: string, token: string): void;
   /** Counts an event under a reason from a closed set. */
   count(metric: SessionMetric, reason: string): void;
   /** For diagnosis above the wire: never carries bodies, authentication payloads or ids that grant anything. */
@@ -79,6 +91,7 @@ export type SessionMetric =
   | 'stanza_repaired'
   | 'stream_error'
   | 'iq_request'
+  | 'hold'
   | 'feature_decision';
 
 /** What the log line at a session's end says. */
@@ -107,6 +120,9 @@ export interface SessionEvents {
   onSecured(leg: Leg, facts: TlsFacts, now: number): void;
   onConnected(facts: UpstreamFacts, now: number): void;
   onConnectFailed(failure: ConnectFailure, now: number): void;
+  /** @param ok false: nothing of it has been written */
+  onStored(token: string, ok: boolean, now: number): void;
+  onLoaded(token: string, entries: readonly StoreEntry[], now: number): void;
   onWake(now: number): void;
   /** The proxy is going down: the client is told `system-shutdown` and both streams are closed. */
   onShutdown(now: number): void;

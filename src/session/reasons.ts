@@ -14,7 +14,9 @@ export const REASONS = [
   'not-portable-dropped',
   'undeliverable-returned',
   'disco-amended',
-  'keepalive-ping-answered',
+  'held-ping-answered',
+  'held-iq-answered',
+  'undelivered-message',
   'test-injected',
   'test-dropped',
 ] as const;

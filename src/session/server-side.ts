@@ -10,6 +10,7 @@ import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
 import { Tokenizer } from '../xml/tokenizer.js';
 import { frameToElement } from '../xml/tree.js';
+import type { Resumption } from './acknowledgement.js';
 import { readBindResult } from './binding.js';
 import { classifyServer } from './classify.js';
 import type { DomainRuntime } from './domain.js';
@@ -39,7 +40,7 @@ export class ServerSide extends LegSide {
   #announced: Partial<UpstreamLimits> = {};
 
   constructor(
-    private readonly session: Session,
+    public session: Session,
     port: SessionPort,
     settings: SessionSettings,
   ) {
@@ -49,11 +50,24 @@ export class ServerSide extends LegSide {
       {
         onHeader: (header) => this.#onHeader(header),
         onStanza: (frame) => this.#onFrame(frame),
-        onWhitespace: (buffer, start, end) => session.passWhitespace('client', buffer, start, end),
+        onWhitespace: (buffer, start, end) => this.session.passWhitespace('client', buffer, start, end),
         onClose: () => this.#input('close', undefined),
       },
       { limits: settings.config.limits.fromServer, origin: 'server', namespaces: session.namespaces },
     );
+  }
+
+  /** In place of one that has become another session's. */
+  static absent(session: Session, port: SessionPort, settings: SessionSettings): ServerSide {
+    const side = new ServerSide(session, port, settings);
+    side.state = 'closed';
+    return side;
+  }
+
+  /** The connection is another session's from now on. */
+  moveTo(session: Session, port: SessionPort): void {
+    this.session = session;
+    this.movedTo(port);
   }
 
   get done(): boolean {
@@ -170,9 +184,10 @@ export class ServerSide extends LegSide {
     else this.destroy();
     this.gone = true;
     this.state = 'closed';
-    this.session.endsFor(`server-${cause}`);
     const { client, bound } = this.session;
     bound?.legDown('server');
+    if (state === 'open' && this.session.hold?.serverLost() === true) return;
+    this.session.endsFor(`server-${cause}`);
     if (client.state === 'closing') client.close();
     else if (state === 'open' || this.session.authenticated)
       client.fail('system-shutdown', 'The server behind has gone.');
@@ -246,10 +261,14 @@ export class ServerSide extends LegSide {
         this.#tlsFailed('refused');
         break;
       case 'sm-enabled':
-        bound?.acknowledgement.serverHasEnabled();
+        bound?.acknowledgement.serverHasEnabled(resumptionOf(frame));
+        break;
+      case 'sm-resumed':
+        this.session.serverHasResumed(frame.attribute('h'), false);
         break;
       case 'sm-failed':
-        bound?.acknowledgement.serverHasRefused();
+        if (bound === undefined) this.session.serverHasResumed(undefined, true);
+        else bound.acknowledgement.serverHasRefused();
         break;
       case 'answer-sm-request':
         bound?.acknowledgement.serverAsks();
@@ -258,6 +277,7 @@ export class ServerSide extends LegSide {
         if (bound?.acknowledgement.serverAnswers(frame.attribute('h')) === false) {
           this.port.log('warn', 'impossible count from server', { domain: this.session.domain.name });
         }
+        this.session.hold?.settle();
         break;
       case 'forward-error':
         if (this.#triesAgain(frame)) break;
@@ -343,6 +363,7 @@ export class ServerSide extends LegSide {
     const { session } = this;
     const { client } = session;
     const { id } = frame;
+    if (session.takeBindResult(id, readBindResult(frame))) return;
     client.outbox.range(frame.buffer, frame.start, frame.end);
     if (id === undefined) return;
     if (client.state === 'binding' && id === client.bindId) {
@@ -367,6 +388,7 @@ export class ServerSide extends LegSide {
     }
     this.state = 'closed';
     this.end();
+    this.session.hold?.serverClosed();
     this.session.client.close();
     this.session.startClosing();
   }
@@ -377,4 +399,16 @@ export class ServerSide extends LegSide {
     this.giveUp();
     this.session.client.fail('internal-server-error', 'The server behind does not follow the protocol.');
   }
+}
+
+/** Seconds, when the server does not say for how long it holds a session. */
+const USUAL_HOLD = 300;
+
+/** By what the server's `<enabled/>` lets its stream be resumed (XEP-0198 §5). */
+function resumptionOf(frame: Frame): Resumption | undefined {
+  const id = frame.attribute('id');
+  const resume = frame.attributeEquals('resume', 'true') || frame.attributeEquals('resume', '1');
+  if (id === undefined || !resume) return undefined;
+  const max = Number(frame.attribute('max') ?? USUAL_HOLD);
+  return { id, max: max > 0 ? max : USUAL_HOLD };
 }

@@ -1,12 +1,17 @@
 import type { Buffer } from 'node:buffer';
 import type { Config, ListenerConfig, UpstreamLimits } from '../config/model.js';
+import { prepareJid } from '../jid.js';
+import type { StoreEntry } from '../store/store.js';
 import { upstreamLimits } from '../stream/server-kind.js';
-import type { NamespaceTable } from '../xml/namespaces.js';
+import type { Frame } from '../xml/frame.js';
+import { type NamespaceTable, NS } from '../xml/namespaces.js';
+import { escapeAttribute, escapeText } from '../xml/serialize.js';
 import { BoundSession, type BoundSurroundings } from './bound.js';
 import { ClientSide } from './client-side.js';
 import { Deadlines } from './deadlines.js';
 import type { DomainRuntime } from './domain.js';
 import type { ServerKind, SessionIdentity } from './feature.js';
+import { Hold } from './hold.js';
 import { Keepalive } from './keepalive.js';
 import { type LegSide, OTHER_LEG_FULL } from './leg.js';
 import type { Outbox } from './outbox.js';
@@ -33,6 +38,16 @@ export interface SessionSettings {
   readonly now: number;
 }
 
+interface Resuming {
+  readonly namespace: string;
+  readonly id: string;
+  readonly h: string | undefined;
+  /** Of our own bind request that is open. */
+  bindId: string | undefined;
+}
+
+type DeadlineName = 'authentication' | 'keepalive' | 'close' | 'hold' | 'settling';
+
 /** How long the other side may take to end its stream once ours has ended; ms (RFC 6120 §4.4). */
 const CLOSE_TIME = 5_000;
 
@@ -48,8 +63,8 @@ const OVERFLOW = 8;
  */
 export class Session implements SessionEvents, BoundSurroundings {
   now: number;
-  readonly client: ClientSide;
-  readonly server: ServerSide;
+  client: ClientSide;
+  server: ServerSide;
   readonly namespaces: NamespaceTable;
   /** The server has accepted who the client says it is. */
   authenticated = false;
@@ -58,12 +73,22 @@ export class Session implements SessionEvents, BoundSurroundings {
   readonly #deadlines = new Deadlines();
   readonly #keepalive: Keepalive;
   #domain: DomainRuntime | undefined;
+  /** Set while the client may resume this session. */
+  hold: Hold | undefined;
+  /** Whose server stream is being resumed on this one's leg. */
+  #resumingUpstream: Hold | undefined;
+  /** What the client has asked to resume. */
+  #resuming: Resuming | undefined;
+  /** The server has stream management, and whether it is to hold the session is yet to be seen. */
+  serverUndecided = false;
+  /** The leg had to be bound to learn whose it is: what the client gets when it binds after all. */
+  #boundAs: SessionIdentity | undefined;
   #ending: string | undefined;
   #finished = false;
 
   constructor(
     readonly port: SessionPort,
-    private readonly settings: SessionSettings,
+    readonly settings: SessionSettings,
   ) {
     const { now, config, domains } = settings;
     this.now = now;
@@ -84,6 +109,8 @@ export class Session implements SessionEvents, BoundSurroundings {
     const side = this.#side(leg);
     side.received(chunk, now);
     side.data(chunk);
+    // A leg may have become another session's meanwhile.
+    if (side.session !== this) side.session.flush();
     this.#settle();
   }
 
@@ -106,6 +133,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   onFlushed(leg: Leg, now: number): void {
     this.now = now;
     this.bound?.acknowledgement.written(leg);
+    this.hold?.settle();
     this.#settle();
   }
 
@@ -127,6 +155,18 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.#settle();
   }
 
+  onStored(token: string, ok: boolean, now: number): void {
+    this.now = now;
+    if (token === 'hold') this.hold?.stored(ok);
+    this.#settle();
+  }
+
+  onLoaded(token: string, entries: readonly StoreEntry[], now: number): void {
+    this.now = now;
+    if (token === 'undelivered') this.bound?.deliver(entries);
+    this.#settle();
+  }
+
   onWake(now: number): void {
     this.now = now;
     for (const name of this.#deadlines.due(now)) this.#reached(name);
@@ -137,7 +177,8 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   onShutdown(now: number): void {
     this.now = now;
-    this.client.fail('system-shutdown', 'The proxy is being restarted.');
+    if (this.hold?.held === true) this.hold.end('hold-shutdown');
+    else this.client.fail('system-shutdown', 'The proxy is being restarted.');
     this.#settle();
   }
 
@@ -153,6 +194,14 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   get serverKind(): ServerKind {
     return this.server.kind;
+  }
+
+  moreWaits(): void {
+    this.hold?.keepBounds();
+  }
+
+  get clientIsHeld(): boolean {
+    return this.client.state === 'held';
   }
 
   get domain(): DomainRuntime {
@@ -180,11 +229,175 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.#deadlines.set('authentication', Number.POSITIVE_INFINITY);
     const bound = new BoundSession(identity, this);
     this.bound = bound;
-    if (this.server.sm !== undefined) bound.acknowledgement.enableServer(this.server.sm);
+    this.#boundAs = undefined;
+    // Whether the server may hold a session of its own accord depends on whether the client can come back to it: without stream management
+    // of its own it could not, and would leave a ghost behind.
+    if (this.holdTime === 0) this.enableServer(false);
+    else this.serverUndecided = this.server.sm !== undefined;
     this.domain.enter(identity);
     bound.open();
     this.#deadlines.set('keepalive', this.#keepalive.next(this.now));
     this.wakeTimesChanged();
+  }
+
+  /** For how long a session of this domain is held; 0: not at all. */
+  get holdTime(): number {
+    return this.domain.config.hold.seconds;
+  }
+
+  /** Turns stream management on towards the server, if it has it and has not been asked yet. */
+  enableServer(resume: boolean): void {
+    const { sm } = this.server;
+    const acknowledgement = this.bound?.acknowledgement;
+    this.serverUndecided = false;
+    if (sm !== undefined && acknowledgement?.serverWanted === false) acknowledgement.enableServer(sm, resume);
+  }
+
+  /** `<enable/>` from the client (XEP-0198 §3). @returns false when it had been enabled before */
+  enableClient(frame: Frame): boolean {
+    const { bound } = this;
+    if (bound === undefined || bound.acknowledgement.clientEnabled) return false;
+    const wanted = frame.attributeEquals('resume', 'true') || frame.attributeEquals('resume', '1');
+    this.enableServer(wanted && this.holdTime > 0);
+    if (!wanted || this.holdTime === 0) return bound.acknowledgement.enableClient(frame.namespace());
+    const asked = Number(frame.attribute('max') ?? 0);
+    const max = asked > 0 ? Math.min(Math.ceil(asked), this.holdTime) : this.holdTime;
+    const resumption = { id: this.port.randomId(), max };
+    this.hold = new Hold(this, resumption, prepareJid(bound.identity.bare) ?? bound.identity.bare);
+    return bound.acknowledgement.enableClient(frame.namespace(), resumption);
+  }
+
+  // Resuming, seen from the new connection.
+
+  /** `<resume/>` from the client of a session that has no resource yet (XEP-0198 §5). */
+  resume(frame: Frame): void {
+    const id = frame.attribute('previd') ?? '';
+    this.#resuming = { namespace: frame.namespace(), id, h: frame.attribute('h'), bindId: undefined };
+    const hold = this.domain.holds.get(id);
+    if (hold === undefined) this.resumeFailed(undefined);
+    else if (!hold.serverIsThere) this.resumeUpstream(hold);
+    else if (this.#boundAs !== undefined) this.#provedToBe(this.#boundAs);
+    else {
+      // SASL has passed through unread: whose session it is, the server says in its answer to this.
+      const bindId = this.port.randomId();
+      this.#resuming.bindId = bindId;
+      this.server.outbox.text(`<iq type='set' id='${bindId}'><bind xmlns='${NS.bind}'/></iq>`);
+    }
+  }
+
+  get handledByClient(): string | undefined {
+    return this.#resuming?.h;
+  }
+
+  get resumingWith(): string {
+    return this.#resuming?.namespace ?? NS.sm3;
+  }
+
+  /** The server's answer to a bind request. @returns whether it was ours */
+  takeBindResult(id: string | undefined, identity: SessionIdentity | undefined): boolean {
+    const resuming = this.#resuming;
+    if (resuming === undefined || resuming.bindId === undefined || resuming.bindId !== id) return false;
+    resuming.bindId = undefined;
+    this.#boundAs = identity;
+    if (identity === undefined) this.resumeFailed(undefined);
+    else this.#provedToBe(identity);
+    return true;
+  }
+
+  /** The held session's own server leg is lost: the server is asked to go on with its stream on this one. */
+  resumeUpstream(hold: Hold): void {
+    const { serverResumption, serverHandled } = hold.acknowledgement;
+    const { sm } = this.server;
+    // A leg that is bound already cannot resume any more.
+    if (serverResumption === undefined || sm === undefined || this.#boundAs !== undefined)
+      this.resumeFailed(undefined);
+    else {
+      this.#resumingUpstream = hold;
+      const previd = escapeAttribute(serverResumption.id);
+      this.server.outbox.text(`<resume xmlns='${sm}' previd='${previd}' h='${serverHandled}'/>`);
+    }
+  }
+
+  /** `<resumed/>` or `<failed/>` from the server. @param h of `<resumed/>` */
+  serverHasResumed(h: string | undefined, failed: boolean): void {
+    const hold = this.#resumingUpstream;
+    this.#resumingUpstream = undefined;
+    if (hold === undefined) return;
+    // That the server knows the id for this user's is the proof of who it is.
+    if (failed) {
+      hold.serverHasForgotten();
+      this.resumeFailed(hold.acknowledgement.clientHandled);
+    } else hold.goOnUpstream(this, h);
+    this.flush();
+  }
+
+  /** @param handled how many of the client's stanzas the former session had handled, where that is known and may be said */
+  resumeFailed(handled: number | undefined): void {
+    const { namespace } = this.#resuming ?? { namespace: NS.sm3 };
+    this.#resuming = undefined;
+    this.client.refuseToResume(namespace, handled);
+    this.flush();
+  }
+
+  #provedToBe(identity: SessionIdentity): void {
+    const resuming = this.#resuming;
+    if (resuming === undefined) return;
+    const hold = this.domain.holds.get(resuming.id);
+    const account = prepareJid(identity.bare) ?? identity.bare;
+    // To a stranger a session of somebody else's is as unknown as one that never was.
+    if (hold?.account !== account || !hold.comeBack(this, resuming.h)) this.resumeFailed(undefined);
+  }
+
+  /** The client binds a resource. @returns true when the leg has one already and the answer is given here */
+  bindsAgain(frame: Frame): boolean {
+    const identity = this.#boundAs;
+    if (identity === undefined) return false;
+    const id = frame.id === undefined ? '' : ` id='${escapeAttribute(frame.id)}'`;
+    const jid = `<bind xmlns='${NS.bind}'><jid>${escapeText(identity.full)}</jid></bind>`;
+    this.client.outbox.text(`<iq type='result'${id}>${jid}</iq>`);
+    this.bind(identity);
+    return true;
+  }
+
+  /** Takes the client's leg from another session, which ends without it. */
+  takeClient(from: Session): void {
+    const client = from.client;
+    this.port.count('hold', 'client-taken');
+    from.client = ClientSide.absent(from, from.port, from.settings);
+    from.port.authenticated();
+    from.port.handOver('client', this.port);
+    const { bytes, stanzas } = this.client;
+    client.moveTo(this, this.port, this.serverLimits.depth);
+    client.bytes += bytes;
+    client.stanzas += stanzas;
+    this.client = client;
+    from.endsFor('resumed');
+    from.server.close();
+    from.flush();
+    this.#deadlines.set('keepalive', this.#keepalive.next(this.now));
+    this.wakeTimesChanged();
+  }
+
+  /** Takes the server's leg from another session. */
+  takeServer(from: Session): void {
+    const { server } = from;
+    from.server = ServerSide.absent(from, from.port, from.settings);
+    from.port.handOver('server', this.port);
+    const { bytes, stanzas } = this.server;
+    server.moveTo(this, this.port);
+    server.bytes += bytes;
+    server.stanzas += stanzas;
+    this.server = server;
+  }
+
+  setDeadline(name: DeadlineName, time: number): void {
+    this.#deadlines.set(name, time);
+    this.wakeTimesChanged();
+  }
+
+  /** For commands outside of an event of this session: what they have made goes out. */
+  flush(): void {
+    this.#settle();
   }
 
   /** A keepalive means as much to the far end as to us; before a resource is bound it means nothing (RFC 6120 §4.6.1). */
@@ -200,6 +413,7 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   /** From now on both sides have a while to end their streams. */
   startClosing(): void {
+    if (this.hold?.held === false) this.hold.release();
     this.#deadlines.set('close', this.now + CLOSE_TIME);
     this.wakeTimesChanged();
   }
@@ -226,6 +440,12 @@ export class Session implements SessionEvents, BoundSurroundings {
       case 'keepalive':
         this.#keepAlive();
         break;
+      case 'hold':
+        this.hold?.end('hold-expired');
+        break;
+      case 'settling':
+        this.hold?.notSettled();
+        break;
       case 'close':
         // Whoever has not ended by now does not get to.
         this.server.destroy();
@@ -236,7 +456,7 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   #keepAlive(): void {
     for (const side of [this.client, this.server]) {
-      if (side.gone || this.client.state !== 'bound') continue;
+      if (side.gone || !this.#lives) continue;
       switch (this.#keepalive.due(side.leg, side.lastReceived, this.now)) {
         case 'space':
           side.outbox.text(' ');
@@ -245,12 +465,17 @@ export class Session implements SessionEvents, BoundSurroundings {
           this.bound?.probe(side.leg);
           break;
         case 'dead':
-          if (side === this.client) this.client.fail('connection-timeout', 'No answer to a ping.');
+          if (side === this.client && this.hold === undefined)
+            this.client.fail('connection-timeout', 'No answer to a ping.');
           else side.lost('reset');
           break;
       }
     }
-    if (this.client.state === 'bound') this.#deadlines.set('keepalive', this.#keepalive.next(this.now));
+    if (this.#lives) this.#deadlines.set('keepalive', this.#keepalive.next(this.now));
+  }
+
+  get #lives(): boolean {
+    return this.client.state === 'bound' || this.client.state === 'held';
   }
 
   /** Writes what a leg's outbox holds; a full queue stops the other leg from being read. */
@@ -272,6 +497,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.#write(this.server, this.client);
     if (this.#finished || !this.client.done || !this.server.done) return;
     this.#finished = true;
+    this.hold?.release();
     this.#deadlines.clear();
     this.port.wakeAt(Number.POSITIVE_INFINITY);
     const identity = this.bound?.identity;

@@ -19,7 +19,11 @@ export type ClientState =
   | 'authenticating'
   /** Authenticated; a resource is to be bound. */
   | 'binding'
+  /** Authenticated, and asking to resume a session: what it sends meanwhile waits. */
+  | 'resuming'
   | 'bound'
+  /** The connection is lost and the session goes on without it. */
+  | 'held'
   /** The client has ended its stream; what the server still sends goes to it. */
   | 'closing'
   | 'closed';
@@ -58,6 +62,7 @@ export type ClientAction =
   | 'refuse-sasl-in-clear'
   | 'refuse-sm-early'
   | 'enable-sm'
+  | 'resume'
   | 'refuse-resume'
   | 'answer-sm-request'
   | 'take-sm-answer'
@@ -116,6 +121,7 @@ export const CLIENT_STREAM: { readonly [state in ClientState]: Row } = {
   },
   binding: {
     ...EARLY_SM,
+    'sm-resume': { action: 'resume', next: 'resuming' },
     bind: { action: 'forward-bind' },
     iq: { action: 'forward' },
     message: { action: 'forward' },
@@ -143,6 +149,8 @@ export const CLIENT_STREAM: { readonly [state in ClientState]: Row } = {
     close: { action: 'close', next: 'closing' },
     'stream-error': { action: 'forward-error', next: 'closing' },
   },
+  resuming: NOTHING,
+  held: NOTHING,
   closing: NOTHING,
   closed: NOTHING,
 };

@@ -5,6 +5,7 @@ import { escapeAttribute, escapeText } from '../xml/serialize.js';
 export type StreamErrorCondition =
   | 'bad-format'
   | 'bad-namespace-prefix'
+  | 'conflict'
   | 'connection-timeout'
   | 'host-unknown'
   | 'improper-addressing'

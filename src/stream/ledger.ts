@@ -49,6 +49,18 @@ export class Ledger {
     return true;
   }
 
+  /**
+   * The target has lost what it had not acknowledged and the source will send again what is not settled: both go on counting from there.
+   */
+  rewind(): void {
+    if (this.acknowledged === this.sent) return;
+    const { settled } = this;
+    this.received = settled;
+    this.sent = this.acknowledged;
+    this.#offset = this.sent - settled;
+    this.#turns = undefined;
+  }
+
   /** How many source stanzas, counted from the first, are settled. */
   get settled(): number {
     if (this.acknowledged === this.sent) {

@@ -32,6 +32,7 @@ export type ServerInput =
   | 'sasl'
   | 'stanza'
   | 'sm-enabled'
+  | 'sm-resumed'
   | 'sm-failed'
   | 'sm-request'
   | 'sm-answer'
@@ -47,6 +48,7 @@ export type ServerAction =
   | 'forward'
   | 'stanza'
   | 'sm-enabled'
+  | 'sm-resumed'
   | 'sm-failed'
   | 'answer-sm-request'
   | 'take-sm-answer'
@@ -86,6 +88,7 @@ export const SERVER_STREAM: { readonly [state in ServerState]: Row } = {
     sasl: { action: 'forward' },
     'sasl-success': { action: 'authenticated' },
     'sm-enabled': { action: 'sm-enabled' },
+    'sm-resumed': { action: 'sm-resumed' },
     'sm-failed': { action: 'sm-failed' },
     'sm-request': { action: 'answer-sm-request' },
     'sm-answer': { action: 'take-sm-answer' },
@@ -101,6 +104,7 @@ export const SERVER_STREAM: { readonly [state in ServerState]: Row } = {
     'sm-request': { action: 'ignore' },
     'sm-answer': { action: 'take-sm-answer' },
     'sm-enabled': { action: 'ignore' },
+    'sm-resumed': { action: 'ignore' },
     'sm-failed': { action: 'ignore' },
     'sm-legacy': { action: 'ignore' },
     features: { action: 'ignore' },

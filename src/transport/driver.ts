@@ -13,6 +13,7 @@ import type {
   TlsFacts,
   UpstreamFacts,
 } from '../session/port.js';
+import type { Store, StoreChange } from '../store/store.js';
 import { type Clock, Sleeper } from './clock.js';
 import type { ConnectRequest, Dial, UpstreamConnector } from './connector.js';
 import { type LegOwner, SocketLeg } from './leg.js';
@@ -28,6 +29,7 @@ export interface DriverEnvironment {
   readonly upstreamTls: UpstreamTlsDialer;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly store: Store;
   /** Told once per session, when its client has proved who it is. */
   admitted(address: string): void;
   finished(driver: SessionDriver, summary: SessionSummary): void;
@@ -46,7 +48,8 @@ const ID_BYTES = 18;
 export class SessionDriver extends Sleeper implements SessionPort, LegOwner, ConnectRequest {
   #environment: DriverEnvironment;
   #session: SessionEvents | undefined = undefined;
-  readonly #client: SocketLeg;
+  /** Undefined once it is another session's. */
+  #client: SocketLeg | undefined;
   #server: SocketLeg | undefined = undefined;
   /** The connection being made, and for a moment after that its place in the upstream's queue. */
   #dial: Dial | undefined = undefined;
@@ -91,7 +94,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
 
   /** Gives up both legs without a word: the process does not wait any longer. */
   abandon(): void {
-    this.#client.destroy();
+    this.#client?.destroy();
     this.#dropServer();
     this.#environment.clock.wakeAt(this, Number.POSITIVE_INFINITY);
   }
@@ -116,7 +119,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
 
   startTls(leg: Leg): void {
     const { serverTls, upstreamTls } = this.#environment;
-    if (leg === 'client') this.#client.startTls(serverTls.wrapping(false, this.#domain));
+    if (leg === 'client') this.#client?.startTls(serverTls.wrapping(false, this.#domain));
     else if (this.#upstream !== undefined) {
       this.#server?.startTls(upstreamTls.wrapping(this.#upstream.upstream, this.#domain));
     }
@@ -135,7 +138,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   }
 
   destroy(leg: Leg): void {
-    if (leg === 'client') this.#client.destroy();
+    if (leg === 'client') this.#client?.destroy();
     else this.#dropServer();
   }
 
@@ -179,13 +182,68 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     this.#finished = true;
     this.authenticated();
     this.#environment.finished(this, summary);
-    if (!this.#client.ending) this.#client.destroy();
+    if (this.#client?.ending !== true) this.#client?.destroy();
     if (this.#server?.ending !== true) this.#dropServer();
     // What a leg that was ended in order has left to send goes on, for a while.
-    const done = this.#client.dead && (this.#server === undefined || this.#server.dead);
+    const done = this.#client?.dead !== false && this.#server?.dead !== false;
     const { clock } = this.#environment;
     clock.wakeAt(this, done ? Number.POSITIVE_INFINITY : clock.now + LINGER_MS);
     this.#settleSoon();
+  }
+
+  wallClock(): number {
+    return Date.now();
+  }
+
+  handOver(leg: Leg, to: SessionPort): void {
+    if (!(to instanceof SessionDriver)) throw new Error('a leg goes from driver to driver');
+    const given = this.#leg(leg);
+    if (given === undefined) return;
+    given.moveTo(to);
+    if (leg === 'client') {
+      this.#client = undefined;
+      to.#former(to.#client);
+      to.#client = given;
+    } else {
+      to.#dropServer();
+      to.#server = given;
+      to.#upstream = this.#upstream;
+      to.#domain = this.#domain;
+      this.#settleDial();
+      this.#server = undefined;
+      this.#upstream = undefined;
+    }
+    to.#settleSoon();
+  }
+
+  store(changes: readonly StoreChange[], token: string): void {
+    this.#environment.store.write(changes).then(
+      () => this.#event((session, now) => session.onStored(token, true, now)),
+      (error: unknown) => {
+        this.#environment.log.error({ err: error }, 'store-write-failed');
+        this.#event((session, now) => session.onStored(token, false, now));
+      },
+    );
+  }
+
+  load(prefix: string, token: string): void {
+    this.#environment.store.list(prefix).then(
+      (entries) => this.#event((session, now) => session.onLoaded(token, entries, now)),
+      (error: unknown) => {
+        this.#environment.log.error({ err: error }, 'store-read-failed');
+        this.#event((session, now) => session.onLoaded(token, [], now));
+      },
+    );
+  }
+
+  /** A leg that another one takes the place of: what it still has to send goes on without a session. */
+  #former(leg: SocketLeg | undefined): void {
+    if (leg === undefined || leg.dead) return;
+    if (leg.ending) {
+      leg.settle();
+      leg.moveTo(ORPHANS);
+      setTimeout(() => leg.destroy(), LINGER_MS).unref();
+    } else leg.destroy();
   }
 
   // Connecting.
@@ -193,7 +251,9 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   /** The client's addresses, for a PROXY header; undefined when its socket is gone. */
   endpoints(): ProxiedEndpoints | undefined {
     if (this.#proxied !== undefined) return this.#proxied;
-    const { remoteAddress, remotePort, localAddress, localPort } = this.#client.socket;
+    const socket = this.#client?.socket;
+    if (socket === undefined) return undefined;
+    const { remoteAddress, remotePort, localAddress, localPort } = socket;
     if (remoteAddress === undefined || remotePort === undefined) return undefined;
     if (localAddress === undefined || localPort === undefined) return undefined;
     return {
@@ -288,9 +348,9 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     const client = this.#client;
     try {
       for (;;) {
-        client.settle();
+        client?.settle();
         this.#server?.settle();
-        if (client.takeFlushed()) this.#flushed('client');
+        if (client?.takeFlushed()) this.#flushed('client');
         else if (this.#server?.takeFlushed()) this.#flushed('server');
         else if (this.#settleAgain) this.#settleAgain = false;
         else break;
@@ -339,7 +399,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   }
 
   #stopLingering(): void {
-    if (this.#client.dead && (this.#server === undefined || this.#server.dead)) {
+    if (this.#client?.dead !== false && this.#server?.dead !== false) {
       this.#environment.clock.wakeAt(this, Number.POSITIVE_INFINITY);
     }
   }
@@ -360,6 +420,16 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     this.abandon();
   }
 }
+
+/** What becomes of legs that are on their last bytes is nobody's business, but for how long they take. */
+const ORPHANS: LegOwner = {
+  legData() {},
+  legEnded: (leg) => leg.destroy(),
+  legLost() {},
+  legDrained() {},
+  legSecured() {},
+  legMoved: (leg) => leg.settle(),
+};
 
 function settleNow(driver: SessionDriver): void {
   driver.settleScheduled();

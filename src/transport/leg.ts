@@ -111,6 +111,11 @@ export class SocketLeg {
     return this.#socket;
   }
 
+  /** The leg belongs to another session from now on. */
+  moveTo(owner: LegOwner): void {
+    this.#owner = owner;
+  }
+
   /** Queues; the bytes leave with `settle`. See `SessionPort.write` for the result. */
   write(bytes: Buffer): boolean {
     if (this.#dead || this.#endWanted || bytes.length === 0) return true;

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Config, ListenerConfig } from '../config/model.js';
 import type { Metrics } from '../ops/metrics.js';
 import type { SessionEvents, SessionPort, SessionSummary, TlsFacts } from '../session/port.js';
+import type { Store } from '../store/store.js';
 import { Admission } from './admission.js';
 import type { ArrivalFailure, Reception } from './arrival.js';
 import type { CertificateStore } from './certificates.js';
@@ -42,6 +43,7 @@ export class Middlebox implements Reception, DriverEnvironment {
   #config: Config;
   #quiet: (() => void) | undefined;
   #draining = false;
+  #store: Store | undefined;
 
   /** @param create makes the session that a new connection gets */
   constructor(
@@ -61,11 +63,18 @@ export class Middlebox implements Reception, DriverEnvironment {
     this.connector.configure(config.domains);
   }
 
+  /** What outlives the process; it stays the caller's to close. */
+  get store(): Store {
+    if (this.#store === undefined) throw new Error('sessions before there is a store');
+    return this.#store;
+  }
+
   /**
    * Opens all listeners, or none.
    * @throws ListenError
    */
-  async open(): Promise<void> {
+  async open(store: Store): Promise<void> {
+    this.#store = store;
     this.clock.start();
     try {
       for (const config of this.#config.listeners) {

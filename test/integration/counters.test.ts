@@ -9,6 +9,7 @@ import { Metrics } from '../../src/ops/metrics.js';
 import { createDomains } from '../../src/session/domain.js';
 import { type Feature, PASS } from '../../src/session/feature.js';
 import { Session } from '../../src/session/session.js';
+import { MemoryStore } from '../../src/store/memory.js';
 import { CertificateStore } from '../../src/transport/certificates.js';
 import { Middlebox } from '../../src/transport/middlebox.js';
 import type { RawClient } from './clients/raw.js';
@@ -79,7 +80,7 @@ describeRoutes(
       const create: ConstructorParameters<typeof Middlebox>[2] = (port, start) =>
         new Session(port, { ...start, config, domains });
       box = new Middlebox(config, new CertificateStore(log), create, new Metrics(), log);
-      await box.open();
+      await box.open(new MemoryStore());
     });
 
     afterAll(async () => {

@@ -79,12 +79,4 @@ describeRoutes('stream management', (route) => {
       await alice.settle();
       expect(alice.stream.inbox.filter((element) => element.attrs.xmlns === NS.sm)).toEqual([]);
     });
-
-  if (via === 'proxy')
-    test('is answered without resumption, whatever the client wishes', async () => {
-      const alice = await logIn(route, await newAccount(server, 'alice'));
-      const enabled = await alice.enableSm("resume='true' max='600'");
-      expect(enabled.attrs.resume).toBeUndefined();
-      expect(enabled.attrs.id).toBeUndefined();
-    });
 });

@@ -118,6 +118,7 @@ describe('features declare what they watch', () => {
     const domain = {
       name: 'example.org',
       upstreams: [],
+      hold: { seconds: 0, stanzas: 1, bytes: 1 },
       features: { never: false },
     };
     new Playbook({ features: [never], config: { domains: new Map([['example.org', domain]]) } })

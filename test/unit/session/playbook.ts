@@ -1,6 +1,12 @@
 import { afterEach, expect } from 'vitest';
-import type { Config, DomainConfig, ListenerConfig, UpstreamConfig } from '../../../src/config/model.js';
-import { createDomains } from '../../../src/session/domain.js';
+import type {
+  Config,
+  DomainConfig,
+  HoldConfig,
+  ListenerConfig,
+  UpstreamConfig,
+} from '../../../src/config/model.js';
+import { createDomains, type DomainRuntime } from '../../../src/session/domain.js';
 import type { Feature } from '../../../src/session/feature.js';
 import type {
   ConnectFailure,
@@ -11,6 +17,7 @@ import type {
   TlsFacts,
 } from '../../../src/session/port.js';
 import { Session } from '../../../src/session/session.js';
+import type { StoreChange } from '../../../src/store/store.js';
 import { AFTER_AUTH, BEFORE_AUTH, FROM_SERVER } from '../../../src/xml/limits.js';
 
 export const HEADER =
@@ -23,12 +30,21 @@ export const BIND = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
 export const SM3 = "<sm xmlns='urn:xmpp:sm:3'/>";
 const OUR_SM = "<sm xmlns='urn:xmpp:sm:2'/><sm xmlns='urn:xmpp:sm:3'/>";
 
+/** 2026-11-20 at noon. */
+export const WALL_CLOCK = 1_795_176_000_000;
+
 export interface Setting {
   readonly listener?: Partial<ListenerConfig>;
   readonly upstream?: Partial<UpstreamConfig>;
   readonly config?: Partial<Config>;
   readonly features?: readonly Feature[];
   readonly directTls?: TlsFacts;
+  /** Default: nothing is held. */
+  readonly hold?: Partial<HoldConfig>;
+  /** Plays about sessions of one proxy share what they know of each other. */
+  readonly with?: Playbook;
+  /** The first random ids; those after them are id1, id2 … */
+  readonly ids?: readonly string[];
 }
 
 const unfinished = new Set<Playbook>();
@@ -64,7 +80,8 @@ export class Playbook {
       parallelConnects: 0,
       ...setting.upstream,
     } as UpstreamConfig;
-    const domain: DomainConfig = { name: 'example.org', upstreams: [upstream], features: {} };
+    const hold = { seconds: 0, stanzas: 1_000, bytes: 100_000, ...setting.hold };
+    const domain: DomainConfig = { name: 'example.org', upstreams: [upstream], hold, features: {} };
     const off = { whitespace: 0, ping: 0, timeout: 30 };
     const config: Config = {
       dataDir: '/nowhere',
@@ -95,11 +112,13 @@ export class Playbook {
       ...setting.listener,
     };
     this.upstream = upstream;
-    this.session = new Session(this.#port(), {
+    this.inStore = setting.with?.inStore ?? new Map();
+    this.domains = setting.with?.domains ?? createDomains(config, setting.features ?? []);
+    this.session = new Session(this.#port([...(setting.ids ?? [])]), {
       config,
       listener,
       directTls: setting.directTls,
-      domains: createDomains(config, setting.features ?? []),
+      domains: this.domains,
       peer: '127.0.0.1',
       now: this.now,
     });
@@ -107,8 +126,13 @@ export class Playbook {
   }
 
   readonly upstream: UpstreamConfig;
+  readonly domains: ReadonlyMap<string, DomainRuntime>;
+  /** What is in the store; shared by plays that are with each other. */
+  readonly inStore: Map<string, Buffer>;
+  readonly #storing: { changes: readonly StoreChange[]; token: string }[] = [];
+  readonly #loading: { prefix: string; token: string }[] = [];
 
-  #port(): SessionPort {
+  #port(ids: string[]): SessionPort {
     return {
       write: (leg, bytes) => {
         this.#sent[leg] += bytes.toString();
@@ -126,8 +150,21 @@ export class Playbook {
         this.wakesAt = time;
       },
       randomId: () => {
+        const wanted = ids.shift();
+        if (wanted !== undefined) return wanted;
         this.#id += 1;
         return `id${this.#id}`;
+      },
+      wallClock: () => WALL_CLOCK + this.now,
+      handOver: (leg) => this.#commands.push(`handOver ${leg}`),
+      store: (changes, token) => {
+        const what = changes.map(({ value }) => (value === undefined ? '-' : '+')).join('');
+        this.#commands.push(`store ${token} ${what}`);
+        this.#storing.push({ changes, token });
+      },
+      load: (prefix, token) => {
+        this.#commands.push(`load ${token}`);
+        this.#loading.push({ prefix, token });
       },
       count: (metric, reason) => {
         const name = `${metric} ${reason}`;
@@ -191,6 +228,29 @@ export class Playbook {
     return this;
   }
 
+  /** The oldest open write to the store is done, or has failed. */
+  stored(ok = true): this {
+    const { changes, token } = this.#storing.shift()!;
+    if (ok)
+      for (const { key, value } of changes) {
+        if (value === undefined) this.inStore.delete(key);
+        else this.inStore.set(key, value);
+      }
+    this.session.onStored(token, ok, this.now);
+    return this;
+  }
+
+  /** The oldest open read from the store is done. */
+  loaded(): this {
+    const { prefix, token } = this.#loading.shift()!;
+    const entries = [...this.inStore]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => ({ key, value }));
+    this.session.onLoaded(token, entries, this.now);
+    return this;
+  }
+
   /** Lets time pass and wakes the session if it asked for it. */
   passes(seconds: number): this {
     this.now += seconds * 1000;
@@ -226,6 +286,18 @@ export class Playbook {
 
   finishes(reason: string): this {
     expect(this.summary?.reason).toBe(reason);
+    return this;
+  }
+
+  /** Another play has gone on meanwhile: it is as late here. */
+  at(now: number): this {
+    this.now = now;
+    return this;
+  }
+
+  /** Forgets the commands so far. */
+  sendsOnly(): this {
+    this.#commands = [];
     return this;
   }
 
@@ -281,16 +353,17 @@ export class Playbook {
     sm = false,
     features = BIND,
     header = SERVER_HEADER,
+    jid = 'a@example.org/r',
   }: {
     sm?: boolean;
     features?: string;
     header?: string;
+    jid?: string;
   } = {}): this {
     this.authenticated(sm ? features + SM3 : features, header)
       .client(`<iq type='set' id='b1'>${BIND}</iq>`)
       .toServer(`<iq type='set' id='b1'>${BIND}</iq>`);
-    const result =
-      "<iq type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@example.org/r</jid></bind></iq>";
+    const result = `<iq type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>${jid}</jid></bind></iq>`;
     this.server(result).toClient(result);
     if (sm) this.toServer("<enable xmlns='urn:xmpp:sm:3'/>").server("<enabled xmlns='urn:xmpp:sm:3'/>");
     return this;

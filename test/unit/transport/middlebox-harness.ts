@@ -8,6 +8,7 @@ import { type ConfigFlags, loadConfig } from '../../../src/config/load.js';
 import type { Config } from '../../../src/config/model.js';
 import { Metrics } from '../../../src/ops/metrics.js';
 import type { SessionEvents, SessionPort } from '../../../src/session/port.js';
+import { MemoryStore } from '../../../src/store/memory.js';
 import type { KeyPair } from '../../../src/transport/certificate-files.js';
 import { CertificateStore } from '../../../src/transport/certificates.js';
 import { Clock } from '../../../src/transport/clock.js';
@@ -65,7 +66,7 @@ export async function openMiddlebox({ flags, change, session }: Wanted): Promise
   clock.start = () => undefined;
   const metrics = new Metrics();
   const middlebox = new Middlebox(config, certificates, session, metrics, log, clock);
-  await middlebox.open();
+  await middlebox.open(new MemoryStore());
   onClose(() => {
     certificates.unwatch();
     middlebox.close();
@@ -233,6 +234,8 @@ export class ScriptedSession implements SessionEvents {
   onSecured: SessionEvents['onSecured'] = () => undefined;
   onConnected: SessionEvents['onConnected'] = () => undefined;
   onConnectFailed: SessionEvents['onConnectFailed'] = () => undefined;
+  onStored: SessionEvents['onStored'] = () => undefined;
+  onLoaded: SessionEvents['onLoaded'] = () => undefined;
   onWake: SessionEvents['onWake'] = () => undefined;
   onShutdown: SessionEvents['onShutdown'] = () => undefined;
 

@@ -72,6 +72,10 @@ export class RelaySession implements SessionEvents {
     this.events.push(`secured ${leg} ${facts.protocol}`);
   }
 
+  onStored(): void {}
+
+  onLoaded(): void {}
+
   onWake(): void {
     this.events.push('wake');
   }

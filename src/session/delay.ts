@@ -1,0 +1,31 @@
+import type { Buffer } from 'node:buffer';
+import { StanzaKind } from '../xml/frame.js';
+import type { NamespaceTable } from '../xml/namespaces.js';
+import { NS } from '../xml/namespaces.js';
+import { escapeAttribute } from '../xml/serialize.js';
+import { Splice } from '../xml/splice.js';
+import { parseStanza } from '../xml/tokenizer.js';
+
+/**
+ * A stanza that has waited, saying since when (XEP-0203 §4).
+ *
+ * @param at ms since 1970
+ * @param from whose server kept it: a domain
+ * @returns undefined when there is nothing to say: iqs, errors, and what says it already
+ */
+export function withDelay(
+  bytes: Buffer,
+  at: number,
+  from: string,
+  namespaces: NamespaceTable,
+): Buffer | undefined {
+  const frame = parseStanza(bytes, namespaces);
+  if ('condition' in frame) return undefined;
+  if (frame.kind !== StanzaKind.Message && frame.kind !== StanzaKind.Presence) return undefined;
+  if (frame.attributeEquals('type', 'error') || frame.findChild('delay', NS.delay) >= 0) return undefined;
+  // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
+  const stamp = new Date(at).toISOString();
+  return new Splice(frame)
+    .appendChild(`<delay xmlns='${NS.delay}' from='${escapeAttribute(from)}' stamp='${stamp}'/>`)
+    .toBuffer();
+}

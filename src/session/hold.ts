@@ -1,0 +1,326 @@
+import { Buffer } from 'node:buffer';
+import { prepareJid } from '../jid.js';
+import { stanzaError } from '../stream/errors.js';
+import { StanzaKind } from '../xml/frame.js';
+import { parseStanza } from '../xml/tokenizer.js';
+import type { Resumption } from './acknowledgement.js';
+import { withDelay } from './delay.js';
+import type { Session } from './session.js';
+import type { WaitingStanza } from './unacknowledged.js';
+import { undeliveredChange } from './undelivered.js';
+
+/** How long the server may take to say what it has of the client's stanzas, before a client that resumes is told; ms. */
+const SETTLING_TIME = 10_000;
+
+/** Why a hold ended, for the log line of its session. */
+export type HoldEnd = 'hold-expired' | 'hold-full' | 'hold-replaced' | 'hold-server-lost' | 'hold-shutdown';
+
+/**
+ * The right of a session to outlive its client's connection (XEP-0198 §5). It is given with `<enabled/>`; when the connection breaks, the
+ * session is held: its server leg stays, what is for the client waits, and what cannot wait is answered. The client may come
+ * back on another connection, which by then belongs to another session, the newcomer, and is taken over from it.
+ */
+export class Hold {
+  #state: 'attached' | 'held' | 'ending' | 'over' = 'attached';
+  #newcomer: Session | undefined;
+  #reason: HoldEnd = 'hold-expired';
+  /** Up to here what is for the client is being stored. */
+  #storing = 0;
+  /** When the connection broke. */
+  #since = 0;
+
+  constructor(
+    private readonly session: Session,
+    readonly resumption: Resumption,
+    /** The account, prepared. */
+    readonly account: string,
+  ) {
+    session.domain.holds.set(resumption.id, this);
+  }
+
+  get acknowledgement() {
+    return this.session.bound!.acknowledgement;
+  }
+
+  get held(): boolean {
+    return this.#state === 'held' || this.#state === 'ending';
+  }
+
+  get full(): string {
+    return this.session.bound?.identity.full ?? '';
+  }
+
+  /** Whether the server leg can be gone on with as it is. */
+  get serverIsThere(): boolean {
+    return this.session.server.state === 'open';
+  }
+
+  /** The client's connection is lost. @returns false when there is nothing to hold: the session ends */
+  begin(): boolean {
+    const { session } = this;
+    if (this.#state !== 'attached') return this.held;
+    if (!this.serverIsThere && session.bound?.acknowledgement.serverResumption === undefined) {
+      this.release();
+      return false;
+    }
+    this.#state = 'held';
+    this.#since = session.now;
+    session.domain.watch(this.account);
+    session.port.count('hold', 'held');
+    session.setDeadline('hold', session.now + this.resumption.max * 1000);
+    session.bound?.legDown('client');
+    this.keepBounds();
+    return true;
+  }
+
+  /** The server leg is lost without an end of its stream. @returns false when that is the end of the session */
+  serverLost(): boolean {
+    const { session } = this;
+    const { acknowledgement } = session.bound!;
+    if (this.#state === 'ending') {
+      this.#over();
+      return true;
+    }
+    if (this.#state === 'over') return false;
+    if (acknowledgement.serverResumption === undefined) {
+      if (this.#state === 'attached') return false;
+      this.end('hold-server-lost');
+      return true;
+    }
+    // To the client it is a short interruption: it comes back, proves who it is, and the server's stream is resumed on that connection.
+    session.client.cut();
+    this.begin();
+    const { max } = acknowledgement.serverResumption;
+    session.setDeadline('hold', session.now + Math.min(this.resumption.max, max) * 1000);
+    const newcomer = this.#newcomer;
+    this.#newcomer = undefined;
+    newcomer?.resumeUpstream(this);
+    return true;
+  }
+
+  /** The server has ended its stream in order: what it has not been acknowledged it deals with itself. */
+  serverClosed(): void {
+    if (this.#state === 'attached') this.release();
+    else if (this.#state === 'held') this.end('hold-server-lost');
+    else if (this.#state === 'ending') this.#over();
+  }
+
+  /** The server does not know its stream any more. */
+  serverHasForgotten(): void {
+    this.end('hold-server-lost');
+  }
+
+  /** The server has taken its stream up again, on the newcomer's leg. @param h what it has handled */
+  goOnUpstream(newcomer: Session, h: string | undefined): void {
+    const { session, acknowledgement } = this;
+    const again = acknowledgement.serverResumes(h);
+    if (again === undefined) {
+      newcomer.client.fail('internal-server-error', 'The server behind does not follow the protocol.');
+      return;
+    }
+    session.now = newcomer.now;
+    session.takeServer(newcomer);
+    session.bound!.passOver(again);
+    session.bound!.legUp('server');
+    if (this.#acknowledges(newcomer, newcomer.handledByClient)) this.attach(newcomer);
+  }
+
+  /** The session is over in order, or ends for a reason that no connection would mend. */
+  release(): void {
+    if (this.#state === 'held' || this.#state === 'ending') this.session.domain.unwatch(this.account);
+    this.#state = 'over';
+    this.session.domain.holds.delete(this.resumption.id);
+    this.#failNewcomer();
+  }
+
+  /** To be called when more may wait than is allowed. */
+  keepBounds(): void {
+    const waiting = this.session.bound?.acknowledgement.waiting;
+    if (this.#state !== 'held' || waiting === undefined) return;
+    const { stanzas, bytes } = this.session.domain.config.hold;
+    const over = () => waiting.size > stanzas || waiting.bytes > bytes;
+    if (!over()) return;
+    const left = waiting.discard(withoutSuperseded(waiting.waiting(), this.session));
+    for (let i = 0; i < left; i++) this.session.port.count('hold', 'presence-superseded');
+    if (over()) this.end('hold-full');
+  }
+
+  // Coming back.
+
+  /**
+   * The client is on the newcomer's connection and has proved to be the account's. What it says to have handled must be true: else its
+   * stream ends, and the session waits on.
+   * @returns false when there is no session any more to come back to
+   */
+  comeBack(newcomer: Session, h: string | undefined): boolean {
+    if (this.#state === 'ending' || this.#state === 'over' || this.#newcomer !== undefined) return false;
+    const { session } = this;
+    session.now = newcomer.now;
+    if (!this.#acknowledges(newcomer, h)) return true;
+    if (this.#state === 'attached') {
+      session.client.replaced();
+      this.begin();
+    }
+    this.#newcomer = newcomer;
+    session.setDeadline('settling', session.now + SETTLING_TIME);
+    this.settle();
+    return true;
+  }
+
+  #acknowledges(newcomer: Session, h: string | undefined): boolean {
+    const wrong = this.acknowledgement.clientAnswers(h);
+    if (wrong === undefined) return true;
+    newcomer.client.countIsWrong(wrong, newcomer.resumingWith);
+    newcomer.flush();
+    return false;
+  }
+
+  /** What the client is told to have been handled must be with the server: as soon as it is, the client is taken over. */
+  settle(): void {
+    const newcomer = this.#newcomer;
+    if (newcomer === undefined || !this.session.bound!.acknowledgement.upIsSettled()) {
+      this.session.flush();
+      return;
+    }
+    this.#newcomer = undefined;
+    this.attach(newcomer);
+  }
+
+  /** The server has not said in time what it has handled. */
+  notSettled(): void {
+    if (this.#newcomer === undefined) return;
+    this.session.server.lost('reset');
+  }
+
+  /** Takes the client's leg over from the newcomer and goes on where the old connection broke. */
+  attach(newcomer: Session): void {
+    const { session } = this;
+    session.now = newcomer.now;
+    this.#state = 'attached';
+    session.domain.unwatch(this.account);
+    session.setDeadline('hold', Number.POSITIVE_INFINITY);
+    session.setDeadline('settling', Number.POSITIVE_INFINITY);
+    const namespace = newcomer.resumingWith;
+    session.takeClient(newcomer);
+    session.port.count('hold', 'resumed');
+    const bound = session.bound!;
+    const again = bound.acknowledgement.resumeClient(namespace, this.resumption.id);
+    const stamp = session.port.wallClock() - session.now;
+    for (const { bytes, since } of again) session.client.outbox.bytes(this.#delayed(bytes, stamp + since));
+    session.flush();
+    bound.legUp('client');
+    session.client.goOn();
+    session.flush();
+  }
+
+  // The end.
+
+  /** The client has not come back in time, or may not. What it has not acknowledged is kept for the account's next session. */
+  end(reason: HoldEnd): void {
+    if (this.#state === 'ending' || this.#state === 'over') return;
+    const { session } = this;
+    if (this.#state === 'attached') this.begin();
+    this.#state = 'ending';
+    this.#reason = reason;
+    session.domain.holds.delete(this.resumption.id);
+    session.setDeadline('hold', Number.POSITIVE_INFINITY);
+    session.port.count('hold', reason);
+    this.#failNewcomer();
+    this.#putAway();
+  }
+
+  /** @param ok false: it is not in the store, and so is not acknowledged to the server either */
+  stored(ok: boolean): void {
+    if (this.#state !== 'ending') return;
+    const { acknowledgement } = this.session.bound!;
+    if (ok) {
+      acknowledgement.isSafe(this.#storing);
+      this.session.domain.missed(this.account, this.#since);
+    }
+    if (!ok) this.session.port.log('warn', 'messages not stored', { domain: this.session.domain.name });
+    // What has come meanwhile is kept too.
+    if (ok && acknowledgement.waiting!.size > 0) this.#putAway();
+    else this.#over();
+  }
+
+  #putAway(): void {
+    const { session } = this;
+    const { acknowledgement } = session.bound!;
+    const waiting = acknowledgement.waiting!.waiting();
+    this.#storing = acknowledgement.down.sent;
+    // COMPAT: a server that has stream management and has lost us does with what we have not acknowledged as it always does: so it
+    // is not ours to keep. Both would deliver it.
+    const ours = this.serverIsThere || !acknowledgement.serverEnabled;
+    const changes = [];
+    const offset = session.port.wallClock() - session.now;
+    for (const stanza of waiting) {
+      const frame = parseStanza(stanza.bytes, session.namespaces);
+      if ('condition' in frame) continue;
+      if (frame.kind === StanzaKind.Iq && this.serverIsThere)
+        this.#answerIq(frame.type, frame.id, frame.from);
+      if (stanza.stored !== undefined) session.domain.delivering.delete(stanza.stored);
+      if (!ours || stanza.stored !== undefined) continue;
+      const change = undeliveredChange(frame, {
+        domain: session.domain.name,
+        account: this.account,
+        session: this.resumption.id,
+        ordinal: stanza.ordinal,
+        at: offset + stanza.since,
+        seenBy: (keys) => session.domain.seenBy(this.account, keys),
+      });
+      if (change !== undefined) changes.push(change);
+    }
+    if (changes.length > 0) session.port.store(changes, 'hold');
+    else {
+      if (ours) acknowledgement.isSafe(this.#storing);
+      this.#over();
+    }
+  }
+
+  #over(): void {
+    this.session.domain.unwatch(this.account);
+    this.#state = 'over';
+    const { session } = this;
+    session.endsFor(this.#reason);
+    session.client.give();
+    session.server.close();
+    session.flush();
+  }
+
+  #answerIq(type: string | undefined, id: string | undefined, from: string | undefined): void {
+    if (type !== 'get' && type !== 'set') return;
+    const answered = { name: 'iq', id, from: undefined, to: from } as const;
+    const error = stanzaError(answered, 'cancel', 'service-unavailable');
+    this.session.bound!.inject('server', Buffer.from(error), 'held-iq-answered');
+  }
+
+  #failNewcomer(): void {
+    const newcomer = this.#newcomer;
+    this.#newcomer = undefined;
+    newcomer?.resumeFailed(this.session.bound?.acknowledgement.clientHandled);
+  }
+
+  #delayed(bytes: Buffer, at: number): Buffer {
+    return withDelay(bytes, at, this.session.domain.name, this.session.namespaces) ?? bytes;
+  }
+}
+
+/** Presences of which a later one from the same sender waits say nothing any more. */
+function withoutSuperseded(
+  waiting: readonly WaitingStanza[],
+  session: Session,
+): (stanza: WaitingStanza) => boolean {
+  const latest = new Map<string, WaitingStanza>();
+  const superseded = new Set<WaitingStanza>();
+  for (const stanza of waiting) {
+    const frame = parseStanza(stanza.bytes, session.namespaces);
+    if ('condition' in frame || frame.kind !== StanzaKind.Presence) continue;
+    const { type, from } = frame;
+    if (from === undefined || (type !== undefined && type !== 'unavailable')) continue;
+    const sender = prepareJid(from) ?? from;
+    const former = latest.get(sender);
+    if (former !== undefined) superseded.add(former);
+    latest.set(sender, stanza);
+  }
+  return (stanza) => !superseded.has(stanza);
+}

@@ -1,0 +1,115 @@
+import type { Buffer } from 'node:buffer';
+import { fromWireCount, wireCount } from '../stream/ledger.js';
+
+/** A stanza on its way to the client that the client has not acknowledged. */
+export interface WaitingStanza {
+  /** Its place among all that was ever meant for the client; see `Ledger.sent`. */
+  readonly ordinal: number;
+  readonly bytes: Buffer;
+  /** When it came; ms on the session's clock. */
+  readonly since: number;
+  /** Where in the store a copy of it is. */
+  readonly stored: string | undefined;
+}
+
+/**
+ * What a client with resumption has not acknowledged, oldest first (XEP-0198 §5). It knows how the client counts: a stanza that is taken
+ * out before it was ever sent has an ordinal, but no place in the client's count.
+ */
+export class Unacknowledged {
+  #entries: WaitingStanza[] = [];
+  #head = 0;
+  /** How many of the entries have been sent on the present connection. */
+  #inFlight = 0;
+  /** How many stanzas the client has acknowledged. */
+  #answered = 0;
+  #bytes = 0;
+
+  /** Of all stanzas that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get size(): number {
+    return this.#entries.length - this.#head;
+  }
+
+  /** How many the client has been sent and has not acknowledged. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** The ordinal of the oldest; undefined when nothing waits. */
+  get oldest(): number | undefined {
+    return this.#entries[this.#head]?.ordinal;
+  }
+
+  /** As it stands in `h`: what the client has acknowledged, and what it has been sent in all. */
+  get acknowledgedOnWire(): number {
+    return wireCount(this.#answered);
+  }
+
+  get sentOnWire(): number {
+    return wireCount(this.#answered + this.#inFlight);
+  }
+
+  /** @param sent false when there is no connection: it waits for the next one */
+  add(stanza: WaitingStanza, sent: boolean): void {
+    this.#entries.push(stanza);
+    this.#bytes += stanza.bytes.length;
+    if (sent) this.#inFlight += 1;
+  }
+
+  /**
+   * The client has handled what `h` says.
+   * @returns the stanzas this settles, oldest first; undefined, with nothing changed, when it was not sent that many
+   */
+  acknowledge(h: number): readonly WaitingStanza[] | undefined {
+    const count = fromWireCount(h, this.#answered) - this.#answered;
+    if (count > this.#inFlight) return undefined;
+    const settled = this.#entries.slice(this.#head, this.#head + count);
+    this.#head += count;
+    this.#answered += count;
+    this.#inFlight -= count;
+    for (const { bytes } of settled) this.#bytes -= bytes.length;
+    // Linear in all: what is copied has at least as many before it that are gone for good.
+    if (this.#head > this.#entries.length / 2) {
+      this.#entries = this.#entries.slice(this.#head);
+      this.#head = 0;
+    }
+    return settled;
+  }
+
+  /** A new connection: all that waits is to be sent, in this order, and counts as sent. */
+  resend(): readonly WaitingStanza[] {
+    this.#inFlight = this.size;
+    return this.#entries.slice(this.#head);
+  }
+
+  /** All that waits, oldest first. */
+  waiting(): readonly WaitingStanza[] {
+    return this.#entries.slice(this.#head);
+  }
+
+  /** Takes out what the client has never been sent and `wanted` does not want. @returns how many are left out */
+  discard(wanted: (stanza: WaitingStanza) => boolean): number {
+    const before = this.size;
+    const kept = this.#entries
+      .slice(this.#head)
+      .filter((stanza, index) => index < this.#inFlight || wanted(stanza));
+    this.#entries = kept;
+    this.#head = 0;
+    this.#bytes = 0;
+    for (const { bytes } of kept) this.#bytes += bytes.length;
+    return before - kept.length;
+  }
+
+  /** The client will never acknowledge, but what has these ordinals, and all before it, is where it is safe. */
+  letGo(ordinal: number): void {
+    this.#entries = this.#entries.slice(this.#head).filter((stanza) => stanza.ordinal > ordinal);
+    this.#head = 0;
+    this.#inFlight = 0;
+    this.#bytes = 0;
+    for (const { bytes } of this.#entries) this.#bytes += bytes.length;
+  }
+}

@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest';
+import type { Account, RawClient } from './clients/raw.js';
+import { NS } from './clients/raw-stream.js';
+import {
+  describeRoutes,
+  logIn,
+  newAccount,
+  newConnection,
+  newSession,
+  type Route,
+  THROUGH_THE_PROXY,
+} from './routes.js';
+
+/** A new connection that asks for a session instead of a resource. */
+async function resume(route: Route, account: Account, former: RawClient, id: string): Promise<RawClient> {
+  const client = await newConnection(route);
+  await client.openStream();
+  await client.authenticate(account);
+  client.jid = former.jid;
+  client.send(`<resume xmlns='${NS.sm}' previd='${id}' h='${former.sm?.received ?? 0}'/>`);
+  return client;
+}
+
+const resumed = (client: RawClient) => client.expect('resumed', (element) => element.is('resumed', NS.sm));
+
+async function resumable(route: Route, account: Account, resource: string) {
+  const client = await logIn(route, account, { resource });
+  const enabled = await client.enableSm("resume='true'");
+  expect(enabled.attrs.resume).toBe('true');
+  client.send('<presence/>');
+  await client.settle();
+  return { client, id: String(enabled.attrs.id) };
+}
+
+describeRoutes(
+  'resumption',
+  (route) => {
+    const { server } = route;
+    const chat = (to: string, body: string) =>
+      `<message to='${to}' type='chat'><body>${body}</body></message>`;
+
+    test('a broken connection is resumed: nothing is missing, nothing comes twice, nobody notices', async () => {
+      const account = await newAccount(server, 'alice');
+      const { client: alice, id } = await resumable(route, account, 'phone');
+      const bob = await newSession(route, 'bob');
+      bob.send(`<presence to='${alice.jid}'/>`);
+      bob.send(chat(alice.jid, 'before'));
+      await alice.body('before');
+      alice.stream.cut();
+      for (const text of ['one', 'two', 'three']) bob.send(chat(alice.jid, text));
+      bob.send(`<iq type='get' id='ping' to='${alice.jid}'><ping xmlns='urn:xmpp:ping'/></iq>`);
+      // The proxy answers for a client that is away for a moment: so bob knows that all has arrived.
+      await bob.expect(
+        'the answer to a ping',
+        (element) => element.attrs.id === 'ping' && element.attrs.type === 'result',
+      );
+      const back = await resume(route, account, alice, id);
+      const answer = await resumed(back);
+      expect(answer.attrs).toMatchObject({ previd: id });
+      await back.settle();
+      const bodies = () =>
+        back.stream.inbox.flatMap((element) =>
+          element.name === 'message' ? (element.getChildText('body') ?? []) : [],
+        );
+      expect(bodies()).toEqual(['one', 'two', 'three']);
+      // And it is a session like any other.
+      back.send(chat(bob.jid, 'still here'));
+      await bob.body('still here');
+      bob.send(chat(alice.jid, 'four'));
+      await back.body('four');
+      expect(bodies()).toEqual(['one', 'two', 'three']);
+      expect(bob.stream.inbox.filter((element) => element.attrs.type === 'unavailable')).toEqual([]);
+    });
+
+    test('what the client had sent is told with the count, and is not wanted again', async () => {
+      const account = await newAccount(server, 'alice');
+      const { client: alice, id } = await resumable(route, account, 'phone');
+      const bob = await newSession(route, 'bob');
+      for (const text of ['1', '2', '3']) alice.send(chat(bob.jid, text));
+      await bob.body('3');
+      const sent = alice.sm!.sent;
+      alice.stream.cut();
+      const back = await resume(route, account, alice, id);
+      const answer = await resumed(back);
+      expect(answer.attrs.h).toBe(String(sent));
+    });
+
+    test('somebody else does not get it, nor learns that it is there', async () => {
+      const { client: alice, id } = await resumable(route, await newAccount(server, 'alice'), 'phone');
+      alice.stream.cut();
+      const thief = await resume(route, await newAccount(server, 'mallory'), alice, id);
+      const refusal = await thief.expect('a refusal', (element) => element.is('failed', NS.sm));
+      expect(refusal.attrs.h).toBeUndefined();
+      expect(refusal.getChildElements()[0]?.name).toBe('item-not-found');
+      expect(await thief.bind('mine')).toContain('mallory');
+    });
+
+    test('the same resource is bound anew: what was missed comes there, once', async () => {
+      const account = await newAccount(server, 'alice');
+      const { client: alice } = await resumable(route, account, 'phone');
+      const bob = await newSession(route, 'bob');
+      alice.stream.cut();
+      bob.send(chat(account.jid, 'missed'));
+      bob.send(`<iq type='get' id='ping' to='${alice.jid}'><ping xmlns='urn:xmpp:ping'/></iq>`);
+      await bob.expect('the answer to a ping', (element) => element.attrs.id === 'ping');
+      const again = await logIn(route, account, { resource: 'phone', sm: true });
+      again.send('<presence/>');
+      await again.body('missed');
+      await again.settle();
+      // The one that was waited for has been taken out.
+      const more = again.stream.inbox.filter((element) => element.getChildText('body') === 'missed');
+      expect(more).toEqual([]);
+    });
+  },
+  THROUGH_THE_PROXY,
+);

@@ -1,0 +1,419 @@
+import { describe, expect, test } from 'vitest';
+import { HEADER, Playbook, SERVER_HEADER, type Setting } from './playbook.js';
+
+const SM = 'urn:xmpp:sm:3';
+const ENABLE = `<enable xmlns='${SM}' resume='true'/>`;
+const FEATURES = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
+const SM_FEATURE = `<sm xmlns='${SM}'/>`;
+const message = (n: number) =>
+  `<message from='b@example.net/x' id='m${n}' type='chat'><body>${n}</body></message>`;
+const DELAY = "<delay xmlns='urn:xmpp:delay' from='example\\.org' stamp='[^']*'/>";
+const delayed = (n: number) => message(n).replace('</message>', `${DELAY}</message>`);
+const ID = 'resume-me';
+
+/** A bound client that may resume, on a server with stream management or without. */
+function resumable(setting: Setting & { serverSm?: boolean } = {}): Playbook {
+  const { serverSm = true } = setting;
+  const play = new Playbook({ ...setting, hold: { seconds: 300, ...setting.hold }, ids: [ID] });
+  play.bound({ features: serverSm ? FEATURES + SM_FEATURE : FEATURES });
+  play.client(ENABLE).toClient(`<enabled xmlns='${SM}' id='${ID}' resume='true' max='300'/>`);
+  if (serverSm) {
+    play
+      .toServer(`<enable xmlns='${SM}' resume='true'/>`)
+      .server(`<enabled xmlns='${SM}' id='server-id' resume='true' max='600'/>`);
+  }
+  return play;
+}
+
+/** The same account on a new connection, authenticated and asking to resume. */
+function comesBack(former: Playbook, h = 0, id = ID): Playbook {
+  return new Playbook({ with: former, hold: { seconds: 300 } })
+    .at(former.now)
+    .authenticated(FEATURES + SM_FEATURE)
+    .client(`<resume xmlns='${SM}' previd='${id}' h='${h}'/>`)
+    .sendsOnly();
+}
+
+const PROBE = /^<iq type='set' id='id1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'\/><\/iq>$/;
+const boundAs = (jid: string) =>
+  `<iq type='result' id='id1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>${jid}</jid></bind></iq>`;
+
+describe('XEP-0198 §5: resumption is offered whatever the server has', () => {
+  test('on a server with it, the server is asked to hold too', () => {
+    resumable().done();
+  });
+
+  test('on a server without it', () => {
+    resumable({ serverSm: false }).done();
+  });
+
+  test('for as long as the client asks, but no longer than is configured', () => {
+    for (const [asked, given] of [
+      [60, 60],
+      [9_999, 300],
+      [0, 300],
+    ]) {
+      new Playbook({ hold: { seconds: 300 }, ids: [ID] })
+        .bound()
+        .client(`<enable xmlns='${SM}' resume='true' max='${asked}'/>`)
+        .toClient(`<enabled xmlns='${SM}' id='${ID}' resume='true' max='${given}'/>`)
+        .done();
+    }
+  });
+
+  test('to a client that does not ask, nothing; and the server is not to hold what nobody comes back to', () => {
+    new Playbook({ hold: { seconds: 300 } })
+      .bound({ features: FEATURES + SM_FEATURE })
+      .client(`<enable xmlns='${SM}'/>`)
+      .toClient(`<enabled xmlns='${SM}'/>`)
+      .toServer(`<enable xmlns='${SM}'/>`)
+      .done();
+    new Playbook({ hold: { seconds: 300 } })
+      .bound({ features: FEATURES + SM_FEATURE })
+      .client('<presence/>')
+      .toServer(`<enable xmlns='${SM}'/><presence/>`)
+      .commands('load undelivered')
+      .done();
+  });
+});
+
+describe('a session whose client connection breaks is held', () => {
+  test('the server notices nothing, and is answered what cannot wait', () => {
+    resumable()
+      .lost('client')
+      .commands('destroy client')
+      .counts('hold held', 1)
+      .server("<iq type='get' id='p1' from='example.org'><ping xmlns='urn:xmpp:ping'/></iq>")
+      .toServer("<iq type='result' id='p1' to='example.org'/>")
+      .server(message(1))
+      .server(`<r xmlns='${SM}'/>`)
+      .toServer(`<a xmlns='${SM}' h='1'/>`)
+      .done();
+  });
+
+  test('the client comes back, proves who it is, and gets what it missed once and in order', () => {
+    const held = resumable()
+      .server(message(1))
+      .toClient(message(1))
+      .lost('client')
+      .commands('destroy client');
+    held.server(message(2)).server(message(3));
+    const back = comesBack(held, 1).toServer(PROBE);
+    back.server(boundAs('a@example.org/probe')).commands('handOver client').toServer('</stream:stream>');
+    held
+      .toClient(new RegExp(`^<resumed xmlns='${SM}' previd='${ID}' h='0'/>${delayed(2)}${delayed(3)}$`))
+      .commands('resume client')
+      .counts('hold resumed', 1);
+    // What it sends behind <resume/> is read, and counting goes on where it was.
+    held.client(`<message to='b@example.net' id='up'/>`).toServer(`<message to='b@example.net' id='up'/>`);
+    held.client(`<a xmlns='${SM}' h='3'/>`).server(`<r xmlns='${SM}'/>`).toServer(`<a xmlns='${SM}' h='3'/>`);
+    back.server('</stream:stream>').commands('end server').finishes('resumed').done();
+    held.done();
+  });
+
+  test('what came behind <resume/> in the same bytes is read in the resumed session', () => {
+    const held = resumable().lost('client').commands('destroy client');
+    const back = new Playbook({ with: held, hold: { seconds: 300 } })
+      .authenticated(FEATURES + SM_FEATURE)
+      .client(`<resume xmlns='${SM}' previd='${ID}' h='0'/><message id='behind'/>`)
+      .commands('pause client')
+      .toServer(PROBE);
+    back.server(boundAs('a@example.org/probe')).commands('handOver client').toServer('</stream:stream>');
+    held
+      .toClient(`<resumed xmlns='${SM}' previd='${ID}' h='0'/>`)
+      .toServer("<message id='behind'/>")
+      .commands('resume client')
+      .done();
+    back.done();
+  });
+
+  test('somebody else with the id: as unknown as one that never was, and he gets his own session', () => {
+    const held = resumable().lost('client').commands('destroy client');
+    const thief = comesBack(held).toServer(PROBE);
+    thief
+      .server(boundAs('mallory@example.org/x'))
+      .toClient(
+        `<failed xmlns='${SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`,
+      )
+      .commands('resume client')
+      .client(
+        "<iq type='set' id='b9'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>phone</resource></bind></iq>",
+      )
+      .toClient(
+        "<iq type='result' id='b9'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>mallory@example.org/x</jid></bind></iq>",
+      )
+      .done();
+    held.done();
+  });
+
+  test('an id that nobody has: item-not-found, and binding goes on', () => {
+    const held = resumable();
+    new Playbook({ with: held, hold: { seconds: 300 } })
+      .authenticated()
+      .client(`<resume xmlns='${SM}' previd='unknown' h='0'/>`)
+      .toClient(
+        `<failed xmlns='${SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`,
+      )
+      .done();
+    held.done();
+  });
+
+  test('the old connection still looks alive: it is told and the new one takes over', () => {
+    const held = resumable();
+    const back = comesBack(held).toServer(PROBE);
+    back.server(boundAs('a@example.org/probe')).commands('handOver client').toServer('</stream:stream>');
+    held
+      .commands('end client', 'resume client')
+      .toClient(/^<stream:error><conflict .*<\/stream:stream><resumed /)
+      .done();
+    back.done();
+  });
+
+  test('a client that says it has handled more than it was sent: the error says both counts', () => {
+    const held = resumable()
+      .server(message(1))
+      .toClient(message(1))
+      .lost('client')
+      .commands('destroy client');
+    const back = comesBack(held, 7).toServer(PROBE);
+    back
+      .server(boundAs('a@example.org/probe'))
+      .toClient(
+        /<undefined-condition .*<handled-count-too-high xmlns='urn:xmpp:sm:3' h='7' send-count='1'\/>/,
+      )
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .done();
+    held.done();
+  });
+
+  test('what the client sent and the server has not confirmed is asked for first: nothing is sent twice', () => {
+    const held = resumable().client("<message id='u1'/>").toServer("<message id='u1'/>");
+    held.lost('client').commands('destroy client');
+    const back = comesBack(held).toServer(PROBE);
+    back.server(boundAs('a@example.org/probe'));
+    held.toServer(`<r xmlns='${SM}'/>`).server(`<a xmlns='${SM}' h='1'/>`);
+    back.commands('handOver client').toServer('</stream:stream>').done();
+    held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='1'/>`).commands('resume client').done();
+  });
+});
+
+describe('the hold ends', () => {
+  test('messages are put into the store, the server is told, and its stream is ended in order', () => {
+    const held = resumable().lost('client').commands('destroy client');
+    held
+      .server(message(1))
+      .server("<presence from='b@example.net/x'/>")
+      .server("<iq type='get' id='q1' from='b@example.net/x'><query xmlns='jabber:iq:version'/></iq>")
+      .server("<message from='room@muc/nick' type='groupchat' id='g'><body>room</body></message>")
+      .passes(301)
+      .commands('store hold +')
+      .toServer(/^<iq type='error' id='q1' to='b@example.net\/x'>.*service-unavailable.*<\/iq>$/)
+      .stored()
+      .toServer(`<a xmlns='${SM}' h='4'/></stream:stream>`)
+      .server('</stream:stream>')
+      .commands('end server')
+      .finishes('hold-expired')
+      .done();
+  });
+
+  test('what comes while that is being stored is stored too', () => {
+    resumable()
+      .lost('client')
+      .commands('destroy client')
+      .server(message(1))
+      .passes(301)
+      .commands('store hold +')
+      .server(message(2))
+      .stored()
+      .toServer(`<a xmlns='${SM}' h='1'/>`)
+      .commands('store hold +')
+      .stored()
+      .toServer(`<a xmlns='${SM}' h='2'/></stream:stream>`)
+      .done();
+  });
+
+  test('the store fails: nothing is acknowledged, so that the server deals with it', () => {
+    resumable()
+      .lost('client')
+      .commands('destroy client')
+      .server(message(1))
+      .passes(301)
+      .commands('store hold +')
+      .stored(false)
+      .toServer('</stream:stream>')
+      .done();
+  });
+
+  test('the account’s next session gets what was missed once, with the time it came', () => {
+    const held = resumable().lost('client').commands('destroy client').server(message(1)).server(message(2));
+    held.passes(301).commands('store hold ++').stored().toServer(`<a xmlns='${SM}' h='2'/></stream:stream>`);
+    const next = new Playbook({ with: held, hold: { seconds: 300 } }).bound({ features: FEATURES });
+    next
+      .client('<presence/>')
+      .toServer('<presence/>')
+      .commands('load undelivered')
+      .loaded()
+      .toClient(new RegExp(`^${delayed(1)}${delayed(2)}$`))
+      .commands('store delivered --')
+      .stored()
+      .done();
+    expect(next.inStore.size).toBe(0);
+    held.done();
+  });
+
+  test('with stream management it stays in the store until the client has acknowledged it', () => {
+    const held = resumable().lost('client').commands('destroy client').server(message(1)).server(message(2));
+    held.passes(301).commands('store hold ++').stored().toServer(`<a xmlns='${SM}' h='2'/></stream:stream>`);
+    const next = resumable({ with: held })
+      .client('<presence/>')
+      .toServer('<presence/>')
+      .commands('load undelivered');
+    next.loaded().toClient(new RegExp(`^${delayed(1)}${delayed(2)}$`));
+    next.client(`<a xmlns='${SM}' h='1'/>`).commands('store delivered -').stored();
+    expect(next.inStore.size).toBe(1);
+    // Broken before the second was acknowledged: it stays where it is, and comes to the session after that.
+    next.lost('client').commands('destroy client').passes(301).toServer('</stream:stream>').done();
+    const third = new Playbook({ with: held, hold: { seconds: 300 } }).bound({ features: FEATURES });
+    third.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    third
+      .toClient(new RegExp(`^${delayed(2)}$`))
+      .commands('store delivered -')
+      .stored()
+      .done();
+    held.done();
+  });
+
+  test('a device that has had it meanwhile does not get it again', () => {
+    const held = resumable().lost('client').commands('destroy client');
+    const other = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
+      features: FEATURES,
+      jid: 'a@example.org/tablet',
+    });
+    other.server(message(1)).toClient(message(1));
+    held.server(message(1)).passes(301).commands('store hold +').stored();
+    held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).done();
+    const again = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
+      features: FEATURES,
+      jid: 'a@example.org/tablet',
+    });
+    again.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded().done();
+    const phone = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
+      features: FEATURES,
+      jid: 'a@example.org/phone',
+    });
+    phone.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    phone
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .commands('store delivered -')
+      .done();
+    other.done();
+  });
+
+  test('a session that began while the other was held gets what is stored only now', () => {
+    const held = resumable().lost('client').commands('destroy client');
+    const next = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
+      features: FEATURES,
+      jid: 'a@example.org/new',
+    });
+    next.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    held.server(message(1)).passes(301).commands('store hold +').stored();
+    held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).done();
+    next.commands('load undelivered').loaded();
+    next
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .commands('store delivered -')
+      .done();
+  });
+
+  test('too much waits: superseded presences go first, then the hold ends early', () => {
+    const held = resumable({ hold: { stanzas: 3 } })
+      .lost('client')
+      .commands('destroy client');
+    const presence = (show: string) => `<presence from='b@example.net/x'><show>${show}</show></presence>`;
+    held
+      .server(presence('away') + message(1) + presence('dnd') + presence('xa'))
+      .counts('hold presence-superseded', 2);
+    held.server(message(2)).server(message(3)).commands('store hold +++').counts('hold hold-full', 1);
+    held.stored().toServer(`<a xmlns='${SM}' h='6'/></stream:stream>`).done();
+  });
+});
+
+describe('the server leg breaks', () => {
+  test('on a server that can resume: the client is cut and resumes on a leg that resumes the server’s stream', () => {
+    const held = resumable()
+      .client("<message id='u1'/>")
+      .toServer("<message id='u1'/>")
+      .client("<message id='u2'/>")
+      .toServer("<message id='u2'/>")
+      .server(message(1) + message(2))
+      .toClient(message(1) + message(2))
+      .client(`<a xmlns='${SM}' h='1'/>`);
+    held.lost('server').commands('destroy server', 'destroy client');
+    const back = comesBack(held, 2).toServer(`<resume xmlns='${SM}' previd='server-id' h='1'/>`);
+    // The server had handled the first of the client's two, and sends again what we had not confirmed.
+    back
+      .server(`<resumed xmlns='${SM}' previd='server-id' h='1'/>${message(2)}${message(3)}`)
+      .commands('handOver server', 'handOver client');
+    held
+      .toClient(`<resumed xmlns='${SM}' previd='${ID}' h='1'/>${message(3)}`)
+      .commands('resume client')
+      .client("<message id='u2'/>")
+      .toServer("<message id='u2'/>")
+      .server(`<r xmlns='${SM}'/>`)
+      .toServer(`<a xmlns='${SM}' h='2'/>`)
+      .toClient(`<r xmlns='${SM}'/>`)
+      .client(`<a xmlns='${SM}' h='3'/>`)
+      .toServer(`<a xmlns='${SM}' h='3'/>`)
+      .done();
+    back.finishes('resumed').done();
+  });
+
+  test('the server has forgotten: the client is told how much was handled and binds anew', () => {
+    const held = resumable().lost('server').commands('destroy server', 'destroy client');
+    const back = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
+    back
+      .server(`<failed xmlns='${SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
+      .toClient(
+        `<failed xmlns='${SM}' h='0'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`,
+      )
+      .commands('resume client')
+      .done();
+    held.finishes('hold-server-lost').done();
+  });
+
+  test('on a server that cannot: the client is told', () => {
+    resumable({ serverSm: false })
+      .lost('server')
+      .toClient(/<system-shutdown /)
+      .commands('destroy server', 'end client')
+      .done();
+  });
+
+  test('while the session is held on such a server: what was for the client is kept', () => {
+    resumable({ serverSm: false })
+      .lost('client')
+      .commands('destroy client')
+      .server(message(1))
+      .lost('server')
+      .commands('destroy server', 'store hold +')
+      .stored()
+      .finishes('hold-server-lost')
+      .done();
+  });
+});
+
+describe('a client that ends its stream', () => {
+  test('is not waited for', () => {
+    const ended = resumable().client('</stream:stream>').toServer('</stream:stream>');
+    new Playbook({ with: ended, hold: { seconds: 300 } })
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER)
+      .server(`${SERVER_HEADER}<stream:features/>`)
+      .sendsOnly()
+      .takeSent('client');
+    expect(ended.session.domain.holds.size).toBe(0);
+  });
+});
