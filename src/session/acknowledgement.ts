@@ -1,6 +1,6 @@
-import { fromWireCount, Ledger, parseWireCount, wireCount } from '../stream/ledger.js';
+import { fromWireCount, Ledger, type LedgerState, parseWireCount, wireCount } from '../stream/ledger.js';
 import type { Leg } from './port.js';
-import { Unacknowledged, type WaitingStanza } from './unacknowledged.js';
+import { Unacknowledged, type WaitingStanza, type WaitingState } from './unacknowledged.js';
 
 /** What the translation of acknowledgements needs of a session. */
 export interface AcknowledgementOutput {
@@ -21,6 +21,20 @@ export interface Resumption {
   readonly max: number;
 }
 
+/** Where both legs stand, as plain data; of a session that both sides may resume. */
+export interface AcknowledgementState {
+  readonly clientSm: string;
+  readonly clientUpBase: number;
+  readonly clientDownBase: number;
+  readonly waiting: WaitingState;
+  readonly serverSm: string;
+  readonly serverUpBase: number;
+  readonly serverDownBase: number;
+  readonly serverResumption: Resumption;
+  readonly up: LedgerState;
+  readonly down: LedgerState;
+}
+
 /** Every so many stanzas of one direction an acknowledgement is asked for unasked, so that no account grows without an end. */
 const ASK_EVERY = 256;
 
@@ -29,8 +43,8 @@ const ASK_EVERY = 256;
  * the other side has confirmed or, where it has no stream management, what has been written to it. `up` is the direction client → server.
  */
 export class Acknowledgement {
-  readonly up = new Ledger();
-  readonly down = new Ledger();
+  up = new Ledger();
+  down = new Ledger();
 
   /** Namespace of the client's stream management; undefined while it has not enabled it. */
   #clientSm: string | undefined;
@@ -145,6 +159,47 @@ export class Acknowledgement {
     if (this.up.settled >= this.up.received) return true;
     if (this.#serverState === 'on' && !this.#serverAsked) this.#request('server');
     return false;
+  }
+
+  /** Where both legs stand; undefined when one of them cannot be resumed. */
+  get state(): AcknowledgementState | undefined {
+    if (this.#clientSm === undefined || this.#waiting === undefined) return undefined;
+    if (this.#serverSm === undefined || this.#serverResumption === undefined) return undefined;
+    return {
+      clientSm: this.#clientSm,
+      clientUpBase: this.#clientUpBase,
+      clientDownBase: this.#clientDownBase,
+      waiting: this.#waiting.state,
+      serverSm: this.#serverSm,
+      serverUpBase: this.#serverUpBase,
+      serverDownBase: this.#serverDownBase,
+      serverResumption: this.#serverResumption,
+      up: this.up.state,
+      down: this.down.state,
+    };
+  }
+
+  /** Goes on where a session stood whose stanzas are gone: what is not settled both sides will send again. */
+  restore(state: AcknowledgementState): void {
+    this.#clientSm = state.clientSm;
+    this.#clientUpBase = state.clientUpBase;
+    this.#clientDownBase = state.clientDownBase;
+    this.#waiting = Unacknowledged.restore(state.waiting);
+    this.#serverSm = state.serverSm;
+    this.#serverState = 'on';
+    this.#serverUpBase = state.serverUpBase;
+    this.#serverDownBase = state.serverDownBase;
+    this.#serverResumption = state.serverResumption;
+    this.up = Ledger.restore(state.up);
+    this.down = Ledger.restore(state.down);
+  }
+
+  /** The client has said what it has handled; the rest of what it was sent before is the server's to send again. */
+  sentIsGone(): void {
+    this.down.rewind();
+    this.#waiting?.letGo(Number.POSITIVE_INFINITY);
+    this.#owedToServer = 0;
+    this.#toldServer = Math.max(this.down.settled, this.#serverDownBase);
   }
 
   /** On the new connection: `<resumed/>`, and what is to be sent behind it. */

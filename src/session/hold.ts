@@ -6,6 +6,7 @@ import { parseStanza } from '../xml/tokenizer.js';
 import type { Resumption } from './acknowledgement.js';
 import { withDelay } from './delay.js';
 import type { Session } from './session.js';
+import { suspend } from './suspended.js';
 import type { WaitingStanza } from './unacknowledged.js';
 import { undeliveredChange } from './undelivered.js';
 
@@ -26,6 +27,7 @@ export class Hold {
   #reason: HoldEnd = 'hold-expired';
   /** Up to here what is for the client is being stored. */
   #storing = 0;
+  #suspending = false;
   /** When the connection broke. */
   #since = 0;
 
@@ -211,6 +213,52 @@ export class Hold {
     bound.legUp('client');
     session.client.goOn();
     session.flush();
+  }
+
+  // Being stopped.
+
+  /**
+   * The process is stopped. Where the server keeps its half, the session is written down and both legs are cut, so that the client can resume it
+   * from the next process. @returns false when that cannot be
+   */
+  suspend(): boolean {
+    const { session } = this;
+    if (this.#state !== 'attached' && this.#state !== 'held') return false;
+    const counts = this.acknowledgement.state;
+    if (counts === undefined) return false;
+    this.#failNewcomer();
+    const { domain, port } = session;
+    const expires = port.wallClock() + counts.serverResumption.max * 1000;
+    const { max, id } = this.resumption;
+    const { full } = this;
+    this.#suspending = true;
+    port.store(
+      [suspend(domain.name, id, { format: 1, account: this.account, full, max, expires, counts })],
+      'suspend',
+    );
+    return true;
+  }
+
+  /** From now on nothing is read: it would not be in what has been written down. */
+  get suspending(): boolean {
+    return this.#suspending;
+  }
+
+  /** @param ok false: the client is told that the session is over, and the server ends it */
+  suspended(ok: boolean): void {
+    const { session } = this;
+    this.#suspending = false;
+    if (!ok) {
+      if (this.held) this.end('hold-shutdown');
+      else session.client.fail('system-shutdown', 'The proxy is being restarted.');
+      return;
+    }
+    session.port.count('hold', 'suspended');
+    session.endsFor('suspended');
+    session.client.cut();
+    session.client.give();
+    session.server.cut();
+    this.release();
   }
 
   // The end.

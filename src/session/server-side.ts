@@ -8,6 +8,7 @@ import { SERVER_STREAM, type ServerInput, type ServerState } from '../stream/ser
 import type { Frame } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
+import { escapeAttribute } from '../xml/serialize.js';
 import { Tokenizer } from '../xml/tokenizer.js';
 import { frameToElement } from '../xml/tree.js';
 import type { Resumption } from './acknowledgement.js';
@@ -148,6 +149,11 @@ export class ServerSide extends LegSide {
     return features === undefined ? undefined : frameToElement(features);
   }
 
+  /** Asks the server to go on with a stream of before (XEP-0198 §5). */
+  askToResume(id: string, handled: number): void {
+    this.outbox.text(`<resume xmlns='${this.sm ?? NS.sm3}' previd='${escapeAttribute(id)}' h='${handled}'/>`);
+  }
+
   /** Ends our stream; the server has a while to end its own. */
   close(): void {
     switch (this.state) {
@@ -168,6 +174,12 @@ export class ServerSide extends LegSide {
         this.readAgain(OTHER_LEG_FULL);
     }
     this.session.startClosing();
+  }
+
+  /** Gives the connection up without a word, as if the network had: the server keeps its half of the session. */
+  cut(): void {
+    this.destroy();
+    this.state = 'closed';
   }
 
   giveUp(): void {

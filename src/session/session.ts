@@ -6,6 +6,7 @@ import { upstreamLimits } from '../stream/server-kind.js';
 import type { Frame } from '../xml/frame.js';
 import { type NamespaceTable, NS } from '../xml/namespaces.js';
 import { escapeAttribute, escapeText } from '../xml/serialize.js';
+import { identityOf } from './binding.js';
 import { BoundSession, type BoundSurroundings } from './bound.js';
 import { ClientSide } from './client-side.js';
 import { Deadlines } from './deadlines.js';
@@ -25,6 +26,7 @@ import type {
   UpstreamFacts,
 } from './port.js';
 import { ServerSide } from './server-side.js';
+import { readSuspended, type SuspendedSession, suspendedKey } from './suspended.js';
 
 export interface SessionSettings {
   readonly config: Config;
@@ -77,6 +79,8 @@ export class Session implements SessionEvents, BoundSurroundings {
   hold: Hold | undefined;
   /** Whose server stream is being resumed on this one's leg. */
   #resumingUpstream: Hold | undefined;
+  /** A session of a process before this one, to be gone on with when the server has its half still. */
+  #restoring: { readonly bound: BoundSession; readonly session: SuspendedSession } | undefined;
   /** What the client has asked to resume. */
   #resuming: Resuming | undefined;
   /** The server has stream management, and whether it is to hold the session is yet to be seen. */
@@ -106,6 +110,7 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   onData(leg: Leg, chunk: Buffer, now: number): void {
     this.now = now;
+    if (this.hold?.suspending === true) return;
     const side = this.#side(leg);
     side.received(chunk, now);
     side.data(chunk);
@@ -158,12 +163,14 @@ export class Session implements SessionEvents, BoundSurroundings {
   onStored(token: string, ok: boolean, now: number): void {
     this.now = now;
     if (token === 'hold') this.hold?.stored(ok);
+    else if (token === 'suspend') this.hold?.suspended(ok);
     this.#settle();
   }
 
   onLoaded(token: string, entries: readonly StoreEntry[], now: number): void {
     this.now = now;
     if (token === 'undelivered') this.bound?.deliver(entries);
+    else if (token === 'resume') this.#found(entries);
     this.#settle();
   }
 
@@ -177,7 +184,8 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   onShutdown(now: number): void {
     this.now = now;
-    if (this.hold?.held === true) this.hold.end('hold-shutdown');
+    if (this.hold?.suspend() === true) this.server.write();
+    else if (this.hold?.held === true) this.hold.end('hold-shutdown');
     else this.client.fail('system-shutdown', 'The proxy is being restarted.');
     this.#settle();
   }
@@ -223,19 +231,23 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   /** A resource has been bound. */
   bind(identity: SessionIdentity): void {
-    this.serverLimits = this.server.limits;
-    this.client.bound(this.serverLimits.depth);
-    this.port.authenticated();
-    this.#deadlines.set('authentication', Number.POSITIVE_INFINITY);
     const bound = new BoundSession(identity, this);
-    this.bound = bound;
     this.#boundAs = undefined;
+    this.#enter(bound);
     // Whether the server may hold a session of its own accord depends on whether the client can come back to it: without stream management
     // of its own it could not, and would leave a ghost behind.
     if (this.holdTime === 0) this.enableServer(false);
     else this.serverUndecided = this.server.sm !== undefined;
-    this.domain.enter(identity);
     bound.open();
+  }
+
+  #enter(bound: BoundSession): void {
+    this.bound = bound;
+    this.serverLimits = this.server.limits;
+    this.client.bound(this.serverLimits.depth);
+    this.port.authenticated();
+    this.#deadlines.set('authentication', Number.POSITIVE_INFINITY);
+    this.domain.enter(bound.identity);
     this.#deadlines.set('keepalive', this.#keepalive.next(this.now));
     this.wakeTimesChanged();
   }
@@ -274,7 +286,9 @@ export class Session implements SessionEvents, BoundSurroundings {
     const id = frame.attribute('previd') ?? '';
     this.#resuming = { namespace: frame.namespace(), id, h: frame.attribute('h'), bindId: undefined };
     const hold = this.domain.holds.get(id);
-    if (hold === undefined) this.resumeFailed(undefined);
+    // It may be one that was suspended when the proxy was stopped.
+    if (hold === undefined && this.holdTime === 0) this.resumeFailed(undefined);
+    else if (hold === undefined) this.port.load(suspendedKey(this.domain.name, id), 'resume');
     else if (!hold.serverIsThere) this.resumeUpstream(hold);
     else if (this.#boundAs !== undefined) this.#provedToBe(this.#boundAs);
     else {
@@ -283,6 +297,52 @@ export class Session implements SessionEvents, BoundSurroundings {
       this.#resuming.bindId = bindId;
       this.server.outbox.text(`<iq type='set' id='${bindId}'><bind xmlns='${NS.bind}'/></iq>`);
     }
+  }
+
+  /** What the store has of the session to be resumed. */
+  #found(entries: readonly StoreEntry[]): void {
+    const resuming = this.#resuming;
+    if (resuming === undefined) return;
+    const key = suspendedKey(this.domain.name, resuming.id);
+    const session = readSuspended(entries, key, this.port.wallClock());
+    if (entries.some((entry) => entry.key === key))
+      this.port.store([{ key, value: undefined }], 'suspended-taken');
+    const identity = session === undefined ? undefined : identityOf(session.full);
+    const { sm } = this.server;
+    if (session === undefined || identity === undefined || sm === undefined || this.#boundAs !== undefined) {
+      this.resumeFailed(undefined);
+      return;
+    }
+    const bound = new BoundSession(identity, this);
+    bound.acknowledgement.restore(session.counts);
+    const wrong = bound.acknowledgement.clientAnswers(resuming.h);
+    if (wrong !== undefined) {
+      this.client.countIsWrong(wrong, resuming.namespace);
+      return;
+    }
+    // What the client has not handled the server sends again.
+    bound.acknowledgement.sentIsGone();
+    this.#restoring = { bound, session };
+    this.server.askToResume(session.counts.serverResumption.id, bound.acknowledgement.serverHandled);
+  }
+
+  /** The server has its half still, and says by it who this is. */
+  #restored(h: string | undefined): void {
+    const restoring = this.#restoring;
+    const resuming = this.#resuming;
+    this.#restoring = undefined;
+    if (restoring === undefined || resuming === undefined) return;
+    const { bound, session } = restoring;
+    if (bound.acknowledgement.serverResumes(h) === undefined) {
+      this.client.fail('internal-server-error', 'The server behind does not follow the protocol.');
+      return;
+    }
+    this.#enter(bound);
+    bound.open();
+    this.hold = new Hold(this, { id: resuming.id, max: session.max }, session.account);
+    this.port.count('hold', 'restored');
+    bound.acknowledgement.resumeClient(resuming.namespace, resuming.id);
+    this.client.goOn();
   }
 
   get handledByClient(): string | undefined {
@@ -313,13 +373,21 @@ export class Session implements SessionEvents, BoundSurroundings {
       this.resumeFailed(undefined);
     else {
       this.#resumingUpstream = hold;
-      const previd = escapeAttribute(serverResumption.id);
-      this.server.outbox.text(`<resume xmlns='${sm}' previd='${previd}' h='${serverHandled}'/>`);
+      this.server.askToResume(serverResumption.id, serverHandled);
     }
   }
 
   /** `<resumed/>` or `<failed/>` from the server. @param h of `<resumed/>` */
   serverHasResumed(h: string | undefined, failed: boolean): void {
+    if (this.#restoring !== undefined) {
+      if (!failed) this.#restored(h);
+      else {
+        const { clientHandled } = this.#restoring.bound.acknowledgement;
+        this.#restoring = undefined;
+        this.resumeFailed(clientHandled);
+      }
+      return;
+    }
     const hold = this.#resumingUpstream;
     this.#resumingUpstream = undefined;
     if (hold === undefined) return;

@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import { fromWireCount, wireCount } from '../stream/ledger.js';
 
 /** A stanza on its way to the client that the client has not acknowledged. */
@@ -11,6 +11,15 @@ export interface WaitingStanza {
   /** Where in the store a copy of it is. */
   readonly stored: string | undefined;
 }
+
+/** What is left of a queue when its stanzas are not kept. */
+export interface WaitingState {
+  readonly answered: number;
+  /** Ordinals of what the client was sent and had not acknowledged. */
+  readonly inFlight: readonly number[];
+}
+
+const GONE = Buffer.alloc(0);
 
 /**
  * What a client with resumption has not acknowledged, oldest first (XEP-0198 §5). It knows how the client counts: a stanza that is taken
@@ -84,6 +93,21 @@ export class Unacknowledged {
   resend(): readonly WaitingStanza[] {
     this.#inFlight = this.size;
     return this.#entries.slice(this.#head);
+  }
+
+  /** Where the client stands, without the stanzas themselves. */
+  get state(): WaitingState {
+    const inFlight = this.#entries.slice(this.#head, this.#head + this.#inFlight);
+    return { answered: this.#answered, inFlight: inFlight.map(({ ordinal }) => ordinal) };
+  }
+
+  /** As it was, but for the stanzas: they are gone, and only what the client says to have handled of them can be settled. */
+  static restore(state: WaitingState): Unacknowledged {
+    const waiting = new Unacknowledged();
+    waiting.#answered = state.answered;
+    for (const ordinal of state.inFlight)
+      waiting.add({ ordinal, bytes: GONE, since: 0, stored: undefined }, true);
+    return waiting;
   }
 
   /** All that waits, oldest first. */

@@ -1,3 +1,13 @@
+/** What a ledger knows, as plain data. */
+export interface LedgerState {
+  readonly received: number;
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly settled: number;
+  readonly offset: number;
+  readonly turns: readonly number[];
+}
+
 /**
  * The account of one direction of a session (XEP-0198 §4, design: acknowledgement is translated, never passed through).
  *
@@ -19,6 +29,23 @@ export class Ledger {
   #offset = 0;
   #turns: number[] | undefined;
   #settled = 0;
+
+  /** The whole account, to be restored elsewhere. */
+  get state(): LedgerState {
+    const { received, sent, acknowledged, settled } = this;
+    return { received, sent, acknowledged, settled, offset: this.#offset, turns: [...(this.#turns ?? [])] };
+  }
+
+  static restore(state: LedgerState): Ledger {
+    const ledger = new Ledger();
+    ledger.received = state.received;
+    ledger.sent = state.sent;
+    ledger.acknowledged = state.acknowledged;
+    ledger.#offset = state.offset;
+    ledger.#turns = state.turns.length === 0 ? undefined : [...state.turns];
+    ledger.#settled = state.settled;
+    return ledger;
+  }
 
   /** A source stanza was sent on. */
   pass(): void {

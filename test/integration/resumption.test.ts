@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Account, RawClient } from './clients/raw.js';
 import { NS } from './clients/raw-stream.js';
+import { RunningProxy } from './proxy.js';
 import {
   describeRoutes,
   logIn,
@@ -10,6 +14,7 @@ import {
   type Route,
   THROUGH_THE_PROXY,
 } from './routes.js';
+import { freePort } from './servers/ports.js';
 
 /** A new connection that asks for a session instead of a resource. */
 async function resume(route: Route, account: Account, former: RawClient, id: string): Promise<RawClient> {
@@ -113,4 +118,50 @@ describeRoutes(
     });
   },
   THROUGH_THE_PROXY,
+);
+
+describeRoutes(
+  'resumption across a restart of the proxy',
+  (route) => {
+    const { server } = route;
+
+    test('SIGTERM: the next process resumes the session on the server, and the client in it', async () => {
+      const data = mkdtempSync(join(tmpdir(), 'interstanza-data-'));
+      const port = await freePort();
+      const listen = [`xmpp://127.0.0.1:${port}?tls=off`];
+      const start = () => RunningProxy.inFrontOf(server, { listen, data, logLevel: 'warn' });
+      const first = await start();
+      let second: RunningProxy | undefined;
+      try {
+        const through: Route = { ...route, plain: { ...route.plain, port } };
+        const account = await newAccount(server, 'alice');
+        const { client: alice, id } = await resumable(through, account, 'phone');
+        const bob = await newSession(
+          { ...route, plain: { host: server.host, port: server.port, domain: server.domain } },
+          'bob',
+        );
+        bob.send(`<message to='${alice.jid}' type='chat'><body>before</body></message>`);
+        await alice.body('before');
+        await first.stop();
+        await alice.stream.when('the connection to be cut', () => alice.stream.closed);
+        bob.send(`<message to='${alice.jid}' type='chat'><body>between</body></message>`);
+        await bob.settle();
+        second = await start();
+        const back = await resume(through, account, alice, id);
+        await resumed(back);
+        await back.body('between');
+        back.send(`<message to='${bob.jid}' type='chat'><body>after</body></message>`);
+        await bob.body('after');
+        expect(bob.stream.inbox.filter((element) => element.attrs.type === 'error')).toEqual([]);
+        await back.settle();
+        expect(back.stream.inbox.filter((element) => element.getChildText('body') === 'before')).toEqual([]);
+      } finally {
+        await first.dispose();
+        await second?.dispose();
+        rmSync(data, { recursive: true, force: true });
+      }
+    });
+  },
+  // jabberd2 keeps no session whose connection is gone.
+  { ...THROUGH_THE_PROXY, kinds: ['prosody', 'ejabberd'] },
 );

@@ -151,6 +151,9 @@ describe('a session whose client connection breaks is held', () => {
     new Playbook({ with: held, hold: { seconds: 300 } })
       .authenticated()
       .client(`<resume xmlns='${SM}' previd='unknown' h='0'/>`)
+      .commands('load resume', 'pause client')
+      .loaded()
+      .commands('resume client')
       .toClient(
         `<failed xmlns='${SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`,
       )
@@ -399,6 +402,110 @@ describe('the server leg breaks', () => {
       .commands('destroy server', 'store hold +')
       .stored()
       .finishes('hold-server-lost')
+      .done();
+  });
+});
+
+describe('the proxy is stopped and another one is started', () => {
+  /** The store is all that the two have in common. */
+  const afterRestart = (former: Playbook, h: number) =>
+    new Playbook({ store: former, hold: { seconds: 300 } })
+      .authenticated(FEATURES + SM_FEATURE)
+      .client(`<resume xmlns='${SM}' previd='${ID}' h='${h}'/>`)
+      .sendsOnly();
+
+  const suspended = () =>
+    resumable()
+      .client("<message id='u1'/><message id='u2'/>")
+      .toServer("<message id='u1'/><message id='u2'/>")
+      .server(message(1) + message(2) + message(3))
+      .toClient(message(1) + message(2) + message(3))
+      .client(`<a xmlns='${SM}' h='1'/>`)
+      .shutdown()
+      .commands('store suspend +')
+      // What comes now is in nobody's account: both sides will send it again.
+      .server(message(4))
+      .client("<message id='u3'/>")
+      .stored()
+      .commands('destroy client', 'destroy server')
+      .finishes('suspended');
+
+  test('the session is resumed on the server, and what nobody had confirmed is sent again by whom it belongs to', () => {
+    const before = suspended();
+    before.done();
+    // The client had handled two, which the proxy had not heard of: the server is told.
+    const next = afterRestart(before, 2)
+      .loaded()
+      .commands('store suspended-taken -')
+      .toServer(`<resume xmlns='${SM}' previd='server-id' h='2'/>`)
+      .stored();
+    next
+      .server(`<resumed xmlns='${SM}' previd='server-id' h='1'/>${message(3)}${message(4)}`)
+      .toClient(`<resumed xmlns='${SM}' previd='${ID}' h='1'/>${message(3)}${message(4)}`)
+      .commands('resume client')
+      .client("<message id='u2'/><message id='u3'/>")
+      .toServer("<message id='u2'/><message id='u3'/>")
+      .client(`<a xmlns='${SM}' h='4'/>`)
+      .server(`<r xmlns='${SM}'/>`)
+      .toServer(`<a xmlns='${SM}' h='4'/>`)
+      .client(`<r xmlns='${SM}'/>`)
+      .toClient(`<a xmlns='${SM}' h='1'/>`)
+      .toServer(`<r xmlns='${SM}'/>`)
+      .server(`<a xmlns='${SM}' h='3'/>`)
+      .toClient(`<a xmlns='${SM}' h='3'/>`)
+      .counts('hold restored', 1);
+    expect(next.inStore.size).toBe(0);
+    // And it can break and be resumed again.
+    next.lost('client').commands('destroy client').counts('hold held', 1).done();
+  });
+
+  test('the server has forgotten it: item-not-found with what had been handled, and binding goes on', () => {
+    const before = suspended();
+    before.done();
+    afterRestart(before, 2)
+      .loaded()
+      .commands('store suspended-taken -')
+      .toServer(`<resume xmlns='${SM}' previd='server-id' h='2'/>`)
+      .server(`<failed xmlns='${SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
+      .toClient(
+        `<failed xmlns='${SM}' h='0'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`,
+      )
+      .commands('resume client')
+      .done();
+  });
+
+  test('too late: the server is not even asked', () => {
+    const before = suspended();
+    before.done();
+    afterRestart(before, 2)
+      .at(700_000)
+      .loaded()
+      .sendsOnly()
+      .toClient(/^<failed /)
+      .done();
+  });
+
+  test('the id is not in the store', () => {
+    const before = suspended();
+    before.done();
+    for (const [key, value] of before.inStore) expect(`${key} ${value}`).not.toContain(ID);
+  });
+
+  test('a server that does not keep its half: the client is told, and what was held is put away', () => {
+    resumable({ serverSm: false })
+      .shutdown()
+      .toClient(/<system-shutdown /)
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .done();
+    resumable({ serverSm: false })
+      .lost('client')
+      .commands('destroy client')
+      .server(message(1))
+      .shutdown()
+      .commands('store hold +')
+      .stored()
+      .toServer('</stream:stream>')
       .done();
   });
 });

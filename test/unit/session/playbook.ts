@@ -43,6 +43,8 @@ export interface Setting {
   readonly hold?: Partial<HoldConfig>;
   /** Plays about sessions of one proxy share what they know of each other. */
   readonly with?: Playbook;
+  /** The store is the other's, but nothing else. */
+  readonly store?: Playbook;
   /** The first random ids; those after them are id1, id2 … */
   readonly ids?: readonly string[];
 }
@@ -112,7 +114,7 @@ export class Playbook {
       ...setting.listener,
     };
     this.upstream = upstream;
-    this.inStore = setting.with?.inStore ?? new Map();
+    this.inStore = (setting.with ?? setting.store)?.inStore ?? new Map();
     this.domains = setting.with?.domains ?? createDomains(config, setting.features ?? []);
     this.session = new Session(this.#port([...(setting.ids ?? [])]), {
       config,

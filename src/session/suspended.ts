@@ -1,0 +1,41 @@
+import { Buffer } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { type StoreChange, type StoreEntry, storeKey } from '../store/store.js';
+import type { AcknowledgementState } from './acknowledgement.js';
+
+/** A session whose proxy has been stopped: what is needed to go on with it on a server that has kept its half. */
+export interface SuspendedSession {
+  readonly format: 1;
+  readonly account: string;
+  readonly full: string;
+  /** Seconds for which it is held once its client's connection breaks. */
+  readonly max: number;
+  /** ms since 1970; the server does not keep its half any longer. */
+  readonly expires: number;
+  readonly counts: AcknowledgementState;
+}
+
+/** Where a suspended session is. The id itself is not in the store: whoever reads the store cannot resume anything. */
+export function suspendedKey(domain: string, id: string): string {
+  return storeKey('suspended', domain, createHash('sha256').update(id).digest('base64url'));
+}
+
+export function suspend(domain: string, id: string, session: SuspendedSession): StoreChange {
+  return { key: suspendedKey(domain, id), value: Buffer.from(JSON.stringify(session)) };
+}
+
+/** @returns undefined when there is no such session, or not any more */
+export function readSuspended(
+  entries: readonly StoreEntry[],
+  key: string,
+  now: number,
+): SuspendedSession | undefined {
+  const entry = entries.find((candidate) => candidate.key === key);
+  if (entry === undefined) return undefined;
+  try {
+    const session = JSON.parse(entry.value.toString()) as SuspendedSession;
+    return session.format === 1 && session.expires > now ? session : undefined;
+  } catch {
+    return undefined;
+  }
+}
