@@ -68,6 +68,10 @@ export class BoundSession implements MessageTaker {
   #holding = false;
   #held: Injection[] | undefined;
   #passOver = 0;
+  /** Keys of messages that came while another session of the account was held. */
+  #seen: Set<string> | undefined;
+  /** Keys of messages that came out of the store and that the server may deliver too. */
+  #delivered: (readonly string[])[] | undefined;
   wantsSince = Number.POSITIVE_INFINITY;
   /** The client has said that it wants messages. */
   #greeted = false;
@@ -137,6 +141,11 @@ export class BoundSession implements MessageTaker {
       return;
     }
     if (frame.kind === StanzaKind.Iq && this.#takeAnswer('server', frame)) {
+      acknowledgement.down.consume();
+      return;
+    }
+    if (this.#delivered !== undefined && this.#comesAgain(frame)) {
+      around.port.count('stanza_dropped', 'delivered-before');
       acknowledgement.down.consume();
       return;
     }
@@ -322,7 +331,22 @@ export class BoundSession implements MessageTaker {
   #note(frame: Frame): void {
     if (frame.kind !== StanzaKind.Message || this.around.clientIsHeld) return;
     const sightings = this.around.domain.sightingsOf(this.#account);
-    if (sightings !== undefined) sightings.note(messageKeys(frame, this.#account), this.identity.resource);
+    if (sightings === undefined) return;
+    const keys = messageKeys(frame, this.#account);
+    sightings.note(keys, this.identity.resource);
+    this.#seen ??= new Set();
+    if (this.#seen.size < MOST_SEEN) for (const key of keys) this.#seen.add(key);
+  }
+
+  /** A message of the server's that the client has had out of the store. */
+  #comesAgain(frame: Frame): boolean {
+    if (frame.kind !== StanzaKind.Message) return false;
+    const delivered = this.#delivered;
+    const keys = messageKeys(frame, this.#account);
+    const known = delivered?.find((candidate) => candidate.some((key) => keys.includes(key)));
+    if (delivered === undefined || known === undefined) return false;
+    this.#delivered = delivered.filter((candidate) => candidate !== known);
+    return true;
   }
 
   // What waits in the store for the account's next session.
@@ -351,11 +375,16 @@ export class BoundSession implements MessageTaker {
     const useless: string[] = [];
     for (const entry of entries) {
       const message = readUndelivered(entry, wall);
-      if (message === undefined) useless.push(entry.key);
+      if (message === undefined || message.keys.some((key) => this.#seen?.has(key) === true))
+        useless.push(entry.key);
       else if (!message.seenBy.includes(this.identity.resource) && !domain.delivering.has(entry.key)) {
         domain.delivering.add(entry.key);
         const bytes = withDelay(Buffer.from(message.xml), message.at, domain.name, domain.namespaces);
         this.#put('client', bytes ?? Buffer.from(message.xml), 'undelivered-message', entry.key);
+        if (message.doubtful) {
+          this.#delivered ??= [];
+          this.#delivered.push(message.keys);
+        }
         // A client without stream management has it when it is written.
         if (this.acknowledgement.waiting === undefined) useless.push(entry.key);
       }
@@ -426,6 +455,9 @@ export class BoundSession implements MessageTaker {
     };
   }
 }
+
+/** Keys of messages that are remembered by a session. */
+const MOST_SEEN = 1_000;
 
 const OVER_LIMIT = 'This is larger than the server behind accepts; send it in smaller parts or upload it.';
 

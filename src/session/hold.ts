@@ -79,10 +79,7 @@ export class Hold {
   serverLost(): boolean {
     const { session } = this;
     const { acknowledgement } = session.bound!;
-    if (this.#state === 'ending') {
-      this.#over();
-      return true;
-    }
+    if (this.#state === 'ending') return true;
     if (this.#state === 'over') return false;
     if (acknowledgement.serverResumption === undefined) {
       if (this.#state === 'attached') return false;
@@ -102,9 +99,14 @@ export class Hold {
 
   /** The server has ended its stream in order: what it has not been acknowledged it deals with itself. */
   serverClosed(): void {
-    if (this.#state === 'attached') this.release();
-    else if (this.#state === 'held') this.end('hold-server-lost');
-    else if (this.#state === 'ending') this.#over();
+    const nothing = this.acknowledgement.waiting?.size === 0;
+    if (this.#state === 'attached' && nothing) this.release();
+    else if (this.#state === 'attached' || this.#state === 'held') this.end('hold-server-lost');
+  }
+
+  /** What is for the client is being put away: the session is not over before it is. */
+  get busy(): boolean {
+    return this.#state === 'ending';
   }
 
   /** The server does not know its stream any more. */
@@ -267,7 +269,10 @@ export class Hold {
   end(reason: HoldEnd): void {
     if (this.#state === 'ending' || this.#state === 'over') return;
     const { session } = this;
-    if (this.#state === 'attached') this.begin();
+    if (this.#state === 'attached') {
+      this.#since = session.now;
+      session.domain.watch(this.account);
+    }
     this.#state = 'ending';
     this.#reason = reason;
     session.domain.holds.delete(this.resumption.id);
@@ -296,9 +301,9 @@ export class Hold {
     const { acknowledgement } = session.bound!;
     const waiting = acknowledgement.waiting!.waiting();
     this.#storing = acknowledgement.down.sent;
-    // COMPAT: a server that has stream management and has lost us does with what we have not acknowledged as it always does: so it
-    // is not ours to keep. Both would deliver it.
-    const ours = this.serverIsThere || !acknowledgement.serverEnabled;
+    // What a server with stream management was not acknowledged it may deliver by itself, but it need not. COMPAT: ejabberd drops
+    // what it has archived, Prosody returns it to its sender while another resource is there.
+    const doubtful = acknowledgement.serverEnabled && !this.serverIsThere;
     const changes = [];
     const offset = session.port.wallClock() - session.now;
     for (const stanza of waiting) {
@@ -307,20 +312,21 @@ export class Hold {
       if (frame.kind === StanzaKind.Iq && this.serverIsThere)
         this.#answerIq(frame.type, frame.id, frame.from);
       if (stanza.stored !== undefined) session.domain.delivering.delete(stanza.stored);
-      if (!ours || stanza.stored !== undefined) continue;
+      if (stanza.stored !== undefined) continue;
       const change = undeliveredChange(frame, {
         domain: session.domain.name,
         account: this.account,
         session: this.resumption.id,
         ordinal: stanza.ordinal,
         at: offset + stanza.since,
+        doubtful,
         seenBy: (keys) => session.domain.seenBy(this.account, keys),
       });
       if (change !== undefined) changes.push(change);
     }
     if (changes.length > 0) session.port.store(changes, 'hold');
     else {
-      if (ours) acknowledgement.isSafe(this.#storing);
+      acknowledgement.isSafe(this.#storing);
       this.#over();
     }
   }

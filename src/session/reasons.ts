@@ -17,6 +17,7 @@ export const REASONS = [
   'held-ping-answered',
   'held-iq-answered',
   'undelivered-message',
+  'delivered-before',
   'test-injected',
   'test-dropped',
 ] as const;

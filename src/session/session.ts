@@ -563,7 +563,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   #settle(): void {
     this.#write(this.client, this.server);
     this.#write(this.server, this.client);
-    if (this.#finished || !this.client.done || !this.server.done) return;
+    if (this.#finished || !this.client.done || !this.server.done || this.hold?.busy === true) return;
     this.#finished = true;
     this.hold?.release();
     this.#deadlines.clear();

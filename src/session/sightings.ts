@@ -39,7 +39,7 @@ export class Sightings {
 
 /**
  * What a message is known by on every way on which it can reach a client: the ids the account's own server gave it (XEP-0359 §5), and its
- * sender with the id the sender gave it. Of a carbon copy (XEP-0280) that is what is inside.
+ * sender with the id and the text that the sender gave it. Of a carbon copy (XEP-0280) that is what is inside.
  *
  * @param account the user's bare JID
  */
@@ -65,6 +65,7 @@ function keysOf(message: Element, account: string): string[] {
       keys.push(`archive ${id}`);
   }
   const { from, id } = message.attrs;
-  if (typeof id === 'string' && id !== '') keys.push(`sent ${prepareJid(String(from ?? account))} ${id}`);
+  // With the text, because there are clients that give all their messages one id.
+  keys.push(`sent ${prepareJid(String(from ?? account))} ${id ?? ''} ${message.getChildText('body') ?? ''}`);
   return keys;
 }

@@ -13,6 +13,8 @@ export interface Undelivered {
   readonly keys: readonly string[];
   /** Resources that have it already. */
   readonly seenBy: readonly string[];
+  /** The server may deliver it too. */
+  readonly doubtful: boolean;
 }
 
 export interface Missed {
@@ -22,6 +24,7 @@ export interface Missed {
   readonly session: string;
   readonly ordinal: number;
   readonly at: number;
+  readonly doubtful: boolean;
   readonly seenBy: (keys: readonly string[]) => readonly string[];
 }
 
@@ -42,7 +45,8 @@ export function undeliveredPrefix(domain: string, account: string): string {
 export function undeliveredChange(frame: Frame, missed: Missed): StoreChange | undefined {
   if (!isKept(frame)) return undefined;
   const keys = messageKeys(frame, missed.account);
-  const value: Undelivered = { xml: frame.toString(), at: missed.at, keys, seenBy: missed.seenBy(keys) };
+  const { at, doubtful } = missed;
+  const value: Undelivered = { xml: frame.toString(), at, keys, seenBy: missed.seenBy(keys), doubtful };
   const time = String(missed.at).padStart(DIGITS, '0');
   const place = String(missed.ordinal).padStart(DIGITS, '0');
   return {

@@ -342,6 +342,46 @@ describe('the hold ends', () => {
   });
 });
 
+describe('the server ends the stream of a session that is held', () => {
+  const CONFLICT =
+    "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+
+  /** The same resource has been bound by the client that was waited for. */
+  const replaced = () => {
+    const held = resumable().lost('client').commands('destroy client').server(message(1));
+    const next = new Playbook({ with: held, hold: { seconds: 300 } }).bound({ features: FEATURES });
+    held.server(CONFLICT).toServer('</stream:stream>').commands('end server', 'store hold +');
+    next.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    return { held, next };
+  };
+
+  test('what was for its client comes to the one that took its place', () => {
+    const { held, next } = replaced();
+    held.stored().finishes('server-error').done();
+    next.commands('load undelivered').loaded();
+    next
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .commands('store delivered -')
+      .done();
+  });
+
+  test('once, when the server delivers it too: before', () => {
+    const { held, next } = replaced();
+    next.server(message(1)).toClient(message(1));
+    held.stored().sendsOnly().done();
+    next.commands('load undelivered').loaded().commands('store delivered -').done();
+  });
+
+  test('and behind; but what merely looks like it comes through', () => {
+    const { held, next } = replaced();
+    held.stored().sendsOnly().done();
+    next.commands('load undelivered').loaded();
+    next.toClient(new RegExp(`^${delayed(1)}$`)).commands('store delivered -');
+    next.server(message(1)).counts('stanza_dropped delivered-before', 1);
+    next.server(message(1)).toClient(message(1)).done();
+  });
+});
+
 describe('the server leg breaks', () => {
   test('on a server that can resume: the client is cut and resumes on a leg that resumes the server’s stream', () => {
     const held = resumable()
