@@ -78,9 +78,10 @@ async function makeCertificate(domain: string, now: number): Promise<{ certifica
   const name = [{ name: 'commonName', value: domain.slice(0, 64) }];
   certificate.setSubject(name);
   certificate.setIssuer(name);
+  // COMPAT: without a keyUsage, which need not be there. For libpurple on NSS (Pidgin) a self-signed certificate whose
+  // key is not for signing certificates is not one to ask the user about, but invalid.
   certificate.setExtensions([
     { name: 'basicConstraints', cA: false, critical: true },
-    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
     { name: 'extKeyUsage', serverAuth: true },
     { id: SUBJECT_ALT_NAME, value: subjectAltName(domain) },
   ]);

@@ -1,0 +1,29 @@
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import forge from 'node-forge';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { selfSignedPair } from '../../../src/transport/self-signed.js';
+
+describe('the self-signed certificate of a domain', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'interstanza-self-signed-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('is for a TLS server of that domain, and for nothing else', async () => {
+    const { pair } = await selfSignedPair(folder, 'one.test');
+    const certificate = new X509Certificate(pair.certificate);
+    expect(certificate.subjectAltName).toContain('DNS:one.test');
+    expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1']);
+    expect(certificate.ca).toBe(false);
+  });
+
+  it('leaves open what its key is for: libpurple would refuse it without asking', async () => {
+    const { pair } = await selfSignedPair(folder, 'one.test');
+    const certificate = forge.pki.certificateFromPem(pair.certificate.toString());
+    expect(certificate.getExtension('keyUsage')).toBeFalsy();
+  });
+});
