@@ -215,9 +215,10 @@ export class ClientSide extends LegSide {
     if (this.gone) return;
     // Towards a client that has ended its stream and its direction, the server's last stanzas still go out.
     if (cause === 'ended' && this.state === 'closing') return;
-    if (this.state === 'bound' && this.session.hold?.begin() === true) {
+    const { hold } = this.session;
+    if (this.state === 'bound' && hold !== undefined) {
       this.cut();
-      return;
+      if (hold.begin()) return;
     }
     this.session.endsFor(`client-${cause}`);
     if (cause === 'ended' && this.state === 'closed') this.end();
@@ -421,6 +422,7 @@ export class ClientSide extends LegSide {
   #acknowledges(frame: Frame): void {
     const wrong = this.session.bound?.acknowledgement.clientAnswers(frame.attribute('h'));
     if (wrong !== undefined) this.countIsWrong(wrong, frame.namespace());
+    else this.session.hold?.acknowledged();
   }
 
   /** What the client says to have handled cannot be true (XEP-0198 §4). */

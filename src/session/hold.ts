@@ -5,13 +5,17 @@ import { StanzaKind } from '../xml/frame.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import type { Resumption } from './acknowledgement.js';
 import { withDelay } from './delay.js';
+import { CLIENT_BEHIND } from './leg.js';
 import type { Session } from './session.js';
 import { suspend } from './suspended.js';
-import type { WaitingStanza } from './unacknowledged.js';
+import type { Unacknowledged, WaitingStanza } from './unacknowledged.js';
 import { undeliveredChange } from './undelivered.js';
 
 /** How long the server may take to say what it has of the client's stanzas, before a client that resumes is told; ms. */
 const SETTLING_TIME = 10_000;
+
+/** How long a client may take to acknowledge when more is open than is allowed; ms. */
+const ANSWER_TIME = 60_000;
 
 /** Why a hold ended, for the log line of its session. */
 export type HoldEnd = 'hold-expired' | 'hold-full' | 'hold-replaced' | 'hold-server-lost' | 'hold-shutdown';
@@ -28,6 +32,8 @@ export class Hold {
   /** Up to here what is for the client is being stored. */
   #storing = 0;
   #suspending = false;
+  /** So much waits for the client's acknowledgement that the server is not read. */
+  #behind = false;
   /** When the connection broke. */
   #since = 0;
 
@@ -140,13 +146,46 @@ export class Hold {
   /** To be called when more may wait than is allowed. */
   keepBounds(): void {
     const waiting = this.session.bound?.acknowledgement.waiting;
-    if (this.#state !== 'held' || waiting === undefined) return;
-    const { stanzas, bytes } = this.session.domain.config.hold;
-    const over = () => waiting.size > stanzas || waiting.bytes > bytes;
-    if (!over()) return;
+    if (waiting === undefined || !this.#isOver(waiting)) return;
+    if (this.#state === 'attached') this.#waitForClient();
+    if (this.#state !== 'held') return;
+    const over = () => this.#isOver(waiting);
     const left = waiting.discard(withoutSuperseded(waiting.waiting(), this.session));
     for (let i = 0; i < left; i++) this.session.port.count('hold', 'presence-superseded');
     if (over()) this.end('hold-full');
+  }
+
+  #isOver(waiting: Unacknowledged): boolean {
+    const { stanzas, bytes } = this.session.domain.config.hold;
+    return waiting.size > stanzas || waiting.bytes > bytes;
+  }
+
+  /** A client that reads and does not acknowledge: its server waits with it, and in the end it counts as gone. */
+  #waitForClient(): void {
+    const { session } = this;
+    if (this.#behind) return;
+    this.#behind = true;
+    session.port.count('hold', 'client-behind');
+    session.server.stopReading(CLIENT_BEHIND);
+    session.bound!.acknowledgement.probe('client');
+    session.setDeadline('answer', session.now + ANSWER_TIME);
+  }
+
+  /** The client has acknowledged something. */
+  acknowledged(): void {
+    const waiting = this.session.bound?.acknowledgement.waiting;
+    if (!this.#behind || waiting === undefined || this.#isOver(waiting)) return;
+    this.#behind = false;
+    this.session.setDeadline('answer', Number.POSITIVE_INFINITY);
+    this.session.server.readAgain(CLIENT_BEHIND);
+  }
+
+  /** The client has not acknowledged in time what it was asked for. */
+  notAnswered(): void {
+    if (!this.#behind) return;
+    this.#behind = false;
+    this.session.server.readAgain(CLIENT_BEHIND);
+    if (this.#state === 'attached') this.session.client.lost('reset');
   }
 
   // Coming back.

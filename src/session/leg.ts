@@ -8,6 +8,7 @@ import type { Leg, SessionPort, TlsFacts } from './port.js';
 /** Reasons for which a leg is not read; bits. */
 export const WAITING_FOR_SERVER = 1;
 export const OTHER_LEG_FULL = 2;
+export const CLIENT_BEHIND = 4;
 
 /** What both legs of a session keep, whatever they speak. */
 export abstract class LegSide {

@@ -48,7 +48,7 @@ interface Resuming {
   bindId: string | undefined;
 }
 
-type DeadlineName = 'authentication' | 'keepalive' | 'close' | 'hold' | 'settling';
+type DeadlineName = 'authentication' | 'keepalive' | 'close' | 'hold' | 'settling' | 'answer';
 
 /** How long the other side may take to end its stream once ours has ended; ms (RFC 6120 §4.4). */
 const CLOSE_TIME = 5_000;
@@ -510,6 +510,9 @@ export class Session implements SessionEvents, BoundSurroundings {
         break;
       case 'hold':
         this.hold?.end('hold-expired');
+        break;
+      case 'answer':
+        this.hold?.notAnswered();
         break;
       case 'settling':
         this.hold?.notSettled();

@@ -201,6 +201,29 @@ describe('a session whose client connection breaks is held', () => {
   });
 });
 
+describe('a client that is there and does not acknowledge', () => {
+  const behind = () => {
+    const play = resumable({ hold: { stanzas: 2 } });
+    return play
+      .server(message(1) + message(2) + message(3))
+      .toClient(`${message(1)}${message(2)}${message(3)}<r xmlns='${SM}'/>`)
+      .commands('pause server');
+  };
+
+  test('its server waits with it until it does', () => {
+    behind().client(`<a xmlns='${SM}' h='2'/>`).commands('resume server').done();
+  });
+
+  test('in the end it counts as gone, and so much is not held', () => {
+    behind()
+      .passes(61)
+      .commands('resume server', 'destroy client', 'store hold +++')
+      .stored()
+      .toServer(`<a xmlns='${SM}' h='3'/></stream:stream>`)
+      .done();
+  });
+});
+
 describe('the hold ends', () => {
   test('messages are put into the store, the server is told, and its stream is ended in order', () => {
     const held = resumable().lost('client').commands('destroy client');
