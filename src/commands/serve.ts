@@ -5,6 +5,7 @@ import { ConfigError } from '../config/problem.js';
 import { AdminServer } from '../ops/admin.js';
 import { createLog, logReady } from '../ops/log.js';
 import { Metrics } from '../ops/metrics.js';
+import { OUTLIVED_PREFIXES, outlived } from '../session/suspended.js';
 import { openStore } from '../store/open.js';
 import { type Store, StoreError } from '../store/store.js';
 import { CertificateError } from '../transport/certificate-files.js';
@@ -140,6 +141,7 @@ export class Serving {
     if (needsCertificates(config)) await this.#certificates.load(config.domains.values(), config.dataDir);
     await this.#openAdmin(config);
     this.#store = await openStore(config.dataDir);
+    await removeOutlived(this.#store);
     await this.middlebox.open(this.#store);
     this.#certificates.watch();
     this.#ready = true;
@@ -225,4 +227,19 @@ export class Serving {
 
 function needsCertificates(config: Config): boolean {
   return config.listeners.some(({ tls }) => tls !== 'off');
+}
+
+/** So many entries are looked at together. */
+const AT_A_TIME = 1_000;
+
+async function removeOutlived(store: Store): Promise<void> {
+  for (const prefix of OUTLIVED_PREFIXES) {
+    for (;;) {
+      const entries = await store.list(prefix, AT_A_TIME);
+      const keys = outlived(entries, Date.now());
+      await store.write(keys.map((key) => ({ key, value: undefined })));
+      // What is left in front is of use, and so, being older, is nearly all behind it.
+      if (keys.length < AT_A_TIME) break;
+    }
+  }
 }

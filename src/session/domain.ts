@@ -7,6 +7,9 @@ import type { Hold } from './hold.js';
 import { Pipeline, watchedNamespaces } from './pipeline.js';
 import { Sightings } from './sightings.js';
 
+/** Sessions of one account that may be held at a time: somebody who connects and breaks off again and again takes no more. */
+const MOST_HELD = 10;
+
 /** A session that takes what others of its account have missed. */
 export interface MessageTaker {
   /** ms on the session's clock. */
@@ -22,7 +25,7 @@ export class DomainRuntime implements DomainContext {
   /** Sessions that may be resumed, by the id that resumes them. */
   readonly holds: Map<string, Hold>;
   /** By account, while one of its sessions is held. */
-  readonly #sightings = new Map<string, { sightings: Sightings; holds: number }>();
+  readonly #sightings = new Map<string, { sightings: Sightings; holds: Set<Hold> }>();
   readonly #takers = new Map<string, Set<MessageTaker>>();
   /** Keys of undelivered messages that a session is about to deliver. */
   readonly delivering = new Set<string>();
@@ -71,18 +74,24 @@ export class DomainRuntime implements DomainContext {
     return sessions === undefined ? [] : [...sessions];
   }
 
-  /** A session of the account is held from now on. */
-  watch(account: string): void {
-    const watched = this.#sightings.get(account);
-    if (watched === undefined) this.#sightings.set(account, { sightings: new Sightings(), holds: 1 });
-    else watched.holds += 1;
+  /**
+   * A session of the account is held from now on.
+   * @returns the one held longest, when there are more than one account may have
+   */
+  watch(account: string, hold: Hold): Hold | undefined {
+    let watched = this.#sightings.get(account);
+    if (watched === undefined) {
+      watched = { sightings: new Sightings(), holds: new Set() };
+      this.#sightings.set(account, watched);
+    }
+    watched.holds.add(hold);
+    const [longest] = watched.holds;
+    return watched.holds.size > MOST_HELD ? longest : undefined;
   }
 
-  unwatch(account: string): void {
+  unwatch(account: string, hold: Hold): void {
     const watched = this.#sightings.get(account);
-    if (watched === undefined) return;
-    watched.holds -= 1;
-    if (watched.holds === 0) this.#sightings.delete(account);
+    if (watched?.holds.delete(hold) === true && watched.holds.size === 0) this.#sightings.delete(account);
   }
 
   /** Where to note what is delivered to a session of the account; undefined while none of them is held. */

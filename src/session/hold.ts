@@ -18,7 +18,7 @@ const SETTLING_TIME = 10_000;
 const ANSWER_TIME = 60_000;
 
 /** Why a hold ended, for the log line of its session. */
-export type HoldEnd = 'hold-expired' | 'hold-full' | 'hold-replaced' | 'hold-server-lost' | 'hold-shutdown';
+export type HoldEnd = 'hold-expired' | 'hold-full' | 'hold-crowded' | 'hold-server-lost' | 'hold-shutdown';
 
 /**
  * The right of a session to outlive its client's connection (XEP-0198 §5). It is given with `<enabled/>`; when the connection breaks, the
@@ -73,7 +73,7 @@ export class Hold {
     }
     this.#state = 'held';
     this.#since = session.now;
-    session.domain.watch(this.account);
+    session.domain.watch(this.account, this)?.end('hold-crowded');
     session.port.count('hold', 'held');
     session.setDeadline('hold', session.now + this.resumption.max * 1000);
     session.bound?.legDown('client');
@@ -132,12 +132,13 @@ export class Hold {
     session.takeServer(newcomer);
     session.bound!.passOver(again);
     session.bound!.legUp('server');
-    if (this.#acknowledges(newcomer, newcomer.handledByClient)) this.attach(newcomer);
+    if (newcomer.client.state !== 'resuming') session.flush();
+    else if (this.#acknowledges(newcomer, newcomer.handledByClient)) this.attach(newcomer);
   }
 
   /** The session is over in order, or ends for a reason that no connection would mend. */
   release(): void {
-    if (this.#state === 'held' || this.#state === 'ending') this.session.domain.unwatch(this.account);
+    if (this.#state === 'held' || this.#state === 'ending') this.session.domain.unwatch(this.account, this);
     this.#state = 'over';
     this.session.domain.holds.delete(this.resumption.id);
     this.#failNewcomer();
@@ -203,6 +204,8 @@ export class Hold {
     if (this.#state === 'attached') {
       session.client.replaced();
       this.begin();
+      // So much waits that the hold is over already.
+      if (this.busy || !this.held) return false;
     }
     this.#newcomer = newcomer;
     session.setDeadline('settling', session.now + SETTLING_TIME);
@@ -221,12 +224,15 @@ export class Hold {
   /** What the client is told to have been handled must be with the server: as soon as it is, the client is taken over. */
   settle(): void {
     const newcomer = this.#newcomer;
-    if (newcomer === undefined || !this.session.bound!.acknowledgement.upIsSettled()) {
-      this.session.flush();
+    const { session } = this;
+    if (newcomer === undefined || !this.acknowledgement.upIsSettled()) {
+      session.flush();
       return;
     }
     this.#newcomer = undefined;
-    this.attach(newcomer);
+    // It may have lost its connection while it waited.
+    if (newcomer.client.state === 'resuming') this.attach(newcomer);
+    else session.flush();
   }
 
   /** The server has not said in time what it has handled. */
@@ -240,7 +246,7 @@ export class Hold {
     const { session } = this;
     session.now = newcomer.now;
     this.#state = 'attached';
-    session.domain.unwatch(this.account);
+    session.domain.unwatch(this.account, this);
     session.setDeadline('hold', Number.POSITIVE_INFINITY);
     session.setDeadline('settling', Number.POSITIVE_INFINITY);
     const namespace = newcomer.resumingWith;
@@ -310,7 +316,7 @@ export class Hold {
     const { session } = this;
     if (this.#state === 'attached') {
       this.#since = session.now;
-      session.domain.watch(this.account);
+      session.domain.watch(this.account, this);
     }
     this.#state = 'ending';
     this.#reason = reason;
@@ -371,7 +377,7 @@ export class Hold {
   }
 
   #over(): void {
-    this.session.domain.unwatch(this.account);
+    this.session.domain.unwatch(this.account, this);
     this.#state = 'over';
     const { session } = this;
     session.endsFor(this.#reason);

@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { type StoreChange, type StoreEntry, storeKey } from '../store/store.js';
+import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../store/store.js';
 import type { AcknowledgementState } from './acknowledgement.js';
+import { readUndelivered } from './undelivered.js';
 
 /** A session whose proxy has been stopped: what is needed to go on with it on a server that has kept its half. */
 export interface SuspendedSession {
@@ -39,3 +40,17 @@ export function readSuspended(
     return undefined;
   }
 }
+
+/** Keys of what is in the store and of no use any more: sessions that no server has kept, messages that nobody came for. */
+export function outlived(entries: readonly StoreEntry[], now: number): readonly string[] {
+  return entries.flatMap((entry) => {
+    const [kind] = keyParts(entry.key);
+    if (kind === 'suspended') return readSuspended([entry], entry.key, now) === undefined ? [entry.key] : [];
+    return kind === 'undelivered' && readUndelivered(entry, now) === undefined ? [entry.key] : [];
+  });
+}
+
+/** Where to look for them. */
+export const OUTLIVED_PREFIXES: readonly string[] = ['suspended', 'undelivered'].map((kind) =>
+  storeKey(kind, ''),
+);

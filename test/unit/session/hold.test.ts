@@ -224,6 +224,38 @@ describe('a client that is there and does not acknowledge', () => {
   });
 });
 
+describe('what cannot be come back to', () => {
+  test('the newcomer breaks off while it waits: the session is held on, and the next one gets it', () => {
+    const held = resumable().client("<message id='u1'/>").toServer("<message id='u1'/>");
+    held.lost('client').commands('destroy client');
+    const first = comesBack(held).toServer(PROBE).server(boundAs('a@example.org/probe'));
+    held.toServer(`<r xmlns='${SM}'/>`);
+    first.lost('client').sendsOnly().toServer('</stream:stream>').done();
+    held.server(`<a xmlns='${SM}' h='1'/>`).counts('hold resumed', 0);
+    const second = comesBack(held).toServer(PROBE).server(boundAs('a@example.org/probe'));
+    second.commands('handOver client').toServer('</stream:stream>').done();
+    held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='1'/>`).commands('resume client').done();
+  });
+
+  test('of very many held sessions of one account the oldest ends', () => {
+    const first = resumable().lost('client').commands('destroy client');
+    for (let i = 1; i <= 10; i++) {
+      const jid = `a@example.org/r${i}`;
+      const next = new Playbook({ with: first, hold: { seconds: 300 }, ids: [`id-${i}`] }).bound({
+        features: FEATURES,
+        jid,
+      });
+      next
+        .client(ENABLE)
+        .toClient(/<enabled /)
+        .lost('client')
+        .commands('destroy client')
+        .done();
+    }
+    first.counts('hold hold-crowded', 1).toServer('</stream:stream>').done();
+  });
+});
+
 describe('the hold ends', () => {
   test('messages are put into the store, the server is told, and its stream is ended in order', () => {
     const held = resumable().lost('client').commands('destroy client');
