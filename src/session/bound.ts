@@ -27,6 +27,7 @@ import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
 import { messageKeys } from './sightings.js';
+import { Arrival, type ArrivalPlan } from './start/arrival.js';
 import { readUndelivered, undeliveredPrefix } from './undelivered.js';
 
 /** What a bound session needs of the session around it. */
@@ -68,6 +69,10 @@ export class BoundSession implements MessageTaker {
   #holding = false;
   #held: Injection[] | undefined;
   #passOver = 0;
+  /** While what the client has left with us at its start is being done. */
+  #arrival: Arrival | undefined;
+  /** There was reason to look into the store while the archive was being read. */
+  #looksLater = false;
   /** Keys of messages that came while another session of the account was held. */
   #seen: Set<string> | undefined;
   /** Keys of messages that came out of the store and that the server may deliver too. */
@@ -130,11 +135,15 @@ export class BoundSession implements MessageTaker {
 
   /** A stanza from the server. @param frame in the standard context of a stream and without flaw */
   fromServer(frame: Frame): void {
-    const { acknowledgement, around } = this;
     if (this.#passOver > 0) {
       this.#passOver -= 1;
       return;
     }
+    if (this.#arrival?.takes(frame) !== true) this.#passDown(frame);
+  }
+
+  #passDown(frame: Frame): void {
+    const { acknowledgement, around } = this;
     // COMPAT: jabberd2 whose router has restarted returns every stanza to its sender, marked as failed, and never recovers.
     if (around.serverKind === 'jabberd2' && frame.attributeEquals('failed', '1')) {
       this.#returned(frame);
@@ -174,7 +183,7 @@ export class BoundSession implements MessageTaker {
   /** A stanza from the server that could not be read with certainty: the client never sees it, and the counts go on. */
   droppedFromServer(): void {
     if (this.#passOver > 0) this.#passOver -= 1;
-    else this.acknowledgement.down.consume();
+    else if (this.#arrival?.loses() !== true) this.acknowledgement.down.consume();
   }
 
   /** Answers a stanza of the client's in place of the server. */
@@ -207,6 +216,46 @@ export class BoundSession implements MessageTaker {
       this.#inject('client', Buffer.from(error), 'undeliverable-returned');
     }
     this.around.serverIsLost();
+  }
+
+  /** Begins with what the client has left with us; what the server sends meanwhile has to pass there. */
+  arrive(plan: ArrivalPlan): void {
+    const { around, acknowledgement } = this;
+    this.#arrival = new Arrival(plan, {
+      identity: this.identity,
+      now: () => around.now,
+      randomId: () => around.port.randomId(),
+      ask: (payload, done) => this.#request({ leg: 'server', type: 'set', payload }, done),
+      answers: (frame) => frame.kind === StanzaKind.Iq && this.#takeAnswer('server', frame),
+      give: (xml, reason) => this.#inject('client', Buffer.from(xml), reason),
+      send: (xml) => this.#sendForClient(xml),
+      pass: (frame) => {
+        if (frame === undefined) acknowledgement.down.consume();
+        else this.#passDown(frame);
+      },
+      duplicate: () => around.port.count('stanza_dropped', 'archive-duplicate-dropped'),
+      settled: () => {
+        if (this.#looksLater) this.lookIntoStore();
+      },
+      wakeAt: (time) => {
+        this.#deadlines.set(ARRIVAL, time);
+        around.wakeTimesChanged();
+      },
+    });
+    this.#arrival.begin();
+  }
+
+  /** A stanza that the client has left with us: it has no place in the client's count. */
+  #sendForClient(xml: string): void {
+    const { around } = this;
+    const frame = parseStanza(Buffer.from(xml), around.domain.namespaces);
+    if ('condition' in frame) return;
+    if (!this.#greeted && frame.kind === StanzaKind.Presence) this.#greets(frame);
+    const mark = this.#hold();
+    const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
+    if (outcome.kind === 'pass') this.#put('server', frame.bytes(), 'session-start-sent');
+    else if (outcome.kind === 'changed') this.#put('server', outcome.bytes, 'session-start-sent');
+    this.#release(mark);
   }
 
   /** Asks a peer for a sign of life (XEP-0198 `<r/>`, else XEP-0199). */
@@ -247,6 +296,8 @@ export class BoundSession implements MessageTaker {
   wake(now: number): void {
     this.#requests.expire(now);
     for (const name of this.#deadlines.due(now)) {
+      if (name === ARRIVAL) this.#arrival?.wake();
+      if (this.#arrival?.over === true) this.#arrival = undefined;
       const waking = this.#waking.get(name);
       if (waking === undefined) continue;
       this.#waking.delete(name);
@@ -360,11 +411,17 @@ export class BoundSession implements MessageTaker {
     this.#greeted = true;
     this.wantsSince = this.around.now;
     this.around.domain.wants(this.#account, this);
+    this.#arrival?.greeted();
     this.lookIntoStore();
   }
 
   lookIntoStore(): void {
     const { port, domain } = this.around;
+    // The archive comes first, and may have it.
+    if (this.#arrival?.reading === true) {
+      this.#looksLater = true;
+      return;
+    }
     port.load(undeliveredPrefix(domain.name, this.#account), 'undelivered');
   }
 
@@ -375,7 +432,11 @@ export class BoundSession implements MessageTaker {
     const useless: string[] = [];
     for (const entry of entries) {
       const message = readUndelivered(entry, wall);
-      if (message === undefined || message.keys.some((key) => this.#seen?.has(key) === true))
+      if (
+        message === undefined ||
+        message.keys.some((key) => this.#seen?.has(key) === true) ||
+        this.#arrival?.knows(message.keys) === true
+      )
         useless.push(entry.key);
       else if (!message.seenBy.includes(this.identity.resource) && !domain.delivering.has(entry.key)) {
         domain.delivering.add(entry.key);
@@ -458,6 +519,9 @@ export class BoundSession implements MessageTaker {
 
 /** Keys of messages that are remembered by a session. */
 const MOST_SEEN = 1_000;
+
+/** Name of the deadline of an arrival. */
+const ARRIVAL = 'arrival';
 
 const OVER_LIMIT = 'This is larger than the server behind accepts; send it in smaller parts or upload it.';
 

@@ -58,6 +58,8 @@ function classifyNonza(frame: Frame): ClientInput {
       return 'sm-legacy';
     case NS.sasl:
       return 'sasl';
+    case NS.sasl2:
+      return classifySasl2(frame.localName());
     case NS.tls:
       return frame.localName() === 'starttls' ? 'starttls' : 'forbidden';
     case NS.compress:
@@ -67,6 +69,12 @@ function classifyNonza(frame: Frame): ClientInput {
     default:
       return CONTENT_NAMESPACES.includes(namespace) ? 'forbidden' : 'other';
   }
+}
+
+/** XEP-0388 §2.4–§2.7; of tasks we never ask for any. */
+function classifySasl2(name: string): ClientInput {
+  if (name === 'authenticate') return 'sasl2-authenticate';
+  return name === 'response' || name === 'abort' ? 'sasl2' : 'forbidden';
 }
 
 /** What an element from a server is to the table of its stream. */

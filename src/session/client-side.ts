@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import { prepareJid } from '../jid.js';
 import { CLIENT_STREAM, type ClientInput, type ClientState, violation } from '../stream/client-stream.js';
 import { type StreamErrorCondition, streamError } from '../stream/errors.js';
-import { rewriteFeatures, TLS_FIRST } from '../stream/features.js';
+import { type FeaturesContext, rewriteFeatures, TLS_FIRST } from '../stream/features.js';
 import { type HeaderAttributes, speaksFeatures, streamHeader } from '../stream/header.js';
 import type { XmlError } from '../xml/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
@@ -15,6 +15,9 @@ import { LegSide, WAITING_FOR_SERVER } from './leg.js';
 import type { LegLoss, SessionPort, TlsFacts } from './port.js';
 import type { Session, SessionSettings } from './session.js';
 import { standardForm } from './standard-form.js';
+import { failure, type SaslCondition } from './start/exchange.js';
+import { SESSION_START, type StartOffer } from './start/offer.js';
+import { SessionStart } from './start/session-start.js';
 
 /** The stream towards the client: `CLIENT_STREAM` at work. */
 export class ClientSide extends LegSide {
@@ -27,7 +30,9 @@ export class ClientSide extends LegSide {
   /** The client has been sent a header on its present stream. */
   #headerSent = false;
   /** The mechanisms it has been shown. */
-  #mechanisms: readonly string[] = [];
+  mechanisms: readonly string[] = [];
+  /** From `<authenticate/>` to `<success/>` or `<failure/>`. */
+  start: SessionStart | undefined;
   /** What it sent behind its header before the server had answered. */
   #unread: Buffer[] = [];
   /** The error of the server's has been passed on: there is nothing to add to it. */
@@ -66,7 +71,7 @@ export class ClientSide extends LegSide {
   }
 
   data(chunk: Buffer): void {
-    if (this.state === 'waiting' || this.state === 'resuming') this.#unread.push(chunk);
+    if (this.#waits) this.#unread.push(chunk);
     else if (this.state !== 'closed' && this.state !== 'closing' && !this.gone) this.#read(chunk);
   }
 
@@ -85,6 +90,37 @@ export class ClientSide extends LegSide {
     this.tokenizer.restart();
     this.tokenizer.limits = this.settings.config.limits.afterAuth;
     this.#headerSent = false;
+  }
+
+  /** The same for a client that goes on in its stream: what it asked for comes first (XEP-0388 §2.7.1). */
+  authenticatedWithin(): void {
+    this.state = 'starting';
+    this.tokenizer.limits = this.settings.config.limits.afterAuth;
+    this.stopReading(WAITING_FOR_SERVER);
+  }
+
+  /** Ends a start that has come to nothing: the client may try again (XEP-0388 §2.7.2). */
+  startFailed(failed: string): void {
+    this.start = undefined;
+    this.outbox.text(failed);
+    const waited = this.state === 'starting';
+    this.state = 'authenticating';
+    if (waited) this.goOn();
+  }
+
+  /** Ends a start: the client is authenticated and binds as ever. */
+  startedUnbound(): void {
+    this.start = undefined;
+    this.state = 'binding';
+    this.goOn();
+  }
+
+  /** Says `<resumed/>`: inside of `<success/>` where it was asked for there (XEP-0198 §9.2). */
+  saysResumed<T>(full: string, say: () => T): T {
+    const { start } = this;
+    if (start === undefined) return say();
+    this.start = undefined;
+    return start.within(this.outbox, full, say);
   }
 
   bound(deepest: number): void {
@@ -113,11 +149,14 @@ export class ClientSide extends LegSide {
 
   /** @param handled of the former session, where it is known */
   refuseToResume(namespace: string, handled: number | undefined): void {
-    if (this.state !== 'resuming') return;
+    if (this.state !== 'resuming' && this.state !== 'starting') return;
     const h = handled === undefined ? '' : ` h='${handled}'`;
-    this.outbox.text(
-      `<failed xmlns='${namespace}'${h}><item-not-found xmlns='${NS.stanzaErrors}'/></failed>`,
-    );
+    const failed = `<failed xmlns='${namespace}'${h}><item-not-found xmlns='${NS.stanzaErrors}'/></failed>`;
+    if (this.start !== undefined) {
+      this.start.notResumed(failed);
+      return;
+    }
+    this.outbox.text(failed);
     this.state = 'binding';
     this.goOn();
   }
@@ -143,6 +182,7 @@ export class ClientSide extends LegSide {
 
   /** The server's answer to a header is there: if the client waits for it, its header and features become ours. */
   answer(): void {
+    if (this.state === 'starting') this.start?.opened();
     if (this.state !== 'waiting') return;
     const { session } = this;
     const { server } = session;
@@ -152,23 +192,45 @@ export class ClientSide extends LegSide {
       version: this.header !== undefined && speaksFeatures(this.header) ? '1.0' : undefined,
       lang: server.header?.lang,
     });
-    const features = server.takeFeatures();
-    if (features !== undefined) {
-      const rewritten = rewriteFeatures(features, {
-        listenerTls: this.settings.listener.tls,
-        clientTls: this.tls,
-        serverTls: server.tls,
-        authenticated: session.authenticated,
-        stanzaBytes: this.tokenizer.limits.stanzaBytes,
-      });
-      this.#mechanisms = rewritten.mechanisms;
-      server.sm = rewritten.serverSm;
-      this.outbox.text(rewritten.xml);
-      if (rewritten.binding === 'hidden')
-        this.port.log('debug', 'channel binding hidden', { domain: session.domain.name });
-    }
+    const features = this.takeFeatures();
+    if (features !== undefined) this.outbox.text(features);
     this.state = session.authenticated ? 'binding' : 'authenticating';
     this.goOn();
+  }
+
+  /** The server's features as the client is to see them; undefined when there are none. @param started what it need not see any more */
+  takeFeatures(started?: FeaturesContext['started']): string | undefined {
+    const { session } = this;
+    const { server } = session;
+    const features = server.takeFeatures();
+    if (features === undefined) return undefined;
+    const rewritten = rewriteFeatures(features, {
+      listenerTls: this.settings.listener.tls,
+      clientTls: this.tls,
+      serverTls: server.tls,
+      authenticated: session.authenticated,
+      stanzaBytes: this.tokenizer.limits.stanzaBytes,
+      start: this.#startOffer,
+      started,
+    });
+    this.mechanisms = rewritten.mechanisms;
+    server.sm = rewritten.serverSm;
+    if (rewritten.binding === 'hidden')
+      this.port.log('debug', 'channel binding hidden', { domain: session.domain.name });
+    return rewritten.xml;
+  }
+
+  /** XEP-0388 §5: behind TLS only. */
+  get #startOffer(): StartOffer | undefined {
+    const { domain, server, holdTime } = this.session;
+    if (this.tls === undefined || domain.config.features[SESSION_START] === false) return undefined;
+    // COMPAT: jabberd2 has neither, and answers the one with an error and the other not at all.
+    const modern = server.kind !== 'jabberd2';
+    return { carbons: modern, clientState: modern, resumption: holdTime > 0 };
+  }
+
+  get #waits(): boolean {
+    return this.state === 'waiting' || this.state === 'resuming' || this.state === 'starting';
   }
 
   /** Passes a stream error of the server's on; the end of the stream follows. */
@@ -237,8 +299,7 @@ export class ClientSide extends LegSide {
     }
     // Bytes behind a header wait for the server's answer to it.
     const { leftover } = this.tokenizer;
-    if (leftover > 0 && (this.state === 'waiting' || this.state === 'resuming'))
-      this.#unread.push(chunk.subarray(chunk.length - leftover));
+    if (leftover > 0 && this.#waits) this.#unread.push(chunk.subarray(chunk.length - leftover));
   }
 
   #xmlError(error: XmlError): void {
@@ -331,6 +392,12 @@ export class ClientSide extends LegSide {
         if (this.#allowsMechanism(frame)) this.#forward(frame);
         else this.outbox.text(`<failure xmlns='${NS.sasl}'><invalid-mechanism/></failure>`);
         break;
+      case 'start-session':
+        this.#startSession(frame);
+        break;
+      case 'continue-exchange':
+        this.start?.fromClient(frame);
+        break;
       case 'forward-bind':
         if (session.bindsAgain(frame)) break;
         this.bindId = frame.id;
@@ -384,9 +451,28 @@ export class ClientSide extends LegSide {
       case 'refuse-sasl-in-clear':
         this.outbox.text(`<failure xmlns='${NS.sasl}'><encryption-required/></failure>`);
         break;
+      case 'refuse-sasl2-in-clear':
+        this.outbox.text(failure('encryption-required'));
+        break;
       default:
         break;
     }
+  }
+
+  #startSession(frame: Frame): void {
+    let refused: SaslCondition | undefined;
+    if (this.#startOffer === undefined)
+      refused = this.tls === undefined ? 'encryption-required' : 'invalid-mechanism';
+    if (refused !== undefined) {
+      this.startFailed(failure(refused));
+      return;
+    }
+    this.start = new SessionStart(this.session, this.port);
+    if (!this.start.begin(frame)) return;
+    // What authenticates by a token of ours waits for nobody but us.
+    this.tokenizer.stop();
+    this.state = 'starting';
+    this.stopReading(WAITING_FOR_SERVER);
   }
 
   #forward(frame: Frame): void {
@@ -405,9 +491,9 @@ export class ClientSide extends LegSide {
 
   /** What was taken out of the list is not negotiated behind it (RFC 6120 §6.5.7). */
   #allowsMechanism(frame: Frame): boolean {
-    if (frame.localName() !== 'auth' || this.#mechanisms.length === 0) return true;
+    if (frame.localName() !== 'auth' || this.mechanisms.length === 0) return true;
     const mechanism = frame.attribute('mechanism');
-    return mechanism !== undefined && this.#mechanisms.includes(mechanism);
+    return mechanism !== undefined && this.mechanisms.includes(mechanism);
   }
 
   #refuseSm(frame: Frame): void {

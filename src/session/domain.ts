@@ -29,6 +29,8 @@ export class DomainRuntime implements DomainContext {
   readonly #takers = new Map<string, Set<MessageTaker>>();
   /** Keys of undelivered messages that a session is about to deliver. */
   readonly delivering = new Set<string>();
+  /** Keys of tokens that are being checked. */
+  readonly tokensInUse = new Set<string>();
 
   /** All that there are, those that this domain has switched off included. */
   readonly #features: readonly Feature[];

@@ -253,7 +253,10 @@ export class Hold {
     session.takeClient(newcomer);
     session.port.count('hold', 'resumed');
     const bound = session.bound!;
-    const again = bound.acknowledgement.resumeClient(namespace, this.resumption.id);
+    const { acknowledgement, identity } = bound;
+    const again = session.client.saysResumed(identity.full, () =>
+      acknowledgement.resumeClient(namespace, this.resumption.id),
+    );
     const stamp = session.port.wallClock() - session.now;
     for (const { bytes, since } of again) session.client.outbox.bytes(this.#delayed(bytes, stamp + since));
     session.flush();

@@ -13,6 +13,7 @@ export class Outbox {
   #start = 0;
   #end = 0;
   #pieces: Buffer[] | undefined;
+  #withinLimit = true;
 
   constructor(
     private port: SessionPort,
@@ -48,8 +49,19 @@ export class Outbox {
     return this.#buffer === undefined;
   }
 
+  /** Whether no flush since the last question has found the leg's queue over its limit. */
+  withinLimit(): boolean {
+    const within = this.#withinLimit;
+    this.#withinLimit = true;
+    return within;
+  }
+
+  flush(): void {
+    if (!this.#write()) this.#withinLimit = false;
+  }
+
   /** @returns false when the leg's queue is over its limit */
-  flush(): boolean {
+  #write(): boolean {
     const buffer = this.#buffer;
     if (buffer === undefined) return true;
     const pieces = this.#pieces;
@@ -70,6 +82,7 @@ export class Outbox {
   discard(): void {
     this.#buffer = undefined;
     this.#pieces = undefined;
+    this.#withinLimit = true;
   }
 
   #setAside(): void {

@@ -18,6 +18,10 @@ export const REASONS = [
   'held-iq-answered',
   'undelivered-message',
   'delivered-before',
+  'archive-message',
+  'archive-mark',
+  'archive-duplicate-dropped',
+  'session-start-sent',
   'test-injected',
   'test-dropped',
 ] as const;

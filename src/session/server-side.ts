@@ -32,6 +32,9 @@ export class ServerSide extends LegSide {
   kind: ServerKind = 'unknown';
   /** Namespace of the stream management it offers. */
   sm: string | undefined;
+  /** What its features ask and offer: RFC 3921 §3, XEP-0352. */
+  wantsSession = false;
+  takesClientState = false;
   protected readonly tokenizer: Tokenizer;
   /** The features frame of the present stream: the client may have to be shown it more than once, before TLS and behind it. */
   #features: Frame | undefined;
@@ -257,6 +260,10 @@ export class ServerSide extends LegSide {
         if (bound === undefined) this.#stanzaBeforeBinding(frame);
         else if (!client.done && client.state !== 'closed') bound.fromServer(frame);
         break;
+      case 'forward-sasl':
+        if (client.start !== undefined) client.start.fromServer(frame);
+        else client.outbox.range(frame.buffer, frame.start, frame.end);
+        break;
       case 'forward':
         client.outbox.range(frame.buffer, frame.start, frame.end);
         break;
@@ -324,6 +331,9 @@ export class ServerSide extends LegSide {
   #takeFeatures(frame: Frame): void {
     const features = frameToElement(frame);
     this.#announced = announcedLimits(features) ?? this.#announced;
+    this.takesClientState = features.getChild('csi', NS.csi) !== undefined;
+    const session = features.getChild('session', NS.session);
+    this.wantsSession = session !== undefined && session.getChild('optional') === undefined;
     this.kind = recogniseServer(this.kind, this.header, features);
     const upstream = this.#upstream?.upstream;
     const starttls = features.getChild('starttls', NS.tls);
@@ -363,12 +373,17 @@ export class ServerSide extends LegSide {
 
   #authenticated(frame: Frame): void {
     const { client } = this.session;
-    client.outbox.range(frame.buffer, frame.start, frame.end);
+    const { start } = client;
     this.session.authenticated = true;
     this.#features = undefined;
-    client.authenticated();
     // Until our new header is out the server has nothing to say (RFC 6120 §6.4.6).
-    if (this.stopAndLook()) this.#broke('header');
+    const broken = this.stopAndLook();
+    if (start !== undefined) start.fromServer(frame);
+    else {
+      client.outbox.range(frame.buffer, frame.start, frame.end);
+      client.authenticated();
+    }
+    if (broken) this.#broke('header');
   }
 
   #stanzaBeforeBinding(frame: Frame): void {
@@ -376,6 +391,7 @@ export class ServerSide extends LegSide {
     const { client } = session;
     const { id } = frame;
     if (session.takeBindResult(id, readBindResult(frame))) return;
+    if (client.start?.takes(frame) === true) return;
     client.outbox.range(frame.buffer, frame.start, frame.end);
     if (id === undefined) return;
     if (client.state === 'binding' && id === client.bindId) {

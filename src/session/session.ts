@@ -26,6 +26,7 @@ import type {
   UpstreamFacts,
 } from './port.js';
 import { ServerSide } from './server-side.js';
+import type { EnableRequest, ResumeRequest } from './start/authenticate.js';
 import { readSuspended, type SuspendedSession, suspendedKey } from './suspended.js';
 
 export interface SessionSettings {
@@ -40,15 +41,12 @@ export interface SessionSettings {
   readonly now: number;
 }
 
-interface Resuming {
-  readonly namespace: string;
-  readonly id: string;
-  readonly h: string | undefined;
+interface Resuming extends ResumeRequest {
   /** Of our own bind request that is open. */
   bindId: string | undefined;
 }
 
-type DeadlineName = 'authentication' | 'keepalive' | 'close' | 'hold' | 'settling' | 'answer';
+type DeadlineName = 'authentication' | 'start' | 'keepalive' | 'close' | 'hold' | 'settling' | 'answer';
 
 /** How long the other side may take to end its stream once ours has ended; ms (RFC 6120 §4.4). */
 const CLOSE_TIME = 5_000;
@@ -86,7 +84,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   /** The server has stream management, and whether it is to hold the session is yet to be seen. */
   serverUndecided = false;
   /** The leg had to be bound to learn whose it is: what the client gets when it binds after all. */
-  #boundAs: SessionIdentity | undefined;
+  boundAs: SessionIdentity | undefined;
   #ending: string | undefined;
   #finished = false;
 
@@ -164,6 +162,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.now = now;
     if (token === 'hold') this.hold?.stored(ok);
     else if (token === 'suspend') this.hold?.suspended(ok);
+    else if (token === 'token') this.client.start?.stored(ok);
     this.#settle();
   }
 
@@ -171,6 +170,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.now = now;
     if (token === 'undelivered') this.bound?.deliver(entries);
     else if (token === 'resume') this.#found(entries);
+    else if (token === 'token') this.client.start?.loaded(entries);
     this.#settle();
   }
 
@@ -229,15 +229,16 @@ export class Session implements SessionEvents, BoundSurroundings {
     return true;
   }
 
-  /** A resource has been bound. */
-  bind(identity: SessionIdentity): void {
+  /** A resource has been bound. @param welcome tells the client, where that is not done yet, before anything else goes to it */
+  bind(identity: SessionIdentity, welcome?: () => void): void {
     const bound = new BoundSession(identity, this);
-    this.#boundAs = undefined;
+    this.boundAs = undefined;
     this.#enter(bound);
     // Whether the server may hold a session of its own accord depends on whether the client can come back to it: without stream management
     // of its own it could not, and would leave a ghost behind.
     if (this.holdTime === 0) this.enableServer(false);
     else this.serverUndecided = this.server.sm !== undefined;
+    welcome?.();
     bound.open();
   }
 
@@ -267,16 +268,24 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   /** `<enable/>` from the client (XEP-0198 §3). @returns false when it had been enabled before */
   enableClient(frame: Frame): boolean {
+    const resume = frame.attributeEquals('resume', 'true') || frame.attributeEquals('resume', '1');
+    return this.enableWith({
+      namespace: frame.namespace(),
+      resume,
+      max: Number(frame.attribute('max') ?? 0),
+    });
+  }
+
+  /** The same from wherever it was asked for. `<enabled/>` goes out at once. */
+  enableWith({ namespace, resume, max: asked }: EnableRequest): boolean {
     const { bound } = this;
     if (bound === undefined || bound.acknowledgement.clientEnabled) return false;
-    const wanted = frame.attributeEquals('resume', 'true') || frame.attributeEquals('resume', '1');
-    this.enableServer(wanted && this.holdTime > 0);
-    if (!wanted || this.holdTime === 0) return bound.acknowledgement.enableClient(frame.namespace());
-    const asked = Number(frame.attribute('max') ?? 0);
+    this.enableServer(resume && this.holdTime > 0);
+    if (!resume || this.holdTime === 0) return bound.acknowledgement.enableClient(namespace);
     const max = asked > 0 ? Math.min(Math.ceil(asked), this.holdTime) : this.holdTime;
     const resumption = { id: this.port.randomId(), max };
     this.hold = new Hold(this, resumption, prepareJid(bound.identity.bare) ?? bound.identity.bare);
-    return bound.acknowledgement.enableClient(frame.namespace(), resumption);
+    return bound.acknowledgement.enableClient(namespace, resumption);
   }
 
   // Resuming, seen from the new connection.
@@ -284,13 +293,23 @@ export class Session implements SessionEvents, BoundSurroundings {
   /** `<resume/>` from the client of a session that has no resource yet (XEP-0198 §5). */
   resume(frame: Frame): void {
     const id = frame.attribute('previd') ?? '';
-    this.#resuming = { namespace: frame.namespace(), id, h: frame.attribute('h'), bindId: undefined };
+    this.resumeAs({ namespace: frame.namespace(), id, h: frame.attribute('h') });
+  }
+
+  /** The same from wherever it was asked for. @param account who the client is, prepared, where it has proved that to us */
+  resumeAs(asked: ResumeRequest, account?: string): void {
+    const { id } = asked;
+    this.#resuming = { ...asked, bindId: undefined };
     const hold = this.domain.holds.get(id);
+    if (account !== undefined) {
+      this.#provedToBe(account);
+      return;
+    }
     // It may be one that was suspended when the proxy was stopped.
     if (hold === undefined && this.holdTime === 0) this.resumeFailed(undefined);
     else if (hold === undefined) this.port.load(suspendedKey(this.domain.name, id), 'resume');
     else if (!hold.serverIsThere) this.resumeUpstream(hold);
-    else if (this.#boundAs !== undefined) this.#provedToBe(this.#boundAs);
+    else if (this.boundAs !== undefined) this.#provedToBe(this.boundAs.bare);
     else {
       // SASL has passed through unread: whose session it is, the server says in its answer to this.
       const bindId = this.port.randomId();
@@ -309,7 +328,7 @@ export class Session implements SessionEvents, BoundSurroundings {
       this.port.store([{ key, value: undefined }], 'suspended-taken');
     const identity = session === undefined ? undefined : identityOf(session.full);
     const { sm } = this.server;
-    if (session === undefined || identity === undefined || sm === undefined || this.#boundAs !== undefined) {
+    if (session === undefined || identity === undefined || sm === undefined || this.boundAs !== undefined) {
       this.resumeFailed(undefined);
       return;
     }
@@ -341,7 +360,9 @@ export class Session implements SessionEvents, BoundSurroundings {
     bound.open();
     this.hold = new Hold(this, { id: resuming.id, max: session.max }, session.account);
     this.port.count('hold', 'restored');
-    bound.acknowledgement.resumeClient(resuming.namespace, resuming.id);
+    this.client.saysResumed(bound.identity.full, () =>
+      bound.acknowledgement.resumeClient(resuming.namespace, resuming.id),
+    );
     this.client.goOn();
   }
 
@@ -358,9 +379,9 @@ export class Session implements SessionEvents, BoundSurroundings {
     const resuming = this.#resuming;
     if (resuming === undefined || resuming.bindId === undefined || resuming.bindId !== id) return false;
     resuming.bindId = undefined;
-    this.#boundAs = identity;
+    this.boundAs = identity;
     if (identity === undefined) this.resumeFailed(undefined);
-    else this.#provedToBe(identity);
+    else this.#provedToBe(identity.bare);
     return true;
   }
 
@@ -369,7 +390,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     const { serverResumption, serverHandled } = hold.acknowledgement;
     const { sm } = this.server;
     // A leg that is bound already cannot resume any more.
-    if (serverResumption === undefined || sm === undefined || this.#boundAs !== undefined)
+    if (serverResumption === undefined || sm === undefined || this.boundAs !== undefined)
       this.resumeFailed(undefined);
     else {
       this.#resumingUpstream = hold;
@@ -407,18 +428,19 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.flush();
   }
 
-  #provedToBe(identity: SessionIdentity): void {
+  /** @param account its bare JID */
+  #provedToBe(account: string): void {
     const resuming = this.#resuming;
     if (resuming === undefined) return;
     const hold = this.domain.holds.get(resuming.id);
-    const account = prepareJid(identity.bare) ?? identity.bare;
     // To a stranger a session of somebody else's is as unknown as one that never was.
-    if (hold?.account !== account || !hold.comeBack(this, resuming.h)) this.resumeFailed(undefined);
+    if (hold?.account !== (prepareJid(account) ?? account) || !hold.comeBack(this, resuming.h))
+      this.resumeFailed(undefined);
   }
 
   /** The client binds a resource. @returns true when the leg has one already and the answer is given here */
   bindsAgain(frame: Frame): boolean {
-    const identity = this.#boundAs;
+    const identity = this.boundAs;
     if (identity === undefined) return false;
     const id = frame.id === undefined ? '' : ` id='${escapeAttribute(frame.id)}'`;
     const jid = `<bind xmlns='${NS.bind}'><jid>${escapeText(identity.full)}</jid></bind>`;
@@ -505,6 +527,9 @@ export class Session implements SessionEvents, BoundSurroundings {
       case 'authentication':
         this.client.fail('connection-timeout', 'Log in sooner after connecting.');
         break;
+      case 'start':
+        this.client.start?.timeUp();
+        break;
       case 'keepalive':
         this.#keepAlive();
         break;
@@ -568,6 +593,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.#write(this.server, this.client);
     if (this.#finished || !this.client.done || !this.server.done || this.hold?.busy === true) return;
     this.#finished = true;
+    this.client.start?.abandon();
     this.hold?.release();
     this.#deadlines.clear();
     this.port.wakeAt(Number.POSITIVE_INFINITY);

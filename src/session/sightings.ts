@@ -57,7 +57,8 @@ export function messageKeys(frame: Frame, account: string): readonly string[] {
   return keysOf(inner ?? message, own);
 }
 
-function keysOf(message: Element, account: string): string[] {
+/** The same of a message as a tree, which is no copy of another. @param account prepared */
+export function keysOf(message: Element, account: string): string[] {
   const keys: string[] = [];
   for (const given of message.getChildren('stanza-id', NS.sid)) {
     const { by, id } = given.attrs;

@@ -13,6 +13,9 @@ export const NS = {
   saslChannelBinding: 'urn:xmpp:sasl-cb:0',
   bind: 'urn:ietf:params:xml:ns:xmpp-bind',
   bind2: 'urn:xmpp:bind:0',
+  fast: 'urn:xmpp:fast:0',
+  /** Ours: what a client leaves with the proxy to be done at the start of its session. */
+  sessionStart: 'urn:interstanza:session-start:0',
   session: 'urn:ietf:params:xml:ns:xmpp-session',
   streamErrors: 'urn:ietf:params:xml:ns:xmpp-streams',
   stanzaErrors: 'urn:ietf:params:xml:ns:xmpp-stanzas',
@@ -35,6 +38,7 @@ export const NS = {
   delay: 'urn:xmpp:delay',
   hints: 'urn:xmpp:hints',
   mam2: 'urn:xmpp:mam:2',
+  resultSets: 'http://jabber.org/protocol/rsm',
   ping: 'urn:xmpp:ping',
   roster: 'jabber:iq:roster',
   rosterVersion: 'urn:xmpp:features:rosterver',

@@ -60,9 +60,27 @@ let loadedTable: NamespaceTable | undefined;
 /** `scanned` is being looked at: what is read meanwhile goes to the state machine. */
 let inUse = false;
 
+/**
+ * Chunks are cut from slabs: Node shares an allocation only among buffers below 4 KiB, and to allocate and free one for every read cost more than
+ * reading it. A chunk that is kept keeps its slab, so a chunk has to be a good part of it or small in number.
+ */
+const SLAB_BYTES = 65_536;
+const SHARED_CHUNK = SLAB_BYTES / 4;
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+let slabUsed = 0;
+
 /** The first `length` bytes of `READ_AREA` as a chunk of its own, which may be kept. */
 export function takeReceived(length: number): Buffer {
-  const chunk = Buffer.allocUnsafe(length);
+  let chunk: Buffer;
+  if (length > SHARED_CHUNK) chunk = Buffer.allocUnsafeSlow(length);
+  else {
+    if (slabUsed + length > SLAB_BYTES) {
+      slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      slabUsed = 0;
+    }
+    chunk = slab.subarray(slabUsed, slabUsed + length);
+    slabUsed += length;
+  }
   READ_AREA.copy(chunk, 0, 0, length);
   bytes[INPUT + length] = 0;
   loaded = chunk;

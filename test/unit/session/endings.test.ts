@@ -147,6 +147,20 @@ describe('a slow reader stops its own source and nobody else', () => {
       .done();
   });
 
+  test('nor is it when the server asks behind a stanza what the client has', () => {
+    const play = new Playbook().bound({ sm: true });
+    play.full = 'client';
+    play.kept.client = 100_000;
+    play
+      .server("<message id='m1'/><r xmlns='urn:xmpp:sm:3'/>")
+      .toClient("<message id='m1'/>")
+      .toServer("<a xmlns='urn:xmpp:sm:3' h='0'/>")
+      .commands('whenFlushed client', 'pause server')
+      .drained('client')
+      .commands('resume server')
+      .done();
+  });
+
   test('the server does not read: the client is not read', () => {
     const play = new Playbook().bound();
     play.full = 'server';

@@ -41,6 +41,8 @@ export interface Setting {
   readonly directTls?: TlsFacts;
   /** Default: nothing is held. */
   readonly hold?: Partial<HoldConfig>;
+  /** Whether SASL2 is offered over TLS. Default: no. */
+  readonly sessionStart?: boolean;
   /** Plays about sessions of one proxy share what they know of each other. */
   readonly with?: Playbook;
   /** The store is the other's, but nothing else. */
@@ -83,7 +85,12 @@ export class Playbook {
       ...setting.upstream,
     } as UpstreamConfig;
     const hold = { seconds: 0, stanzas: 1_000, bytes: 100_000, ...setting.hold };
-    const domain: DomainConfig = { name: 'example.org', upstreams: [upstream], hold, features: {} };
+    const domain: DomainConfig = {
+      name: 'example.org',
+      upstreams: [upstream],
+      hold,
+      features: { 'session-start': setting.sessionStart ?? false },
+    };
     const off = { whitespace: 0, ping: 0, timeout: 30 };
     const config: Config = {
       dataDir: '/nowhere',

@@ -1,0 +1,218 @@
+import { type Frame, StanzaKind } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
+import type { IqAnswer, SessionIdentity } from '../feature.js';
+import type { Reason } from '../reasons.js';
+import { type ArchiveResult, readResult } from './archive.js';
+import { CatchUp, type CatchUpEnd, type CatchUpFrom } from './catch-up.js';
+import { KnownMessages } from './known-messages.js';
+import type { ArchiveBounds } from './success.js';
+
+/** What is to be done behind `<success/>`, in this order. */
+export interface ArrivalPlan {
+  /** Undefined: the archive is not asked for. */
+  readonly archive: { readonly from: CatchUpFrom; readonly queryId: string | undefined } | undefined;
+  /** What the server has; undefined for one without an archive. */
+  readonly bounds: ArchiveBounds | undefined;
+  readonly presence: string | undefined;
+  readonly rooms: readonly string[];
+}
+
+/** What an arrival needs of the bound session. */
+export interface ArrivalSurroundings {
+  readonly identity: SessionIdentity;
+  readonly now: () => number;
+  readonly randomId: () => string;
+  /** Asks the account. */
+  readonly ask: (payload: string, done: (answer: IqAnswer) => void) => void;
+  /** Whether an iq answers a question of ours; one that does has been dealt with. */
+  readonly answers: (frame: Frame) => boolean;
+  /** A stanza of ours for the client. */
+  readonly give: (xml: string, reason: Reason) => void;
+  /** A stanza that the client has left with us. */
+  readonly send: (xml: string) => void;
+  /** The next stanza of the server's, by its place, goes on to the client; with none it has been used up. */
+  readonly pass: (frame: Frame | undefined) => void;
+  readonly duplicate: () => void;
+  /** Everything that was waited for has come. */
+  readonly settled: () => void;
+  readonly wakeAt: (time: number) => void;
+}
+
+/** Stanzas that may wait, used ones between them included: until they have gone on, the server is told of none of them. */
+const MOST_WAITING = 1_000;
+const MOST_BYTES = 1024 * 1024;
+/** The archive has so long; ms. */
+const READING_TIME = 60_000;
+/** Offline messages come soon behind the first presence; ms. */
+const OFFLINE_TIME = 60_000;
+
+/**
+ * The start of a session behind `<success/>`: the archive first, live stanzas behind it, then presence and rooms. Nothing comes twice,
+ * and nothing falls between the archive and what is live: copies are on before the archive is asked, and what comes meanwhile waits.
+ */
+export class Arrival {
+  /** `reading`: stanzas wait. `settling`: they flow, and what is known already is taken out. */
+  #phase: 'reading' | 'settling' | 'over' = 'reading';
+  /** Of a stanza that was used up only the place is kept. */
+  #waiting: (Frame | undefined)[] = [];
+  #bytes = 0;
+  readonly #known: KnownMessages;
+  #catchUp: CatchUp | undefined;
+  #end: CatchUpEnd | undefined;
+  #taking = false;
+  #greeted = false;
+
+  constructor(
+    private readonly plan: ArrivalPlan,
+    private readonly around: ArrivalSurroundings,
+  ) {
+    this.#known = new KnownMessages(around.identity.bare);
+  }
+
+  /** Live stanzas are waiting for the archive. */
+  get reading(): boolean {
+    return this.#phase === 'reading';
+  }
+
+  get over(): boolean {
+    return this.#phase === 'over';
+  }
+
+  begin(): void {
+    const { archive, bounds } = this.plan;
+    if (archive === undefined) this.#flow();
+    else if (bounds === undefined) {
+      this.#mark({ complete: false, last: undefined, lastTimestamp: '' });
+      this.#flow();
+    } else {
+      this.around.wakeAt(this.around.now() + READING_TIME);
+      this.#catchUp = new CatchUp(archive.from, {
+        ask: this.around.ask,
+        randomId: this.around.randomId,
+        give: (result) => this.#give(result),
+        over: (end) => {
+          this.#end = end;
+          if (!this.#taking) this.#settle();
+        },
+      });
+      this.#catchUp.begin();
+    }
+  }
+
+  /** A stanza from the server. @returns false when it goes its ordinary way */
+  takes(frame: Frame): boolean {
+    if (this.#phase === 'over') return false;
+    const result = readResult(frame, this.around.identity);
+    if (this.#phase === 'settling') {
+      if (result !== undefined && this.#catchUp?.takes(result) === true) this.around.pass(undefined);
+      else if (this.#isKnown(frame)) this.#drop();
+      else return false;
+      return true;
+    }
+    this.#taking = true;
+    if ((result !== undefined && this.#catchUp?.takes(result) === true) || this.around.answers(frame))
+      this.#used();
+    else this.#wait(frame);
+    this.#taking = false;
+    this.#settle();
+    return true;
+  }
+
+  /** A stanza of the server's could not be read. @returns false when its place is to be counted at once */
+  loses(): boolean {
+    if (this.#phase !== 'reading') return false;
+    this.#used();
+    return true;
+  }
+
+  /** The client is available from now on: offline messages are about to come. */
+  greeted(): void {
+    if (this.#greeted) return;
+    this.#greeted = true;
+    if (this.#phase === 'settling') this.around.wakeAt(this.around.now() + OFFLINE_TIME);
+  }
+
+  /** Whether a message that waited elsewhere has come out of the archive. @param keys see `messageKeys` */
+  knows(keys: readonly string[]): boolean {
+    return this.#known.hasAny(keys);
+  }
+
+  /** The time that was asked for has come. */
+  wake(): void {
+    if (this.#phase === 'reading') this.#catchUp?.giveUp();
+    else this.#phase = 'over';
+  }
+
+  #give(result: ArchiveResult): void {
+    this.#known.note(result);
+    const { queryId } = this.plan.archive!;
+    if (queryId === undefined) delete result.result.attrs.queryid;
+    else result.result.attrs.queryid = queryId;
+    this.around.give(serializeElement(result.stanza), 'archive-message');
+  }
+
+  #wait(frame: Frame): void {
+    this.#waiting.push(frame.detach());
+    this.#bytes += frame.end - frame.start;
+    this.#keepBounds();
+  }
+
+  /** It counts at its place: behind what waits, it waits too. */
+  #used(): void {
+    if (this.#waiting.length === 0) this.around.pass(undefined);
+    else this.#waiting.push(undefined);
+    this.#keepBounds();
+  }
+
+  #keepBounds(): void {
+    if (this.#waiting.length > MOST_WAITING || this.#bytes > MOST_BYTES) this.#catchUp?.giveUp();
+  }
+
+  #settle(): void {
+    const end = this.#end;
+    if (this.#phase !== 'reading' || end === undefined) return;
+    const { archive, bounds } = this.plan;
+    if (end.complete && archive?.from.after !== undefined)
+      this.#known.isComplete(end.lastTimestamp !== '' ? end.lastTimestamp : (bounds?.end?.timestamp ?? ''));
+    this.#mark(end);
+    this.#flow();
+  }
+
+  /** What has waited goes on, then presence and rooms. */
+  #flow(): void {
+    this.#phase = 'settling';
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const frame of waiting) {
+      if (frame !== undefined && this.#isKnown(frame)) this.#drop();
+      else this.around.pass(frame);
+    }
+    if (this.plan.presence !== undefined) this.around.send(this.plan.presence);
+    for (const room of this.plan.rooms) this.around.send(room);
+    this.around.settled();
+    if (this.#catchUp === undefined) this.#phase = 'over';
+    else this.around.wakeAt(this.#greeted ? this.around.now() + OFFLINE_TIME : Number.POSITIVE_INFINITY);
+  }
+
+  #isKnown(frame: Frame): boolean {
+    return frame.kind === StanzaKind.Message && this.#catchUp !== undefined && this.#known.has(frame);
+  }
+
+  #drop(): void {
+    this.around.duplicate();
+    this.around.pass(undefined);
+  }
+
+  /** Tells the client where it stands: everything behind this is live. */
+  #mark({ complete, last }: CatchUpEnd): void {
+    const { bare, full } = this.around.identity;
+    const at = last === undefined ? '' : ` last='${escapeAttribute(last)}'`;
+    const synced = `<synced xmlns='${NS.sessionStart}'${at}${complete ? '' : " gap='true'"}/>`;
+    const to = escapeAttribute(full);
+    this.around.give(
+      `<message from='${escapeAttribute(bare)}' to='${to}'>${synced}</message>`,
+      'archive-mark',
+    );
+  }
+}

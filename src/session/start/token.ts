@@ -1,0 +1,113 @@
+import { Buffer } from 'node:buffer';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { prepareJid } from '../../jid.js';
+import { storeKey } from '../../store/store.js';
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute } from '../../xml/serialize.js';
+import type { TokenUse } from './authenticate.js';
+
+/** Mechanisms that take a token of ours (draft-schmaus-kitten-sasl-ht). */
+export const TOKEN_MECHANISMS: readonly string[] = ['HT-SHA-256-NONE'];
+
+/** How long a token is good for unless it is used; ms. It is worth nothing without a session that waits here, so longer would help nobody. */
+export const TOKEN_LIFE = 7 * 24 * 3_600_000;
+
+/**
+ * What is kept of a token. HT sends a keyed hash of the token and not the token, so that it is this which is stored as a hash: who reads
+ * the store can neither make the one nor the other.
+ */
+export interface TokenRecord {
+  readonly mechanism: string;
+  /** SHA-256 of what the client has to send; hex. */
+  readonly proof: string;
+  /** What the client is sent, by which it knows us; base64. */
+  readonly answer: string;
+  /** Prepared. */
+  readonly account: string;
+  /** The resumption id of the session that it resumes. */
+  readonly hold: string;
+  /** ms since 1970. */
+  readonly expires: number;
+  /** The highest count with which it has been used. */
+  readonly count: number;
+}
+
+/** Where the token of an account's installation is kept: each has one. */
+export function tokenKey(domain: string, account: string, userAgent: string): string {
+  return storeKey('token', domain, account, userAgent);
+}
+
+/** @param token the secret itself, which only the client keeps */
+export function tokenRecord(
+  token: string,
+  about: Pick<TokenRecord, 'mechanism' | 'account' | 'hold' | 'expires'>,
+): TokenRecord {
+  return {
+    ...about,
+    proof: createHash('sha256').update(keyed(token, 'Initiator')).digest('hex'),
+    answer: keyed(token, 'Responder').toString('base64'),
+    count: 0,
+  };
+}
+
+/** `<token/>` for `<success/>` (XEP-0484 §3.3). */
+export function tokenElement(token: string, expires: number): string {
+  // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
+  const expiry = new Date(expires).toISOString();
+  return `<token xmlns='${NS.fast}' expiry='${expiry}' token='${escapeAttribute(token)}'/>`;
+}
+
+/** The client's message: who it is and its proof. */
+export interface TokenMessage {
+  /** Prepared. */
+  readonly account: string;
+  readonly proof: Buffer;
+}
+
+/** @returns undefined for what is no message of this mechanism */
+export function readTokenMessage(base64: string | undefined, domain: string): TokenMessage | undefined {
+  const message = Buffer.from(base64 ?? '', 'base64');
+  const end = message.indexOf(0);
+  if (end < 1) return undefined;
+  const name = message.toString('utf8', 0, end);
+  const account = prepareJid(name.includes('@') ? name : `${name}@${domain}`);
+  const proof = message.subarray(end + 1);
+  const ours = account?.endsWith(`@${domain}`) === true && !account.includes('/');
+  return ours && proof.length === 32 ? { account, proof } : undefined;
+}
+
+/** @returns undefined for what is no record */
+export function readTokenRecord(value: Buffer | undefined): TokenRecord | undefined {
+  if (value === undefined) return undefined;
+  try {
+    const record = JSON.parse(value.toString()) as TokenRecord;
+    return typeof record.proof === 'string' && record.proof.length === 64 ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether a client that shows this may be let in (XEP-0484 §3.4, §5.2).
+ * @param now ms since 1970
+ */
+export function judgeToken(
+  record: TokenRecord,
+  message: TokenMessage,
+  mechanism: string,
+  use: TokenUse,
+  now: number,
+): 'good' | 'not-authorized' | 'credentials-expired' {
+  const shown = createHash('sha256').update(message.proof).digest();
+  const genuine = timingSafeEqual(shown, Buffer.from(record.proof, 'hex'));
+  if (!genuine || record.mechanism !== mechanism || record.account !== message.account)
+    return 'not-authorized';
+  // A count that is not higher than one that was used is somebody else's copy of a request.
+  if (use.count !== undefined && !(use.count > record.count)) return 'not-authorized';
+  return now < record.expires ? 'good' : 'credentials-expired';
+}
+
+/** HT: HMAC with the token as the key; `NONE` has no channel binding data. */
+function keyed(token: string, role: 'Initiator' | 'Responder'): Buffer {
+  return createHmac('sha256', token).update(role).digest();
+}
