@@ -1,8 +1,9 @@
 import { type ConfigFlags, loadConfig } from '../config/load.js';
-import type { DomainConfig } from '../config/model.js';
+import type { Config, DomainConfig } from '../config/model.js';
 import { parseJid } from '../jid.js';
 import { type Assessment, assessUpstream, type UpstreamView } from '../stream/assessment.js';
-import { readKeyPair } from '../transport/certificate-files.js';
+import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
+import { selfSignedFiles } from '../transport/self-signed.js';
 import { configFlags, type FlagSpec, parseFlags, SERVING_FLAGS, UsageError } from './arguments.js';
 import { probeUpstream } from './doctor/probe.js';
 import { reportAsJson, reportAsText } from './doctor/report.js';
@@ -77,7 +78,7 @@ export async function runDoctor(args: readonly string[]): Promise<number> {
   if (visitor !== undefined && !config.domains.has(visitor.domain)) {
     throw new UsageError(`--jid is of ${visitor.domain}, which is not among the domains to look at`);
   }
-  const findings = (await Promise.all(domains.map((domain) => examine(domain, visitor)))).flat();
+  const findings = (await Promise.all(domains.map((domain) => examine(domain, config, visitor)))).flat();
   if (values.has('json')) process.stdout.write(`${reportAsJson(findings)}\n`);
   else process.stdout.write(reportAsText(findings, wantsColour()));
   const grave = findings.some(({ assessment }) =>
@@ -86,12 +87,13 @@ export async function runDoctor(args: readonly string[]): Promise<number> {
   return grave ? 1 : 0;
 }
 
-async function examine(domain: DomainConfig, visitor: Visitor | undefined): Promise<Finding[]> {
-  const { certificate, name } = domain;
-  const presented =
-    certificate === undefined
-      ? undefined
-      : (await readKeyPair(certificate.certFile, certificate.keyFile, name)).sha256;
+async function examine(
+  domain: DomainConfig,
+  config: Config,
+  visitor: Visitor | undefined,
+): Promise<Finding[]> {
+  const { name } = domain;
+  const presented = await presentedTo(domain, config);
   const credentials = visitor?.domain === name ? visitor.credentials : undefined;
   const findings: Finding[] = [];
   // One after the other: they may be one machine under several names.
@@ -100,6 +102,18 @@ async function examine(domain: DomainConfig, visitor: Visitor | undefined): Prom
     findings.push({ view, assessment: assessUpstream(view, upstream, presented) });
   }
   return findings;
+}
+
+/** SHA-256 of the certificate that `serve` would present to clients, as far as it is there; none is made for a look. */
+async function presentedTo({ name, certificate }: DomainConfig, config: Config): Promise<string | undefined> {
+  if (config.listeners.every(({ tls }) => tls === 'off')) return undefined;
+  const { certFile, keyFile } = certificate ?? selfSignedFiles(config.dataDir, name);
+  try {
+    return (await readKeyPair(certFile, keyFile, name)).sha256;
+  } catch (error) {
+    if (certificate === undefined && error instanceof CertificateError) return undefined;
+    throw error;
+  }
 }
 
 async function readVisitor(jid: string | undefined, fromStdin: boolean): Promise<Visitor | undefined> {

@@ -231,18 +231,16 @@ function* authenticating(grounds: AdviceGrounds): Generator<Advice> {
     );
   }
   if (binding !== 'hidden') return;
-  const listed = open?.features
-    ?.getChild('sasl-channel-binding', NS.saslChannelBinding)
-    ?.getChildren('channel-binding')
-    .some((entry) => entry.attrs.type === END_POINT);
+  const bindings = open?.features?.getChild('sasl-channel-binding', NS.saslChannelBinding);
+  const listed = bindings?.getChildren('channel-binding').some((entry) => entry.attrs.type === END_POINT);
   if (listed === true) {
     yield hint(
       'binding-cert-differs',
       'Channel binding would work through the proxy if it presented the certificate of the server: give both the same.',
     );
   }
-  // COMPAT: ejabberd 23.01 accepts the gs2 flag `y` although it offers -PLUS; it is the one server known to.
-  if (kind === 'ejabberd') return;
+  // COMPAT: ejabberd 23.01 accepts the gs2 flag `y` although it offers -PLUS; later ones, which list the types (XEP-0440), refuse it.
+  if (kind === 'ejabberd' && bindings === undefined) return;
   const why =
     'Clients that know channel binding will be refused, because the server offers it on its own leg and the proxy cannot:';
   if (view.tls?.protocol === 'TLSv1.2' && listed !== true) {

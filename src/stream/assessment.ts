@@ -66,8 +66,10 @@ export interface Assessment {
   readonly domain: string;
   readonly upstream: string;
   readonly kind: ServerKind;
-  /** `guessed`: servers say who they are behind authentication only; before it there is the form of their stream ids. */
+  /** `guessed`: Prosody and ejabberd say who they are behind authentication only; before it there is the form of their stream ids. */
   readonly certainty: 'announced' | 'guessed' | 'unknown';
+  /** What `kind` rests on, as a clause; undefined when it is unknown. */
+  readonly grounds: string | undefined;
   /** `TLSv1.3`, or undefined for a leg in the clear. */
   readonly protocol: string | undefined;
   readonly treatments: readonly Treatment[];
@@ -112,7 +114,7 @@ export function assessUpstream(
   clientCertificateSha256?: string,
 ): Assessment {
   const client: TlsFacts = { protocol: 'TLSv1.3', certificateSha256: clientCertificateSha256 };
-  const { kind, certainty } = recognise(view);
+  const { kind, certainty, grounds } = recognise(view);
   const treatments: Treatment[] = [];
   let binding: BindingVerdict['reason'] = 'none-offered';
   let mechanisms: readonly string[] | undefined;
@@ -135,6 +137,7 @@ export function assessUpstream(
     upstream: upstream.url,
     kind,
     certainty,
+    grounds,
     protocol: view.tls?.protocol,
     treatments,
     binding,
@@ -174,20 +177,36 @@ function announcedIn(view: UpstreamView): Partial<UpstreamLimits> {
   return {};
 }
 
-function recognise(view: UpstreamView): Pick<Assessment, 'kind' | 'certainty'> {
+/** A guess and not a question: unauthenticated, none of the three servers answers one, and two of them end the stream for it. */
+function recognise(view: UpstreamView): Pick<Assessment, 'kind' | 'certainty' | 'grounds'> {
   let kind: ServerKind = 'unknown';
   const streams = [view.beforeTls, view.behindTls, view.behindAuth].filter((stream) => stream !== undefined);
   for (const { header, features } of streams) {
     if (features !== undefined) kind = recogniseServer(kind, header, features);
   }
-  if (kind !== 'unknown') return { kind, certainty: 'announced' };
-  const id = streams[0]?.header.id ?? '';
-  // ejabberd numbers its streams, Prosody gives them random UUIDs.
-  if (/^\d{12,20}$/.test(id)) return { kind: 'ejabberd', certainty: 'guessed' };
-  if (/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id)) {
-    return { kind: 'prosody', certainty: 'guessed' };
+  if (kind !== 'unknown') {
+    const grounds =
+      kind === 'jabberd2'
+        ? 'it offers on its streams what no other server does'
+        : 'its capabilities say so (XEP-0115)';
+    return { kind, certainty: 'announced', grounds };
   }
-  return { kind, certainty: 'unknown' };
+  const id = streams[0]?.header.id ?? '';
+  if (/^\d{12,20}$/.test(id)) {
+    return {
+      kind: 'ejabberd',
+      certainty: 'guessed',
+      grounds: "its stream id is a number, as ejabberd's are",
+    };
+  }
+  if (/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id)) {
+    return {
+      kind: 'prosody',
+      certainty: 'guessed',
+      grounds: "its stream id is a random UUID, as Prosody's are",
+    };
+  }
+  return { kind, certainty: 'unknown', grounds: undefined };
 }
 
 /** What the session would do to these features: by doing it. */

@@ -17,6 +17,10 @@ export type ClientState =
   | 'securing'
   /** Features have been sent; the client has not authenticated. */
   | 'authenticating'
+  /** `<authenticate/>` has come, and SASL goes on in its terms (XEP-0388 §2.5). */
+  | 'exchanging'
+  /** Authenticated within the stream: what was asked for along with it is being done, and what the client sends meanwhile waits. */
+  | 'starting'
   /** Authenticated; a resource is to be bound. */
   | 'binding'
   /** Authenticated, and asking to resume a session: what it sends meanwhile waits. */
@@ -33,6 +37,8 @@ export type ClientInput =
   | 'close'
   | 'starttls'
   | 'sasl'
+  | 'sasl2-authenticate'
+  | 'sasl2'
   | 'compress'
   | 'bind'
   | 'unbind'
@@ -54,12 +60,15 @@ export type ClientAction =
   | 'start-tls'
   | 'forward'
   | 'forward-sasl'
+  | 'start-session'
+  | 'continue-exchange'
   | 'forward-bind'
   | 'forward-legacy-auth'
   | 'stanza'
   | 'refuse-bind'
   | 'refuse-compression'
   | 'refuse-sasl-in-clear'
+  | 'refuse-sasl2-in-clear'
   | 'refuse-sm-early'
   | 'enable-sm'
   | 'resume'
@@ -99,6 +108,7 @@ export const CLIENT_STREAM: { readonly [state in ClientState]: Row } = {
     starttls: { action: 'start-tls', next: 'securing' },
     // RFC 6120 §6.5.4: a mechanism that needs a secure stream is refused as SASL says it, without ending the stream.
     sasl: { action: 'refuse-sasl-in-clear' },
+    'sasl2-authenticate': { action: 'refuse-sasl2-in-clear' },
     compress: { action: 'refuse-compression' },
     close: { action: 'close-both', next: 'closed' },
     'stream-error': { action: 'close-both', next: 'closed' },
@@ -108,6 +118,7 @@ export const CLIENT_STREAM: { readonly [state in ClientState]: Row } = {
     ...EARLY_SM,
     starttls: { action: 'start-tls', next: 'securing' },
     sasl: { action: 'forward-sasl' },
+    'sasl2-authenticate': { action: 'start-session', next: 'exchanging' },
     compress: { action: 'refuse-compression' },
     'legacy-auth': { action: 'forward-legacy-auth' },
     // In-band registration comes as an iq; whether other stanzas are answered before authentication is the server's own rule.
@@ -149,6 +160,13 @@ export const CLIENT_STREAM: { readonly [state in ClientState]: Row } = {
     close: { action: 'close', next: 'closing' },
     'stream-error': { action: 'forward-error', next: 'closing' },
   },
+  // XEP-0388 §2.5: anything else ends the stream.
+  exchanging: {
+    sasl2: { action: 'continue-exchange' },
+    close: { action: 'close', next: 'closing' },
+    'stream-error': { action: 'forward-error', next: 'closing' },
+  },
+  starting: NOTHING,
   resuming: NOTHING,
   held: NOTHING,
   closing: NOTHING,
@@ -161,6 +179,7 @@ export function violation(state: ClientState, input: ClientInput): StreamErrorCo
   if (input === 'header') return 'invalid-xml';
   if (state === 'insecure') return 'policy-violation';
   if (state === 'authenticating' || state === 'opening') return 'not-authorized';
-  if (input === 'starttls' || input === 'sasl') return 'policy-violation';
+  // XEP-0388 §4.8: once is enough.
+  if (input === 'starttls' || input.startsWith('sasl')) return 'policy-violation';
   return 'bad-format';
 }

@@ -1,6 +1,7 @@
 import type { Element } from 'ltx';
 import type { ListenerTls } from '../config/model.js';
 import type { TlsFacts } from '../session/port.js';
+import { offerSessionStart, type StartOffer } from '../session/start/offer.js';
 import { NS } from '../xml/namespaces.js';
 import { serializeElement } from '../xml/serialize.js';
 import { type BindingVerdict, decideChannelBinding } from './channel-binding.js';
@@ -14,6 +15,10 @@ export interface FeaturesContext {
   readonly authenticated: boolean;
   /** Bytes of a stanza that the proxy takes from this client at present. */
   readonly stanzaBytes: number;
+  /** What the client can have along with SASL2; undefined: SASL2 is not offered. */
+  readonly start?: StartOffer | undefined;
+  /** What the client has had along with it is not shown again. */
+  readonly started?: { readonly bound: boolean; readonly managed: boolean } | undefined;
 }
 
 export interface RewrittenFeatures {
@@ -78,7 +83,13 @@ export function rewriteFeatures(features: Element, context: FeaturesContext): Re
   if (context.clientTls === undefined && context.listenerTls === 'optional' && !context.authenticated) {
     features.c('starttls', { xmlns: NS.tls });
   }
-  if (context.authenticated) {
+  if (context.start !== undefined && !context.authenticated)
+    offerSessionStart(features, binding.mechanisms, context.start);
+  if (context.started?.bound === true) {
+    for (const name of [NS.bind, NS.session])
+      for (const child of features.getChildElements()) if (child.getNS() === name) features.remove(child);
+  }
+  if (context.authenticated && context.started?.managed !== true) {
     features.c('sm', { xmlns: NS.sm2 });
     features.c('sm', { xmlns: NS.sm3 });
   }

@@ -46,6 +46,7 @@ export type ServerAction =
   | 'fail-tls'
   | 'authenticated'
   | 'forward'
+  | 'forward-sasl'
   | 'stanza'
   | 'sm-enabled'
   | 'sm-resumed'
@@ -85,7 +86,7 @@ export const SERVER_STREAM: { readonly [state in ServerState]: Row } = {
   open: {
     ...ENDS,
     stanza: { action: 'stanza' },
-    sasl: { action: 'forward' },
+    sasl: { action: 'forward-sasl' },
     'sasl-success': { action: 'authenticated' },
     'sm-enabled': { action: 'sm-enabled' },
     'sm-resumed': { action: 'sm-resumed' },

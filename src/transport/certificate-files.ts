@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { checkXmppIdentity } from './server-identity.js';
 
 /** A certificate chain and its key, read and found to belong together. */
 export interface KeyPair {
@@ -73,7 +74,7 @@ export async function readKeyPair(
   if (Date.parse(x509.validFrom) > now) {
     warnings.push(`the certificate in ${certFile} is not valid before ${x509.validFrom}`);
   }
-  if (x509.checkHost(domain) === undefined) {
+  if (checkXmppIdentity(domain, x509.toLegacyObject()) !== undefined) {
     warnings.push(`the certificate in ${certFile} is not for ${domain} but for ${subjectOf(x509)}`);
   }
   return { certificate, key, sha256: fingerprint(x509), validTo, warnings };

@@ -1,18 +1,13 @@
 import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
-import {
-  checkServerIdentity,
-  connect,
-  createSecureContext,
-  type SecureContext,
-  type TLSSocket,
-} from 'node:tls';
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { domainToASCII } from 'node:url';
 import type { UpstreamConfig } from '../config/model.js';
 import type { TlsFacts } from '../session/port.js';
 import { fingerprint } from './certificate-files.js';
 import type { TlsWrapping } from './leg.js';
+import { checkXmppIdentity } from './server-identity.js';
 import { XMPP_CLIENT_ALPN } from './server-tls.js';
 
 /** TLS towards servers, where the proxy is the TLS client. */
@@ -35,7 +30,7 @@ export class UpstreamTlsDialer {
       socket,
       secureContext: this.#contextFor(upstream.caFile ?? ''),
       rejectUnauthorized: upstream.verify.kind === 'full',
-      checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
+      checkServerIdentity: (_host, certificate) => checkXmppIdentity(domain, certificate),
       // RFC 6066 §3 allows no address as a server name.
       ...(isIP(name) === 0 && { servername: name }),
       ...(upstream.tls === 'direct' && { ALPNProtocols: [XMPP_CLIENT_ALPN] }),

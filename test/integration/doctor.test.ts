@@ -43,17 +43,32 @@ async function report(server: RealServer, url: string, options = {}) {
   return { ...outcome, found, codes: found.advice.map(({ code }: { code: string }) => code) };
 }
 
-/** What each server offers to log in with behind TLS 1.3, and what the proxy shows of it. */
+/** What each server offers to log in with behind TLS 1.3, what the proxy shows of it, and how it is known unauthenticated. */
 const SHOWN = {
-  prosody: { hidden: [], sm: true, bytes: 262_144, advice: 'prosody-rate-limit' },
+  prosody: {
+    hidden: [],
+    sm: true,
+    bytes: 262_144,
+    advice: 'prosody-rate-limit',
+    grounds: ['guessed', expect.stringContaining('a random UUID')],
+  },
   ejabberd: {
     hidden: ['mechanism SCRAM-SHA-1-PLUS'],
     sm: true,
     bytes: 262_144,
     advice: 'ejabberd-one-address',
+    grounds: ['guessed', expect.stringContaining('a number')],
   },
-  jabberd2: { hidden: ['mechanism EXTERNAL'], sm: false, bytes: 65_535, advice: 'jabberd2-stanza-limit' },
+  jabberd2: {
+    hidden: ['mechanism EXTERNAL'],
+    sm: false,
+    bytes: 65_535,
+    advice: 'jabberd2-stanza-limit',
+    grounds: ['announced', expect.stringContaining('what no other server does')],
+  },
 } as const;
+
+const NAMES = { prosody: 'Prosody', ejabberd: 'ejabberd', jabberd2: 'jabberd2' } as const;
 
 describeRoutes(
   'doctor',
@@ -64,6 +79,7 @@ describeRoutes(
       const { status, found, codes } = await report(server, upstream(server));
       expect(status).toBe(0);
       expect(found).toMatchObject({ kind: server.kind, limits: { stanzaBytes: expected.bytes } });
+      expect([found.certainty, found.grounds]).toEqual(expected.grounds);
       expect(codes).toContain(expected.advice);
     });
 
@@ -92,6 +108,9 @@ describeRoutes(
       const outcome = await doctor([...flags, '--password-stdin'], { input: `${account.password}\n` });
       expect(outcome.status, outcome.stderr + outcome.stdout).toBe(0);
       expect(outcome.stdout).toMatch(/behind authentication [\s\S]*bind/);
+      // Whoever has signed in is told for certain.
+      expect(outcome.stdout.split('\n')[0]).toMatch(new RegExp(`: ${NAMES[server.kind]}$`));
+      expect(outcome.stdout).not.toContain('A guess');
       expect(outcome.stdout).toMatch(expected.sm ? /sm:3 +ended/ : /sm:3 +added/);
       expect(outcome.stdout + outcome.stderr).not.toContain(account.password);
     });

@@ -86,11 +86,39 @@ function resident(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
 
-/** Processor time of a process so far, in clock ticks. */
+/** Processor time of a process so far, in clock ticks: other programs may make it wait, but not pay. */
 function processorTime(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
   return Number(fields[11]) + Number(fields[12]);
 }
+
+/** A tick is coarse, and a collection of garbage falls on one round or another: the middle one of several counts. */
+const ROUNDS = 3;
+
+/**
+ * How many times as much one thing costs as another, measured in turns.
+ * @param least ticks below which the yardstick is too short to be read
+ */
+async function costRatio(
+  cost: (what: 'yardstick' | 'hostile') => Promise<number>,
+  least: number,
+): Promise<number> {
+  await cost('yardstick'); // warms up
+  const ratios: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const yardstick = await cost('yardstick');
+    ratios.push((await cost('hostile')) / Math.max(yardstick, least));
+  }
+  return ratios.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? Number.NaN;
+}
+
+/** A round trip with the patience that a busy machine takes. */
+async function roundTrip(client: RawClient): Promise<void> {
+  await client.iq('get', "<ping xmlns='urn:xmpp:ping'/>", `to='${client.endpoint.domain}'`, PATIENCE_MS);
+}
+
+/** No measure of anything: how long until a test is taken to hang. */
+const PATIENCE_MS = 45_000;
 
 describeRoutes(
   'hostile connections',
@@ -142,75 +170,89 @@ describeRoutes(
       { name: 'namespace declarations', unit: "<p:a xmlns:p='urn:p'><q:b xmlns:q='urn:q' p:c='1'/></p:a>" },
       { name: 'references', unit: '&lt;&amp;&#65;&#x1F984;' },
       { name: 'sections of characters', unit: '<![CDATA[x]]><![CDATA[]]>' },
-    ])('$name cost no more than a multiple of plain text', { timeout: 60_000 }, async ({ unit }) => {
+    ])('$name cost no more than a multiple of plain text', { timeout: 180_000 }, async ({ unit }) => {
       const pid = proxy?.pid ?? 0;
       const size = 200_000;
       const alice = await newSession(route, 'alice');
-      const cost = async (payload: string) => {
+      const payloads = { yardstick: 'x'.repeat(size), hostile: unit.repeat(Math.floor(size / unit.length)) };
+      const ratio = await costRatio(async (what) => {
         const before = processorTime(pid);
-        for (let n = 0; n < 15; n += 1) {
+        for (let n = 0; n < 10; n += 1) {
           // To an address that nobody has, so that what comes back is short, and inside one child.
           alice.send(
-            `<iq type='result' id='none' to='${server.domain}'><x xmlns='urn:example:cost'>${payload}</x></iq>`,
+            `<iq type='result' id='none' to='${server.domain}'><x xmlns='urn:example:cost'>${payloads[what]}</x></iq>`,
           );
-          await alice.settle();
+          await roundTrip(alice);
         }
         return processorTime(pid) - before;
-      };
-      await cost('x'.repeat(size)); // warms up
-      const plain = await cost('x'.repeat(size));
-      const hostile = await cost(unit.repeat(Math.floor(size / unit.length)));
-      expect(hostile).toBeLessThan(40 * Math.max(plain, 5));
+      }, 5);
+      expect(ratio).toBeLessThan(40);
     });
 
-    // On a machine that is busy otherwise Prosody, near its own limit of 32 MB a connection, now and then ends it.
+    // What the proxy has taken from the server is counted, and not what it weighs: buffers that nobody holds any more
+    // are given back when the collector likes. The kernel keeps megabytes for a reader, so what is looked for is that
+    // there is an end to it. One at a time: a stanza then may come with the server's <r/> behind it, which must not
+    // make the proxy forget that the queue is full (a slow server was read on and on that way, until the queue overflowed).
     test('who does not read is waited for by his own server connection alone', {
-      timeout: 60_000,
-      retry: 2,
+      timeout: 180_000,
     }, async () => {
-      const pid = proxy?.pid ?? 0;
       const [alice, bob] = [await newSession(route, 'alice'), await newSession(route, 'bob')];
-      const [keen, deaf] = [await newSession(route, 'keen'), await newSession(route, 'deaf')];
-      const stanza = (to: RawClient) =>
-        `<message to='${to.jid}' type='headline'><body>${'x'.repeat(100_000)}</body></message>`;
-      const flood = async (to: RawClient, count: number) => {
-        for (let n = 1; n <= count; n += 1) {
-          alice.send(stanza(to));
-          if (n % 10 === 0) await alice.settle();
-        }
+      const deaf = await newSession(route, 'deaf');
+      const fromServers = async () => {
+        const answer = await fetch(`${proxy?.admin}/metrics`);
+        return new Metrics(await answer.text()).sum('interstanza_received_bytes_total', 'from="server"');
       };
-      const drain = async (client: RawClient, count: number) => {
-        for (let n = 0; n < count; n += 1) await client.message(undefined, `message ${n}`, 20_000);
+      /** What the proxy has received from servers, once it receives no more. */
+      const received = async () => {
+        let [last, same] = [-1, 0];
+        return until(
+          'the proxy to be at rest',
+          async () => {
+            const now = await fromServers();
+            same = now === last ? same + 1 : 0;
+            last = now;
+            return same >= 5 && now;
+          },
+          PATIENCE_MS,
+          50,
+        );
       };
-      await flood(keen, 60); // what it costs to carry them
-      await drain(keen, 60);
-      const before = resident(pid);
+      const before = await received();
       deaf.stream.pause();
-      // 28 MB: what a server keeps for one connection before it gives up, and far more than the kernel does.
-      await flood(deaf, 280);
+      let sent = 0;
+      const leftWithServer = async () => sent * 100_000 - ((await received()) - before);
+      while ((await leftWithServer()) < 3_000_000) {
+        expect(sent, 'stanzas, all of which the proxy took').toBeLessThan(400);
+        for (let n = 0; n < 10; n += 1) {
+          alice.send(
+            `<message to='${deaf.jid}' type='headline'><body>${'x'.repeat(100_000)}</body></message>`,
+          );
+          await roundTrip(alice);
+        }
+        sent += 10;
+      }
       alice.send(`<message to='${bob.jid}' type='chat'><body>meanwhile</body></message>`);
-      await bob.body('meanwhile', 20_000);
-      expect(resident(pid) - before).toBeLessThan(18_000);
+      await bob.body('meanwhile', PATIENCE_MS);
       deaf.stream.resume();
-      await drain(deaf, 280);
+      for (let n = 1; n <= sent; n += 1) {
+        await deaf.message(undefined, `message ${n} of ${sent}`, PATIENCE_MS);
+      }
     });
 
-    test('one byte at a time costs time in proportion', { timeout: 60_000 }, async () => {
+    test('one byte at a time costs time in proportion', { timeout: 180_000 }, async () => {
       const pid = proxy?.pid ?? 0;
       const alice = await newSession(route, 'alice');
-      const cost = async (length: number) => {
+      const lengths = { yardstick: 24_000, hostile: 96_000 };
+      const ratio = await costRatio(async (what) => {
         const before = processorTime(pid);
         await alice.stream.writeInPieces(
-          `<message to='${server.domain}' type='error'><body>${'x'.repeat(length)}</body></message>`,
+          `<message to='${server.domain}' type='error'><body>${'x'.repeat(lengths[what])}</body></message>`,
           1,
         );
-        await alice.settle();
+        await roundTrip(alice);
         return processorTime(pid) - before;
-      };
-      await cost(2_000);
-      const short = await cost(8_000);
-      const long = await cost(32_000);
-      expect(long).toBeLessThan(12 * Math.max(short, 3)); // quadratic would be sixteen times
+      }, 3);
+      expect(ratio).toBeLessThan(10); // quadratic would be sixteen times
     });
   },
   ONE_ROUTE,
@@ -226,7 +268,7 @@ describeRoutes(
     beforeAll(async () => {
       directory = mkdtempSync(join(tmpdir(), 'interstanza-limits-'));
       const config = join(directory, 'interstanza.yaml');
-      writeFileSync(config, 'limits:\n  unauthenticatedTime: 2\n  beforeAuth: { stanzaBytes: 2000 }\n');
+      writeFileSync(config, 'limits:\n  unauthenticatedTime: 4\n  beforeAuth: { stanzaBytes: 2000 }\n');
       proxy = await RunningProxy.inFrontOf(server, { args: ['--config', config] });
       here = { ...route, plain: { ...proxy.address(0), domain: server.domain } };
     });
@@ -243,9 +285,9 @@ describeRoutes(
       const started = Date.now();
       const trickle = setInterval(() => client.stream.write(' '), 50);
       client.stream.write("<stream:stream xmlns='jabber:client' ");
-      await client.stream.when('the end of the connection', () => client.stream.closed, 6_000);
+      await client.stream.when('the end of the connection', () => client.stream.closed, PATIENCE_MS);
       clearInterval(trickle);
-      expect(Date.now() - started).toBeGreaterThan(1_500);
+      expect(Date.now() - started).toBeGreaterThan(3_000);
     });
 
     test('whoever says nothing, or does not log in, is told and cut off in time', async () => {
@@ -253,10 +295,10 @@ describeRoutes(
       const idle = await newConnection(here);
       await idle.openStream();
       expect(['connection-timeout', 'policy-violation', 'not-authorized']).toContain(
-        await idle.streamError(6_000),
+        await idle.streamError(PATIENCE_MS),
       );
       for (const client of [silent, idle]) {
-        await client.stream.when('the end of the connection', () => client.stream.closed, 6_000);
+        await client.stream.when('the end of the connection', () => client.stream.closed, PATIENCE_MS);
       }
     });
 
@@ -265,7 +307,7 @@ describeRoutes(
       const idle = await newConnection(here);
       idle.stream.write(header(server.domain));
       // When the idle one, who came later, has been cut off, alice's time would have been over too.
-      await idle.stream.when('the end of the idle connection', () => idle.stream.closed, 6_000);
+      await idle.stream.when('the end of the idle connection', () => idle.stream.closed, PATIENCE_MS);
       await alice.settle();
     });
 

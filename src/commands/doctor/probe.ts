@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { checkServerIdentity } from 'node:tls';
 import { domainToASCII } from 'node:url';
 import type { Element } from 'ltx';
 import { isLoopback } from '../../config/addresses.js';
@@ -15,6 +14,7 @@ import {
 } from '../../stream/assessment.js';
 import { fingerprint } from '../../transport/certificate-files.js';
 import { buildProxyHeader } from '../../transport/proxy-protocol.js';
+import { checkXmppIdentity } from '../../transport/server-identity.js';
 import { XMPP_CLIENT_ALPN } from '../../transport/server-tls.js';
 import { NS } from '../../xml/namespaces.js';
 import { InitiatingStream, StreamProblem } from '../initiating-stream.js';
@@ -121,7 +121,7 @@ async function secure(stream: InitiatingStream, upstream: UpstreamConfig, domain
   const options: ConnectionOptions = {
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
+    checkServerIdentity: (_host, certificate) => checkXmppIdentity(domain, certificate),
     ...(isIP(name) === 0 && { servername: name }),
     ...(upstream.tls === 'direct' && { ALPNProtocols: [XMPP_CLIENT_ALPN] }),
     ...(upstream.caFile !== undefined && { ca: readFileSync(upstream.caFile) }),

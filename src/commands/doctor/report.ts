@@ -62,6 +62,8 @@ function reportOne({ view, assessment }: Finding, ink: Ink): string {
       `${domain} at ${upstream}: ${view.end === undefined || kind !== 'unknown' ? name : 'not reached'}`,
     ),
   ];
+  if (certainty === 'guessed')
+    lines.push(...broken(guess(view, assessment), WIDTH - 2).map((line) => ink.dim(`  ${line}`)));
   const offers = seen(view);
   if (offers.length > 0) lines.push('', ink.bold('What the server offers'), ...table(offers));
   if (treatments.length > 0) {
@@ -83,6 +85,15 @@ function reportOne({ view, assessment }: Finding, ink: Ink): string {
     for (const line of broken(sentence, WIDTH - 11)) lines.push(`           ${line}`);
   }
   return lines.join('\n');
+}
+
+/** What the name of the server rests on, and how to be sure of it. */
+function guess({ behindAuth }: UpstreamView, { kind, grounds }: Assessment): string {
+  const more =
+    behindAuth === undefined
+      ? 'It says who it is behind authentication only: sign in with --jid and --password-stdin to be sure.'
+      : 'It does not say who it is behind authentication either.';
+  return `A guess: ${grounds}. What is said of ${NAMES[kind]} below holds if it is one. ${more}`;
 }
 
 function seen(view: UpstreamView): string[][] {

@@ -112,8 +112,8 @@ describe('looking at a server', () => {
 });
 
 describe('the report', () => {
-  async function finding(inside: string, query = '') {
-    const url = `${await serverThat((text) => (text.includes('<stream:stream') ? HEADER + features(inside) : undefined))}${query}`;
+  async function finding(inside: string, query = '', header = HEADER) {
+    const url = `${await serverThat((text) => (text.includes('<stream:stream') ? header + features(inside) : undefined))}${query}`;
     const upstream = parseUpstream(url);
     const view = await probeUpstream(upstream, 'example.org');
     return { view, assessment: assessUpstream(view, upstream) };
@@ -133,6 +133,18 @@ describe('the report', () => {
     const text = reportAsText([await finding(mechanisms('PLAIN'), '?tls=starttls')], false);
     expect(text).toContain('problem  starttls-not-offered');
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(130);
+  });
+
+  it('says of a guess that it is one, what it rests on, and how to be sure', async () => {
+    const header = HEADER.replace("id='x'", "id='11712322007639991100'");
+    const one = await finding(mechanisms('PLAIN'), '', header);
+    const words = reportAsText([one], false).replace(/\s+/g, ' ');
+    expect(words).toContain(': probably ejabberd A guess: its stream id is a number');
+    expect(words).toContain('sign in with --jid and --password-stdin to be sure');
+    const signedIn = { ...one.view, behindAuth: one.view.beforeTls };
+    const still = reportAsText([{ ...one, view: signedIn }], false).replace(/\s+/g, ' ');
+    expect(still).toContain('It does not say who it is behind authentication either.');
+    expect(reportAsText([await finding(mechanisms('PLAIN'))], false)).not.toContain('A guess');
   });
 
   it('is JSON for scripts', async () => {

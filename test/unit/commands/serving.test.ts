@@ -1,11 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:tls';
 import { afterAll, expect, it } from 'vitest';
 import { Serving } from '../../../src/commands/serve.js';
+import { adviseOnUpstream } from '../../../src/commands/upstream-advice.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { createLog } from '../../../src/ops/log.js';
 import { whyNot } from '../../../src/transport/listener.js';
+import { selfSignedPair } from '../../../src/transport/self-signed.js';
+import { NS } from '../../../src/xml/namespaces.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'interstanza-serving-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -36,6 +40,48 @@ it('serve warns of servers that the advisor finds wanting, of those with TLS onl
   expect(warnings).toMatchObject([
     { msg: 'turn TLS 1.3 on', upstream: 'xmpps://127.0.0.1:3', domain: 'a.test' },
   ]);
+});
+
+it.each([
+  { leg: 'the certificate of the proxy', domain: 'a.test', warned: false },
+  { leg: 'another', domain: 'b.test', warned: true },
+])('serve looks at a server that binds channels to $leg: warned $warned', async ({ domain, warned }) => {
+  const { pair } = await selfSignedPair(folder, domain);
+  const server = createServer({ cert: pair.certificate, key: pair.key }, (socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      if (!chunk.includes('<stream:stream')) return socket.end('</stream:stream>');
+      return socket.write(
+        `<stream:stream xmlns='${NS.client}' xmlns:stream='${NS.stream}' id='x' from='a.test' version='1.0'><stream:features>` +
+          `<mechanisms xmlns='${NS.sasl}'><mechanism>SCRAM-SHA-1-PLUS</mechanism><mechanism>SCRAM-SHA-1</mechanism></mechanisms>` +
+          `<sasl-channel-binding xmlns='${NS.saslChannelBinding}'><channel-binding type='tls-server-end-point'/></sasl-channel-binding></stream:features>`,
+      );
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const flags = {
+    domains: ['a.test'],
+    upstreams: [`xmpps://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`],
+    listeners: ['xmpp://127.0.0.1:0'],
+    data: folder,
+  };
+  const log = createLog('silent', { write: () => undefined });
+  let heard: (advice: string | undefined) => void = () => undefined;
+  const advised = new Promise<string | undefined>((resolve) => {
+    heard = resolve;
+  });
+  const serving = new Serving(flags, await loadConfig(flags), log, async (...asked) => {
+    const advice = await adviseOnUpstream(...asked);
+    heard(advice);
+    return advice;
+  });
+  await serving.start();
+  const advice = await advised;
+  serving.stop();
+  server.close();
+  if (warned) expect(advice).toContain('present the same certificate on both legs');
+  else expect(advice).toBeUndefined();
 });
 
 it('a port that cannot be opened is explained', () => {

@@ -170,15 +170,23 @@ describe('who the server is', () => {
     return [kind, certainty, limits.stanzaBytes];
   };
 
-  it('is guessed from the form of the stream id before authentication', () => {
+  const groundsOf = (fields: Partial<UpstreamView>) =>
+    assessUpstream(view(fields), parseUpstream('xmpp://127.0.0.1')).grounds;
+
+  it('is guessed from the form of the stream id before authentication, and says what the guess rests on', () => {
     expect(kindOf({ beforeTls: stream('', PROSODY_ID) })).toEqual(['prosody', 'guessed', 262_144]);
+    expect(groundsOf({ beforeTls: stream('', PROSODY_ID) })).toContain('a random UUID');
     expect(kindOf({ beforeTls: stream('', EJABBERD_ID) })).toEqual(['ejabberd', 'guessed', 262_144]);
+    expect(groundsOf({ beforeTls: stream('', EJABBERD_ID) })).toContain('a number');
     expect(kindOf({ beforeTls: stream('', 'x') })).toEqual(['unknown', 'unknown', 262_144]);
+    expect(groundsOf({ beforeTls: stream('', 'x') })).toBeUndefined();
   });
 
   it('is announced behind it, and by jabberd2 in its header', () => {
     const caps = `<c xmlns='${NS.caps}' node='http://www.process-one.net/en/ejabberd/' hash='sha-1' ver='x'/>`;
-    expect(kindOf({ beforeTls: stream('', PROSODY_ID), behindAuth: stream(caps) })[0]).toBe('ejabberd');
+    const signedIn = { beforeTls: stream('', PROSODY_ID), behindAuth: stream(caps) };
+    expect(kindOf(signedIn)).toEqual(['ejabberd', 'announced', 262_144]);
+    expect(groundsOf(signedIn)).toContain('XEP-0115');
     expect(kindOf({ beforeTls: stream('', 'x', [['ack', NS.smLegacy]]) })).toEqual([
       'jabberd2',
       'announced',
@@ -197,9 +205,11 @@ describe('channel binding', () => {
     expect(advice[0]?.sentence).toContain('TLS 1.3');
   });
 
-  it('is none with ejabberd, which accepts the flag', () => {
+  it('is none with ejabberd, which accepts the flag, as long as it is one that lists no types', () => {
     const fields = { tls: tls({ protocol: 'TLSv1.2' }), behindTls: stream(plus, EJABBERD_ID) };
     expect(advised(fields, 'xmpps://127.0.0.1')).not.toContain('problem binding-refuses-y');
+    const later = { tls: tls(), behindTls: stream(plus + bindings('tls-exporter'), EJABBERD_ID) };
+    expect(advised(later, 'xmpps://127.0.0.1')).toContain('problem binding-refuses-y');
   });
 
   it('is none on a TLS 1.3 leg where nothing is offered', () => {

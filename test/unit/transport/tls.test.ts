@@ -493,6 +493,7 @@ describe('certificates', () => {
     const again = await selfSignedPair(folder, 'münchen.test');
     expect([first.made, again.made]).toEqual([true, false]);
     expect(again.pair.sha256).toBe(first.pair.sha256);
+    expect([...first.pair.warnings, ...again.pair.warnings]).toEqual([]);
     const { statSync } = await import('node:fs');
     const { certFile, keyFile } = selfSignedFiles(folder, 'münchen.test');
     expect(statSync(keyFile).mode & 0o777).toBe(0o600);

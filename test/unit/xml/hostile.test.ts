@@ -7,7 +7,8 @@ import { HEADER, table } from './stream-reading.js';
 
 /*
  * Input made to cost more than its bytes. Ceilings are ratios to ordinary stanzas of the same size, chunked in the same
- * way, in the same run: a limit in milliseconds would fail on a busy machine and prove nothing on a fast one.
+ * way, in the same run: a limit in milliseconds would fail on a busy machine and prove nothing on a fast one. The ordinary
+ * ones have a prefix, so that they too are read by the state machine and not by the scanner, which is many times as fast.
  */
 
 const SIZE = 262_144;
@@ -22,17 +23,25 @@ const BYTES_ONLY: XmlLimits = {
 
 const CHAT =
   "<message to='juliet@example.org/balcony' from='romeo@example.net/orchard' type='chat' id='ktx72v49'>" +
-  "<body>Art thou not Romeo, and a Montague?</body><active xmlns='http://jabber.org/protocol/chatstates'/></message>";
+  "<body>Art thou not Romeo, and a Montague?</body><c:active xmlns:c='http://jabber.org/protocol/chatstates'/></message>";
 
 const fill = (part: string): string => part.repeat(Math.ceil(SIZE / part.length));
 
 interface Cost {
+  /** Processor time of one reading. */
   readonly microseconds: number;
   /** The most bytes kept of the incomplete element, and the memory they and the records took. */
   readonly pending: number;
   readonly arrayBuffers: number;
   readonly error: XmlError | undefined;
 }
+
+/** Some of it is read in less than a millisecond: readings are repeated until there is something to be measured. */
+const BLOCK_MICROSECONDS = 25_000;
+/** A collection of garbage falls into one block or another: the middle one of several counts. */
+const BLOCKS = 3;
+/** For where processor time does not move at all: a guard against hanging, not a measure. */
+const MOST_READINGS = 2_000;
 
 function cost(
   xml: string | Buffer,
@@ -41,18 +50,18 @@ function cost(
   origin: 'client' | 'server' = 'client',
 ): Cost {
   const bytes = Buffer.from(xml);
-  const chunks: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += chunk) chunks.push(bytes.subarray(at, at + chunk));
-  let best = Number.POSITIVE_INFINITY;
   let pending = 0;
   let error: XmlError | undefined;
   let arrayBuffers = 0;
-  for (let round = 0; round < 2; round++) {
+  const read = () => {
     const tokenizer = new Tokenizer(
       { onHeader() {}, onStanza() {}, onClose() {} },
       { limits, origin, namespaces: table },
     );
     tokenizer.push(Buffer.from(HEADER));
+    // Buffers of their own for each reading, as from a socket.
+    const chunks: Buffer[] = [];
+    for (let at = 0; at < bytes.length; at += chunk) chunks.push(bytes.subarray(at, at + chunk));
     const memory = process.memoryUsage().arrayBuffers;
     const before = process.cpuUsage();
     for (const piece of chunks) {
@@ -61,10 +70,21 @@ function cost(
       if (error !== undefined) break;
     }
     const { user, system } = process.cpuUsage(before);
-    best = Math.min(best, user + system);
     arrayBuffers = Math.max(arrayBuffers, process.memoryUsage().arrayBuffers - memory);
+    return user + system;
+  };
+  const blocks: number[] = [];
+  for (let block = 0; block < BLOCKS; block++) {
+    let spent = 0;
+    let readings = 0;
+    do {
+      spent += read();
+      readings += 1;
+    } while (spent < BLOCK_MICROSECONDS && readings < MOST_READINGS);
+    blocks.push(spent / readings);
   }
-  return { microseconds: best, pending, arrayBuffers, error };
+  const microseconds = blocks.sort((x, y) => x - y)[Math.floor(BLOCKS / 2)] ?? Number.NaN;
+  return { microseconds, pending, arrayBuffers, error };
 }
 
 const CHUNKS = [1, 1460, SIZE * 2];

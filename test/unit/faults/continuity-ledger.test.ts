@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest';
+import { Ledger } from '../../faults/continuity/ledger.js';
+
+/** A book in which romeo.one has written `count` messages to juliet.two, all acknowledged. */
+function acknowledged(count: number): Ledger {
+  const ledger = new Ledger();
+  for (let number = 1; number <= count; number += 1) {
+    write(ledger, number);
+    ledger.acknowledged(`m${number}`);
+  }
+  return ledger;
+}
+
+function write(ledger: Ledger, number: number): void {
+  const address = { from: 'romeo.one', to: 'juliet.two', audiences: ['juliet'] };
+  ledger.write({ id: `m${number}`, sequence: 'one', number, kind: 'to a resource', ...address });
+}
+
+let ordinal = 0;
+function arrive(ledger: Ledger, number: number, device = 'juliet.two', session = 1): number {
+  ordinal += 1;
+  ledger.arrived(`m${number}`, { device, audience: 'juliet', session, ordinal });
+  return ordinal;
+}
+
+const wrongs = (ledger: Ledger) => ledger.verdict().anomalies.map(({ wrong, id }) => `${wrong} ${id}`);
+
+describe('the judge of the continuity test', () => {
+  it('has nothing to say where everything came once and in order', () => {
+    const ledger = acknowledged(3);
+    for (const number of [1, 2, 3]) arrive(ledger, number);
+    expect(wrongs(ledger)).toEqual([]);
+    expect(ledger.missing()).toEqual([]);
+  });
+
+  it('sees a loss', () => {
+    const ledger = acknowledged(3);
+    for (const number of [1, 3]) arrive(ledger, number);
+    expect(ledger.missing()).toEqual([{ id: 'm2', audience: 'juliet' }]);
+    expect(wrongs(ledger)).toEqual(['lost m2']);
+  });
+
+  it('sees a duplicate', () => {
+    const ledger = acknowledged(2);
+    for (const number of [1, 2, 2]) arrive(ledger, number);
+    expect(wrongs(ledger)).toEqual(['duplicated m2']);
+  });
+
+  it('sees a duplicate on the other device of the account', () => {
+    const ledger = acknowledged(1);
+    arrive(ledger, 1);
+    arrive(ledger, 1, 'juliet.one');
+    expect(wrongs(ledger)).toEqual(['duplicated m1']);
+  });
+
+  it('sees two that have changed places', () => {
+    const ledger = acknowledged(3);
+    for (const number of [1, 3, 2]) arrive(ledger, number);
+    expect(wrongs(ledger)).toEqual(['disordered m2']);
+  });
+
+  it('counts as lost only what the sender saw acknowledged', () => {
+    const ledger = acknowledged(1);
+    write(ledger, 2);
+    arrive(ledger, 1);
+    expect(wrongs(ledger)).toEqual([]);
+  });
+
+  it('tells apart what was lost and what its sender got back', () => {
+    const ledger = acknowledged(2);
+    ledger.returned('m1', 'recipient-unavailable');
+    expect(wrongs(ledger)).toEqual(['returned m1', 'lost m2']);
+    arrive(ledger, 1);
+    expect(wrongs(ledger)).toEqual(['lost m2']);
+    expect(ledger.verdict().falseAlarms).toBe(1);
+  });
+
+  it('takes one more copy for each time that the sender sent it again', () => {
+    const ledger = acknowledged(1);
+    ledger.sentAgain('m1');
+    for (const number of [1, 1]) arrive(ledger, number);
+    expect(wrongs(ledger)).toEqual([]);
+    expect(ledger.verdict().excused.sentAgain).toBe(1);
+    arrive(ledger, 1);
+    expect(wrongs(ledger)).toEqual(['duplicated m1']);
+  });
+
+  it('takes a copy in a later session where the reader’s acknowledgement may have been lost, and only there', () => {
+    const ledger = acknowledged(2);
+    const certain = arrive(ledger, 1);
+    arrive(ledger, 2);
+    ledger.sessionEnded('juliet.two', 1, certain);
+    for (const number of [1, 2]) arrive(ledger, number, 'juliet.two', 2);
+    expect(wrongs(ledger)).toEqual(['duplicated m1']);
+    expect(ledger.verdict().excused.uncertain).toBe(1);
+  });
+
+  it('takes no copy in the same session, however little of it was acknowledged', () => {
+    const ledger = acknowledged(1);
+    arrive(ledger, 1);
+    arrive(ledger, 1);
+    ledger.sessionEnded('juliet.two', 1, 0);
+    expect(wrongs(ledger)).toEqual(['duplicated m1']);
+  });
+
+  it('wants what is said in a room at everybody, and takes copies from history only', () => {
+    const ledger = new Ledger();
+    const audiences = ['juliet.one', 'juliet.two'];
+    ledger.write({
+      id: 'r1',
+      sequence: 'room',
+      number: 1,
+      kind: 'in the room',
+      from: 'romeo.one',
+      audiences,
+    });
+    ledger.acknowledged('r1');
+    const heard = (device: string, history = false) =>
+      ledger.arrived('r1', { device, audience: device, session: 1, ordinal: 1, history });
+    heard('juliet.one');
+    heard('juliet.one', true);
+    expect(wrongs(ledger)).toEqual(['lost r1']);
+    heard('juliet.two', true);
+    expect(wrongs(ledger)).toEqual([]);
+    heard('juliet.two');
+    expect(wrongs(ledger)).toEqual(['duplicated r1']);
+  });
+
+  it('sees what comes out on the wrong device while the right one is there', () => {
+    const ledger = acknowledged(1);
+    arrive(ledger, 1, 'juliet.one');
+    expect(wrongs(ledger)).toEqual(['strayed m1']);
+    ledger.happened('cut', 'juliet.two');
+    expect(wrongs(ledger)).toEqual([]);
+  });
+
+  it('puts a loss down to what was done to whom in its epoch', () => {
+    const ledger = new Ledger();
+    ledger.happened('cut', 'juliet.one');
+    ledger.epoch += 1;
+    write(ledger, 1);
+    ledger.acknowledged('m1');
+    ledger.happened('paused', 'juliet.one');
+    ledger.happened('rebound', 'romeo.one');
+    ledger.happened('proxy killed');
+    ledger.epoch += 1;
+    ledger.happened('closed', 'juliet.two');
+    expect(ledger.verdict().anomalies).toMatchObject([
+      { wrong: 'lost', reader: ['paused', 'proxy killed'], sender: ['proxy killed', 'rebound'] },
+    ]);
+  });
+});
