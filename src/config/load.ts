@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { FEATURES } from '../features/index.js';
+import { SESSION_START } from '../session/start/offer.js';
 import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
 import { AddressError, isLoopback, parseHostPort, parseListener, parseUpstream } from './addresses.js';
 import { DEFAULTS, HOLD } from './defaults.js';
@@ -116,7 +117,7 @@ class Builder {
   }
 
   #checkFeatures(names: readonly string[], domain: KeyPath): void {
-    const known = FEATURES.map(({ name }) => name);
+    const known = [...FEATURES.map(({ name }) => name), SESSION_START];
     for (const name of names) {
       if (known.includes(name)) continue;
       const place = this.locate([...domain, 'features', name]);

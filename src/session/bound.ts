@@ -42,6 +42,8 @@ export interface BoundSurroundings {
   readonly clientIsHeld: boolean;
   /** More may wait for the client than is allowed. */
   readonly moreWaits: () => void;
+  /** The server is not read while the store is asked what comes before it. */
+  readonly waitForStore: (waiting: boolean) => void;
   /** The time of the event that is being handled; ms. */
   readonly now: number;
   readonly wakeTimesChanged: () => void;
@@ -77,6 +79,8 @@ export class BoundSession implements MessageTaker {
   #seen: Set<string> | undefined;
   /** Keys of messages that came out of the store and that the server may deliver too. */
   #delivered: (readonly string[])[] | undefined;
+  /** Questions to the store that are open. */
+  #looking = 0;
   wantsSince = Number.POSITIVE_INFINITY;
   /** The client has said that it wants messages. */
   #greeted = false;
@@ -115,7 +119,7 @@ export class BoundSession implements MessageTaker {
       acknowledgement.up.consume();
       return;
     }
-    if (!this.#greeted && frame.kind === StanzaKind.Presence) this.#greets(frame);
+    const greets = this.#greets(frame);
     const mark = this.#hold();
     const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
     switch (outcome.kind) {
@@ -131,6 +135,7 @@ export class BoundSession implements MessageTaker {
         acknowledgement.up.consume();
     }
     this.#release(mark);
+    if (greets) this.#greeting();
   }
 
   /** A stanza from the server. @param frame in the standard context of a stream and without flaw */
@@ -250,12 +255,13 @@ export class BoundSession implements MessageTaker {
     const { around } = this;
     const frame = parseStanza(Buffer.from(xml), around.domain.namespaces);
     if ('condition' in frame) return;
-    if (!this.#greeted && frame.kind === StanzaKind.Presence) this.#greets(frame);
+    const greets = this.#greets(frame);
     const mark = this.#hold();
     const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
     if (outcome.kind === 'pass') this.#put('server', frame.bytes(), 'session-start-sent');
     else if (outcome.kind === 'changed') this.#put('server', outcome.bytes, 'session-start-sent');
     this.#release(mark);
+    if (greets) this.#greeting();
   }
 
   /** Asks a peer for a sign of life (XEP-0198 `<r/>`, else XEP-0199). */
@@ -402,13 +408,19 @@ export class BoundSession implements MessageTaker {
 
   // What waits in the store for the account's next session.
 
-  /** The first presence that says the client wants messages (RFC 6121 §4.2, §8.5.2): what nobody has had is for it. */
-  #greets(frame: Frame): void {
-    if (frame.type !== undefined || frame.to !== undefined) return;
+  /** Whether this is the first presence that says the client wants messages (RFC 6121 §4.2, §8.5.2). */
+  #greets(frame: Frame): boolean {
+    if (this.#greeted || frame.kind !== StanzaKind.Presence) return false;
+    if (frame.type !== undefined || frame.to !== undefined) return false;
     const at = frame.findChild('priority', NS.client);
     if (at >= 0 && frame.buffer.toString('latin1', frame.childStart(at), frame.childEnd(at)).includes('>-'))
-      return;
+      return false;
     this.#greeted = true;
+    return true;
+  }
+
+  /** It has gone out: what nobody has had is for this client. */
+  #greeting(): void {
     this.wantsSince = this.around.now;
     this.around.domain.wants(this.#account, this);
     this.#arrival?.greeted();
@@ -422,6 +434,8 @@ export class BoundSession implements MessageTaker {
       this.#looksLater = true;
       return;
     }
+    this.#looking += 1;
+    this.around.waitForStore(true);
     port.load(undeliveredPrefix(domain.name, this.#account), 'undelivered');
   }
 
@@ -451,6 +465,8 @@ export class BoundSession implements MessageTaker {
       }
     }
     this.#forget(useless);
+    this.#looking -= 1;
+    if (this.#looking === 0) this.around.waitForStore(false);
   }
 
   #forget(keys: readonly string[]): void {

@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import { prepareJid } from '../jid.js';
 import { CLIENT_STREAM, type ClientInput, type ClientState, violation } from '../stream/client-stream.js';
 import { type StreamErrorCondition, streamError } from '../stream/errors.js';
@@ -9,7 +9,9 @@ import { type Frame, StanzaKind } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
 import { Tokenizer } from '../xml/tokenizer.js';
+import { frameToElement } from '../xml/tree.js';
 import { type LegacyAuth, readLegacyAuth } from './binding.js';
+import { claimedName } from './claimed-name.js';
 import { classifyClient } from './classify.js';
 import { LegSide, WAITING_FOR_SERVER } from './leg.js';
 import type { LegLoss, SessionPort, TlsFacts } from './port.js';
@@ -25,6 +27,8 @@ export class ClientSide extends LegSide {
   /** Of the client's present stream. */
   header: StreamHeader | undefined;
   bindId: string | undefined;
+  /** Who the client said it was when it began to authenticate. */
+  claimedName: string | undefined;
   legacyAuth: LegacyAuth | undefined;
   protected readonly tokenizer: Tokenizer;
   /** The client has been sent a header on its present stream. */
@@ -149,7 +153,7 @@ export class ClientSide extends LegSide {
 
   /** @param handled of the former session, where it is known */
   refuseToResume(namespace: string, handled: number | undefined): void {
-    if (this.state !== 'resuming' && this.state !== 'starting') return;
+    if (!this.waitsToResume) return;
     const h = handled === undefined ? '' : ` h='${handled}'`;
     const failed = `<failed xmlns='${namespace}'${h}><item-not-found xmlns='${NS.stanzaErrors}'/></failed>`;
     if (this.start !== undefined) {
@@ -229,8 +233,13 @@ export class ClientSide extends LegSide {
     return { carbons: modern, clientState: modern, resumption: holdTime > 0 };
   }
 
+  /** It has asked to resume a session, in one way or the other, and is still there. */
+  get waitsToResume(): boolean {
+    return this.state === 'resuming' || this.state === 'starting';
+  }
+
   get #waits(): boolean {
-    return this.state === 'waiting' || this.state === 'resuming' || this.state === 'starting';
+    return this.state === 'waiting' || this.waitsToResume;
   }
 
   /** Passes a stream error of the server's on; the end of the stream follows. */
@@ -389,8 +398,11 @@ export class ClientSide extends LegSide {
         bound?.fromClient(frame);
         break;
       case 'forward-sasl':
-        if (this.#allowsMechanism(frame)) this.#forward(frame);
-        else this.outbox.text(`<failure xmlns='${NS.sasl}'><invalid-mechanism/></failure>`);
+        if (this.#allowsMechanism(frame)) {
+          if (frame.localName() === 'auth')
+            this.claimedName = claimedName(frame.attribute('mechanism'), frameToElement(frame).getText());
+          this.#forward(frame);
+        } else this.outbox.text(`<failure xmlns='${NS.sasl}'><invalid-mechanism/></failure>`);
         break;
       case 'start-session':
         this.#startSession(frame);
@@ -401,7 +413,7 @@ export class ClientSide extends LegSide {
       case 'forward-bind':
         if (session.bindsAgain(frame)) break;
         this.bindId = frame.id;
-        this.#forward(frame);
+        this.#bind(frame);
         break;
       case 'forward-legacy-auth':
         this.legacyAuth = readLegacyAuth(frame);
@@ -477,6 +489,26 @@ export class ClientSide extends LegSide {
 
   #forward(frame: Frame): void {
     this.session.server.outbox.range(frame.buffer, frame.start, frame.end);
+  }
+
+  /** Asks the server for a resource; before that a session is ended that has it and waits for this client. */
+  #bind(frame: Frame): void {
+    const { session } = this;
+    const wanted = frameToElement(frame).getChild('bind', NS.bind)?.getChildText('resource')?.trim();
+    const request = Buffer.from(frame.bytes());
+    let waited = false;
+    const go = (): void => {
+      if (waited && this.state !== 'resuming') return;
+      session.server.outbox.bytes(request);
+      if (!waited) return;
+      this.state = 'binding';
+      this.goOn();
+    };
+    if (session.whenFree(wanted, go)) return;
+    waited = true;
+    this.state = 'resuming';
+    this.tokenizer.stop();
+    this.stopReading(WAITING_FOR_SERVER);
   }
 
   /** `</stream:stream>`, or an error, from the client. @param waits the server's last stanzas are still for it */

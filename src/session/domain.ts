@@ -24,6 +24,8 @@ export class DomainRuntime implements DomainContext {
   readonly #sessions = new Map<string, Set<SessionIdentity>>();
   /** Sessions that may be resumed, by the id that resumes them. */
   readonly holds: Map<string, Hold>;
+  /** The same by full JID, prepared. */
+  private readonly holders: Map<string, Hold>;
   /** By account, while one of its sessions is held. */
   readonly #sightings = new Map<string, { sightings: Sightings; holds: Set<Hold> }>();
   readonly #takers = new Map<string, Set<MessageTaker>>();
@@ -44,6 +46,7 @@ export class DomainRuntime implements DomainContext {
     former?: DomainRuntime,
   ) {
     this.holds = former?.holds ?? new Map();
+    this.holders = former?.holders ?? new Map();
     this.#features = features;
     this.pipeline = new Pipeline(
       features.filter((feature) => config.features[feature.name] !== false),
@@ -74,6 +77,22 @@ export class DomainRuntime implements DomainContext {
   sessionsOf(bare: string): readonly SessionIdentity[] {
     const sessions = this.#sessions.get(prepareJid(bare) ?? bare);
     return sessions === undefined ? [] : [...sessions];
+  }
+
+  addHold(hold: Hold): void {
+    this.holds.set(hold.resumption.id, hold);
+    this.holders.set(prepareJid(hold.full) ?? hold.full, hold);
+  }
+
+  removeHold(hold: Hold): void {
+    this.holds.delete(hold.resumption.id);
+    const full = prepareJid(hold.full) ?? hold.full;
+    if (this.holders.get(full) === hold) this.holders.delete(full);
+  }
+
+  /** The session with this full JID (prepared), if it may be resumed. */
+  holdOf(full: string): Hold | undefined {
+    return this.holders.get(full);
   }
 
   /**

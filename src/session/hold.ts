@@ -18,7 +18,13 @@ const SETTLING_TIME = 10_000;
 const ANSWER_TIME = 60_000;
 
 /** Why a hold ended, for the log line of its session. */
-export type HoldEnd = 'hold-expired' | 'hold-full' | 'hold-crowded' | 'hold-server-lost' | 'hold-shutdown';
+export type HoldEnd =
+  | 'hold-expired'
+  | 'hold-full'
+  | 'hold-crowded'
+  | 'hold-replaced'
+  | 'hold-server-lost'
+  | 'hold-shutdown';
 
 /**
  * The right of a session to outlive its client's connection (XEP-0198 §5). It is given with `<enabled/>`; when the connection breaks, the
@@ -32,6 +38,7 @@ export class Hold {
   /** Up to here what is for the client is being stored. */
   #storing = 0;
   #suspending = false;
+  readonly #roomFor: (() => void)[] = [];
   /** So much waits for the client's acknowledgement that the server is not read. */
   #behind = false;
   /** When the connection broke. */
@@ -43,7 +50,7 @@ export class Hold {
     /** The account, prepared. */
     readonly account: string,
   ) {
-    session.domain.holds.set(resumption.id, this);
+    session.domain.addHold(this);
   }
 
   get acknowledgement() {
@@ -132,16 +139,34 @@ export class Hold {
     session.takeServer(newcomer);
     session.bound!.passOver(again);
     session.bound!.legUp('server');
-    if (newcomer.client.state !== 'resuming') session.flush();
+    if (!newcomer.client.waitsToResume) session.flush();
     else if (this.#acknowledges(newcomer, newcomer.handledByClient)) this.attach(newcomer);
+  }
+
+  /** The account's client is about to bind the resource anew. @param done called when the session is over on the server too */
+  makeRoom(done: () => void): void {
+    this.#roomFor.push(done);
+    const { session } = this;
+    if (this.#state === 'attached') {
+      session.client.replaced();
+      if (!this.begin()) session.server.close();
+    }
+    if (this.#state === 'held') this.end('hold-replaced');
+    session.flush();
   }
 
   /** The session is over in order, or ends for a reason that no connection would mend. */
   release(): void {
     if (this.#state === 'held' || this.#state === 'ending') this.session.domain.unwatch(this.account, this);
     this.#state = 'over';
-    this.session.domain.holds.delete(this.resumption.id);
+    this.session.domain.removeHold(this);
     this.#failNewcomer();
+  }
+
+  /** The session has ended, on both sides. */
+  finished(): void {
+    this.release();
+    for (const done of this.#roomFor.splice(0)) done();
   }
 
   /** To be called when more may wait than is allowed. */
@@ -231,7 +256,7 @@ export class Hold {
     }
     this.#newcomer = undefined;
     // It may have lost its connection while it waited.
-    if (newcomer.client.state === 'resuming') this.attach(newcomer);
+    if (newcomer.client.waitsToResume) this.attach(newcomer);
     else session.flush();
   }
 
@@ -323,7 +348,7 @@ export class Hold {
     }
     this.#state = 'ending';
     this.#reason = reason;
-    session.domain.holds.delete(this.resumption.id);
+    session.domain.removeHold(this);
     session.setDeadline('hold', Number.POSITIVE_INFINITY);
     session.port.count('hold', reason);
     this.#failNewcomer();

@@ -9,6 +9,7 @@ import type { Leg, SessionPort, TlsFacts } from './port.js';
 export const WAITING_FOR_SERVER = 1;
 export const OTHER_LEG_FULL = 2;
 export const CLIENT_BEHIND = 4;
+export const STORE_ASKED = 8;
 
 /** What both legs of a session keep, whatever they speak. */
 export abstract class LegSide {

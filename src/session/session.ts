@@ -14,7 +14,7 @@ import type { DomainRuntime } from './domain.js';
 import type { ServerKind, SessionIdentity } from './feature.js';
 import { Hold } from './hold.js';
 import { Keepalive } from './keepalive.js';
-import { type LegSide, OTHER_LEG_FULL } from './leg.js';
+import { type LegSide, OTHER_LEG_FULL, STORE_ASKED } from './leg.js';
 import type { Outbox } from './outbox.js';
 import type {
   ConnectFailure,
@@ -202,6 +202,11 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   get serverKind(): ServerKind {
     return this.server.kind;
+  }
+
+  waitForStore(waiting: boolean): void {
+    if (waiting) this.server.stopReading(STORE_ASKED);
+    else this.server.readAgain(STORE_ASKED);
   }
 
   moreWaits(): void {
@@ -438,6 +443,26 @@ export class Session implements SessionEvents, BoundSurroundings {
       this.resumeFailed(undefined);
   }
 
+  /**
+   * A resource is about to be asked for. A session of the same account that has it and may be resumed ends first, in order, so that what it
+   * has for its client is put away: of a server that throws it out nobody knows what becomes of that.
+   * @returns true when `go` has been called, false when it will be
+   */
+  whenFree(resource: string | undefined, go: () => void): boolean {
+    const name = this.client.claimedName;
+    const full = resource === undefined ? undefined : prepareJid(`${name}@${this.domain.name}/${resource}`);
+    const hold = name === undefined || full === undefined ? undefined : this.domain.holdOf(full);
+    if (hold === undefined) {
+      go();
+      return true;
+    }
+    hold.makeRoom(() => {
+      go();
+      this.flush();
+    });
+    return false;
+  }
+
   /** The client binds a resource. @returns true when the leg has one already and the answer is given here */
   bindsAgain(frame: Frame): boolean {
     const identity = this.boundAs;
@@ -609,5 +634,6 @@ export class Session implements SessionEvents, BoundSurroundings {
       bytesFromClient: this.client.bytes,
       bytesFromServer: this.server.bytes,
     });
+    this.hold?.finished();
   }
 }

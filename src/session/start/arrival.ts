@@ -60,7 +60,12 @@ export class Arrival {
   readonly #known: KnownMessages;
   #catchUp: CatchUp | undefined;
   #end: CatchUpEnd | undefined;
+  /** The last id that the client has been given, and its time. */
+  #last: string | undefined;
+  #lastTimestamp = '';
   #taking = false;
+  #sent = false;
+  #entered = false;
   #greeted = false;
 
   constructor(
@@ -83,21 +88,29 @@ export class Arrival {
     const { archive, bounds } = this.plan;
     if (archive === undefined) this.#flow();
     else if (bounds === undefined) {
-      this.#mark({ complete: false, last: undefined, lastTimestamp: '' });
+      this.#mark(false);
       this.#flow();
     } else {
-      this.around.wakeAt(this.around.now() + READING_TIME);
-      this.#catchUp = new CatchUp(archive.from, {
-        ask: this.around.ask,
-        randomId: this.around.randomId,
-        give: (result) => this.#give(result),
-        over: (end) => {
-          this.#end = end;
-          if (!this.#taking) this.#settle();
-        },
-      });
-      this.#catchUp.begin();
+      this.#read(archive.from);
     }
+  }
+
+  #read(from: CatchUpFrom): void {
+    this.#phase = 'reading';
+    this.#end = undefined;
+    this.around.wakeAt(this.around.now() + READING_TIME);
+    this.#catchUp = new CatchUp(from, {
+      ask: this.around.ask,
+      randomId: this.around.randomId,
+      give: (result) => this.#give(result),
+      over: (end) => {
+        this.#end = end;
+        this.#last = end.last ?? this.#last;
+        if (end.lastTimestamp !== '') this.#lastTimestamp = end.lastTimestamp;
+        if (!this.#taking) this.#settle();
+      },
+    });
+    this.#catchUp.begin();
   }
 
   /** A stanza from the server. @returns false when it goes its ordinary way */
@@ -126,11 +139,20 @@ export class Arrival {
     return true;
   }
 
-  /** The client is available from now on: offline messages are about to come. */
+  /**
+   * The client's first presence has gone out. What came between the end of the archive and this may have gone nowhere: a server need not
+   * deliver offline messages to who has asked the archive (XEP-0313 §8.1.1), and Prosody does not. So the archive is asked once more.
+   */
   greeted(): void {
     if (this.#greeted) return;
     this.#greeted = true;
-    if (this.#phase === 'settling') this.around.wakeAt(this.around.now() + OFFLINE_TIME);
+    if (this.#phase !== 'settling') return;
+    if (this.#end?.complete === true) this.#read(this.#whereItEnds);
+    else this.around.wakeAt(this.around.now() + OFFLINE_TIME);
+  }
+
+  get #whereItEnds(): CatchUpFrom {
+    return this.#last === undefined ? this.plan.archive!.from : { after: this.#last };
   }
 
   /** Whether a message that waited elsewhere has come out of the archive. @param keys see `messageKeys` */
@@ -145,7 +167,7 @@ export class Arrival {
   }
 
   #give(result: ArchiveResult): void {
-    this.#known.note(result);
+    if (!this.#known.notes(result)) return;
     const { queryId } = this.plan.archive!;
     if (queryId === undefined) delete result.result.attrs.queryid;
     else result.result.attrs.queryid = queryId;
@@ -172,10 +194,22 @@ export class Arrival {
   #settle(): void {
     const end = this.#end;
     if (this.#phase !== 'reading' || end === undefined) return;
-    const { archive, bounds } = this.plan;
+    const { archive, bounds, presence } = this.plan;
+    if (presence !== undefined && !this.#sent) {
+      this.#sent = true;
+      // `greeted` has nothing to do for this one: its round begins here.
+      this.#greeted = true;
+      this.around.send(presence);
+      if (end.complete) {
+        this.#read(this.#whereItEnds);
+        return;
+      }
+    }
     if (end.complete && archive?.from.after !== undefined)
-      this.#known.isComplete(end.lastTimestamp !== '' ? end.lastTimestamp : (bounds?.end?.timestamp ?? ''));
-    this.#mark(end);
+      this.#known.isComplete(
+        this.#lastTimestamp !== '' ? this.#lastTimestamp : (bounds?.end?.timestamp ?? ''),
+      );
+    this.#mark(end.complete);
     this.#flow();
   }
 
@@ -188,15 +222,17 @@ export class Arrival {
       if (frame !== undefined && this.#isKnown(frame)) this.#drop();
       else this.around.pass(frame);
     }
-    if (this.plan.presence !== undefined) this.around.send(this.plan.presence);
-    for (const room of this.plan.rooms) this.around.send(room);
+    if (!this.#sent && this.plan.presence !== undefined) this.around.send(this.plan.presence);
+    this.#sent = true;
+    if (!this.#entered) for (const room of this.plan.rooms) this.around.send(room);
+    this.#entered = true;
     this.around.settled();
     if (this.#catchUp === undefined) this.#phase = 'over';
     else this.around.wakeAt(this.#greeted ? this.around.now() + OFFLINE_TIME : Number.POSITIVE_INFINITY);
   }
 
   #isKnown(frame: Frame): boolean {
-    return frame.kind === StanzaKind.Message && this.#catchUp !== undefined && this.#known.has(frame);
+    return frame.kind === StanzaKind.Message && this.#catchUp !== undefined && this.#known.hasOrNotes(frame);
   }
 
   #drop(): void {
@@ -205,7 +241,8 @@ export class Arrival {
   }
 
   /** Tells the client where it stands: everything behind this is live. */
-  #mark({ complete, last }: CatchUpEnd): void {
+  #mark(complete: boolean): void {
+    const last = this.#last;
     const { bare, full } = this.around.identity;
     const at = last === undefined ? '' : ` last='${escapeAttribute(last)}'`;
     const synced = `<synced xmlns='${NS.sessionStart}'${at}${complete ? '' : " gap='true'"}/>`;

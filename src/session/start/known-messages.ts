@@ -9,6 +9,9 @@ import type { ArchiveResult } from './archive.js';
 /** Up to a second: servers round to it. */
 const TO_THE_SECOND = 'YYYY-MM-DDThh:mm:ss'.length;
 
+/** Of what comes out of the archive there is never as much. */
+const MOST_KEYS = 20_000;
+
 /**
  * What a client has been given out of the archive, so that the same does not come to it a second time live, as a carbon copy, or as an
  * offline message (XEP-0313 §8.1). The archive's id decides where there is one, else the ids that the sender gave.
@@ -24,9 +27,36 @@ export class KnownMessages {
     this.#account = prepareJid(account) ?? account;
   }
 
-  note({ id, message }: ArchiveResult): void {
-    if (id !== '') this.#keys.add(`archive ${id}`);
-    for (const key of message === undefined ? [] : this.#sentKeys(message)) this.#keys.add(key);
+  /**
+   * @returns false for what the client has been given before.
+   * COMPAT: ejabberd 23.01 has a message twice under one id that came while a session was ending.
+   */
+  notes({ id, message }: ArchiveResult): boolean {
+    const key = `archive ${id}`;
+    if (id !== '' && this.#keys.has(key)) return false;
+    this.#keys.add(key);
+    for (const sent of message === undefined ? [] : this.#sentKeys(message)) this.#keys.add(sent);
+    return true;
+  }
+
+  /**
+   * Whether the client has it already; if not, it has now.
+   * COMPAT: Prosody 0.12 sends copies to a session without presence, and has the same message wait for it as an offline message.
+   */
+  hasOrNotes(frame: Frame): boolean {
+    const message = this.#uncopied(frameToElement(frame));
+    const id = this.#archivedAs(message);
+    if (id === undefined) return this.hasAny(this.#sentKeys(message));
+    if (this.#keys.has(id) || this.#isEarlier(message)) return true;
+    if (this.#keys.size < MOST_KEYS) this.#keys.add(id);
+    return false;
+  }
+
+  /** COMPAT: Prosody 0.12 leaves ids that the sender has made up where they are; its own is the last. */
+  #archivedAs(message: Element): string | undefined {
+    return keysOf(message, this.#account)
+      .filter((key) => key.startsWith('archive '))
+      .at(-1);
   }
 
   /** The client had everything up to an id, and has been given all that came behind it. @param end when the newest of it was archived */
@@ -37,15 +67,6 @@ export class KnownMessages {
   /** @param keys as `messageKeys` makes them */
   hasAny(keys: readonly string[]): boolean {
     return keys.some((key) => this.#keys.has(key));
-  }
-
-  has(frame: Frame): boolean {
-    const message = this.#uncopied(frameToElement(frame));
-    const archived = keysOf(message, this.#account).filter((key) => key.startsWith('archive '));
-    // COMPAT: Prosody 0.12 leaves ids that the sender has made up where they are; its own is the last.
-    const own = archived.at(-1);
-    if (own === undefined) return this.hasAny(this.#sentKeys(message));
-    return this.#keys.has(own) || this.#isEarlier(message);
   }
 
   /** An offline message that was archived before what the client has been given. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { claimedName } from '../../../src/session/claimed-name.js';
 import { HEADER, Playbook, SERVER_HEADER, type Setting } from './playbook.js';
 
 const SM = 'urn:xmpp:sm:3';
@@ -12,10 +13,10 @@ const delayed = (n: number) => message(n).replace('</message>', `${DELAY}</messa
 const ID = 'resume-me';
 
 /** A bound client that may resume, on a server with stream management or without. */
-function resumable(setting: Setting & { serverSm?: boolean } = {}): Playbook {
-  const { serverSm = true } = setting;
+function resumable(setting: Setting & { serverSm?: boolean; jid?: string } = {}): Playbook {
+  const { serverSm = true, jid = 'a@example.org/r' } = setting;
   const play = new Playbook({ ...setting, hold: { seconds: 300, ...setting.hold }, ids: [ID] });
-  play.bound({ features: serverSm ? FEATURES + SM_FEATURE : FEATURES });
+  play.bound({ features: serverSm ? FEATURES + SM_FEATURE : FEATURES, jid });
   play.client(ENABLE).toClient(`<enabled xmlns='${SM}' id='${ID}' resume='true' max='300'/>`);
   if (serverSm) {
     play
@@ -35,6 +36,7 @@ function comesBack(former: Playbook, h = 0, id = ID): Playbook {
 }
 
 const PROBE = /^<iq type='set' id='id1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'\/><\/iq>$/;
+const BIND_RESULT = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@example.org/r</jid></bind>";
 const boundAs = (jid: string) =>
   `<iq type='result' id='id1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>${jid}</jid></bind></iq>`;
 
@@ -394,6 +396,67 @@ describe('the hold ends', () => {
       .counts('hold presence-superseded', 2);
     held.server(message(2)).server(message(3)).commands('store hold +++').counts('hold hold-full', 1);
     held.stored().toServer(`<a xmlns='${SM}' h='6'/></stream:stream>`).done();
+  });
+});
+
+describe('the client binds the resource anew', () => {
+  const WANTED =
+    "<iq type='set' id='b2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>";
+
+  test('the held session ends first, in order, and what was missed comes behind the first presence', () => {
+    const held = resumable().lost('client').commands('destroy client').server(message(1));
+    const again = new Playbook({ with: held, hold: { seconds: 300 } }).authenticated(FEATURES);
+    again.client(WANTED).commands('pause client');
+    held.commands('store hold +').stored().toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`);
+    held.server('</stream:stream>').commands('end server').finishes('hold-replaced').done();
+    const result = `<iq type='result' id='b2'>${BIND_RESULT}</iq>`;
+    again.toServer(WANTED).commands('resume client').server(result).toClient(result);
+    again.client('<presence/>').toServer('<presence/>').commands('load undelivered');
+    again
+      .loaded()
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .commands('store delivered -')
+      .done();
+  });
+
+  test('so does one whose connection still looks alive', () => {
+    const held = resumable();
+    const again = new Playbook({ with: held, hold: { seconds: 300 } }).authenticated(FEATURES);
+    again.client(WANTED).commands('pause client');
+    held
+      .toClient(/^<stream:error><conflict /)
+      .toServer('</stream:stream>')
+      .commands('end client');
+    held.server('</stream:stream>').commands('end server').done();
+    again.toServer(WANTED).commands('resume client').done();
+  });
+
+  test('that of somebody else stays, however his resource is called', () => {
+    const held = resumable({ jid: 'b@example.org/r' }).lost('client').commands('destroy client');
+    new Playbook({ with: held, hold: { seconds: 300 } })
+      .authenticated(FEATURES)
+      .client(WANTED)
+      .toServer(WANTED)
+      .done();
+    held.done();
+  });
+});
+
+describe('RFC 5802 §7, RFC 4616 §2: the name in a first message', () => {
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+  test.each([
+    ['SCRAM-SHA-1', 'n,,n=juliet,r=abc', 'juliet'],
+    ['SCRAM-SHA-256-PLUS', 'p=tls-server-end-point,,n=juliet,r=abc', 'juliet'],
+    ['SCRAM-SHA-1', 'y,a=nurse,n=ju=2Cli=3Det,r=abc', 'ju,li=et'],
+    ['PLAIN', '\0juliet\0secret', 'juliet'],
+    ['PLAIN', 'nurse\0juliet\0secret', 'juliet'],
+    ['PLAIN', 'juliet', undefined],
+    ['PLAIN', '\0\0secret', undefined],
+    ['SCRAM-SHA-1', 'n,,r=abc', undefined],
+    ['EXTERNAL', 'juliet', undefined],
+  ])('%s %j', (mechanism, message, name) => {
+    expect(claimedName(mechanism, base64(message))).toBe(name);
   });
 });
 

@@ -172,6 +172,8 @@ export class Playbook {
         this.#storing.push({ changes, token });
       },
       load: (prefix, token) => {
+        // The server waits for this; that it does so each time goes without saying in the plays.
+        if (token === 'undelivered') expect(this.#commands.pop()).toBe('pause server');
         this.#commands.push(`load ${token}`);
         this.#loading.push({ prefix, token });
       },
@@ -257,6 +259,7 @@ export class Playbook {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, value]) => ({ key, value }));
     this.session.onLoaded(token, entries, this.now);
+    if (token === 'undelivered') expect(this.#commands.pop()).toBe('resume server');
     return this;
   }
 

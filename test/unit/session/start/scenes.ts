@@ -19,7 +19,9 @@ export function overTls(setting: Setting = {}): Playbook {
 }
 
 /** Up to the features, which have SASL2 among them. */
-export function offered(setting: Setting = {}, features = MECHANISMS, header = HEADER): Playbook {
+export function offered(setting: Setting = {}, features = MECHANISMS, from?: string): Playbook {
+  const who = from === undefined ? '' : ` from='${from}'`;
+  const header = HEADER.replace(/ version='1\.0'>$/, `${who} version='1.0'>`);
   const play = overTls(setting)
     .client(header)
     .commands('connect example.org', 'pause client')
@@ -60,4 +62,25 @@ export function asked(play: Playbook): { id: string; xml: string }[] {
     id: match[1]!,
     xml: match[0],
   }));
+}
+
+export const HELD = { hold: { seconds: 300 } };
+export const SERVER_SM = `${FEATURES}<sm xmlns='${SM}'/>`;
+export const MANAGED_BIND = `<bind xmlns='${BIND2}'><enable xmlns='${SM}' resume='true'/></bind>`;
+
+/** A session that was started in one step and may be resumed. */
+export function started(play: Playbook, more = ''): { previd: string; token: string; success: string } {
+  authenticated(play, USER_AGENT + MANAGED_BIND + more, SERVER_SM);
+  const [bind] = asked(play);
+  play.server(bound(bind!.id));
+  const [metadata] = asked(play);
+  play.server(`<iq type='result' id='${metadata!.id}'><metadata xmlns='urn:xmpp:mam:2'/></iq>`);
+  play
+    .toServer(`<enable xmlns='${SM}' resume='true'/>`)
+    .server(`<enabled xmlns='${SM}' id='server-id' resume='true' max='600'/>`);
+  const success = play.takeSent('client');
+  const [, previd] = /<enabled [^>]*?id='([^']*)'/.exec(success)!;
+  const [, token] = /<token [^>]*?token='([^']*)'/.exec(success) ?? [];
+  play.sendsOnly();
+  return { previd: previd!, token: token ?? '', success };
 }
