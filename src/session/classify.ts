@@ -92,6 +92,7 @@ export function classifyServer(frame: Frame): ServerInput {
     case NS.smLegacy:
       return 'sm-legacy';
     case NS.sasl:
+    case NS.sasl2:
       return name === 'success' ? 'sasl-success' : 'sasl';
     case NS.tls:
       return name === 'proceed' ? 'tls-proceed' : 'tls-failure';

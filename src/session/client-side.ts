@@ -17,7 +17,7 @@ import { LegSide, WAITING_FOR_SERVER } from './leg.js';
 import type { LegLoss, SessionPort, TlsFacts } from './port.js';
 import type { Session, SessionSettings } from './session.js';
 import { standardForm } from './standard-form.js';
-import { failure, type SaslCondition } from './start/exchange.js';
+import { failure, type SaslCondition, type SaslProfile } from './start/exchange.js';
 import { SESSION_START, type StartOffer } from './start/offer.js';
 import { SessionStart } from './start/session-start.js';
 
@@ -35,6 +35,8 @@ export class ClientSide extends LegSide {
   #headerSent = false;
   /** The mechanisms it has been shown. */
   mechanisms: readonly string[] = [];
+  /** In which the server takes them. */
+  saslProfile: SaslProfile = NS.sasl;
   /** From `<authenticate/>` to `<success/>` or `<failure/>`. */
   start: SessionStart | undefined;
   /** What it sent behind its header before the server had answered. */
@@ -218,6 +220,7 @@ export class ClientSide extends LegSide {
       started,
     });
     this.mechanisms = rewritten.mechanisms;
+    if (!session.authenticated) this.saslProfile = rewritten.profile;
     server.sm = rewritten.serverSm;
     if (rewritten.binding === 'hidden')
       this.port.log('debug', 'channel binding hidden', { domain: session.domain.name });
@@ -276,6 +279,7 @@ export class ClientSide extends LegSide {
       this.outbox.text(end);
     }
     this.state = 'closed';
+    this.start?.abandon();
     this.tokenizer.stop();
     this.#unread = [];
     this.end();
@@ -291,6 +295,7 @@ export class ClientSide extends LegSide {
       this.cut();
       if (hold.begin()) return;
     }
+    this.start?.abandon();
     this.session.endsFor(`client-${cause}`);
     if (cause === 'ended' && this.state === 'closed') this.end();
     else this.destroy();
@@ -378,6 +383,8 @@ export class ClientSide extends LegSide {
 
   #input(input: ClientInput, frame: Frame | undefined): void {
     if (this.state === 'closed' || this.state === 'closing') return;
+    // Nobody takes it any more: what is not acknowledged, the client sends again.
+    if (this.session.hold?.collecting === true && input !== 'sm-answer' && input !== 'close') return;
     const rule = CLIENT_STREAM[this.state][input];
     if (rule === undefined) {
       this.port.count('stream_error', `unexpected-${input}`);

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { prepareJid } from '../jid.js';
-import { stanzaError } from '../stream/errors.js';
+import { stanzaError, streamError } from '../stream/errors.js';
 import { StanzaKind } from '../xml/frame.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import type { Resumption } from './acknowledgement.js';
@@ -13,6 +13,9 @@ import { undeliveredChange } from './undelivered.js';
 
 /** How long the server may take to say what it has of the client's stanzas, before a client that resumes is told; ms. */
 const SETTLING_TIME = 10_000;
+
+/** How long a client may take to say what it has, when its session ends; ms. */
+const COLLECTING_TIME = 2_000;
 
 /** How long a client may take to acknowledge when more is open than is allowed; ms. */
 const ANSWER_TIME = 60_000;
@@ -38,6 +41,8 @@ export class Hold {
   /** Up to here what is for the client is being stored. */
   #storing = 0;
   #suspending = false;
+  /** Why the session is about to end, while the client is asked what it has. */
+  #collecting: HoldEnd | undefined;
   readonly #roomFor: (() => void)[] = [];
   /** So much waits for the client's acknowledgement that the server is not read. */
   #behind = false;
@@ -74,9 +79,10 @@ export class Hold {
   begin(): boolean {
     const { session } = this;
     if (this.#state !== 'attached') return this.held;
-    if (!this.serverIsThere && session.bound?.acknowledgement.serverResumption === undefined) {
-      this.release();
-      return false;
+    if (this.#collecting !== undefined || (!this.serverIsThere && !this.#serverResumes)) {
+      if (this.#nothingWaits) this.release();
+      else this.end(this.#collecting ?? 'hold-server-lost');
+      return this.busy;
     }
     this.#state = 'held';
     this.#since = session.now;
@@ -95,8 +101,9 @@ export class Hold {
     if (this.#state === 'ending') return true;
     if (this.#state === 'over') return false;
     if (acknowledgement.serverResumption === undefined) {
-      if (this.#state === 'attached') return false;
-      this.end('hold-server-lost');
+      if (this.#state === 'held') this.end('hold-server-lost');
+      else if (this.#nothingWaits) return false;
+      else this.collect('hold-server-lost');
       return true;
     }
     // To the client it is a short interruption: it comes back, proves who it is, and the server's stream is resumed on that connection.
@@ -112,9 +119,48 @@ export class Hold {
 
   /** The server has ended its stream in order: what it has not been acknowledged it deals with itself. */
   serverClosed(): void {
-    const nothing = this.acknowledgement.waiting?.size === 0;
-    if (this.#state === 'attached' && nothing) this.release();
+    if (this.#state === 'attached' && this.#nothingWaits) this.release();
     else if (this.#state === 'attached' || this.#state === 'held') this.end('hold-server-lost');
+  }
+
+  get #serverResumes(): boolean {
+    return this.acknowledgement.serverResumption !== undefined;
+  }
+
+  get #nothingWaits(): boolean {
+    return this.acknowledgement.waiting?.size === 0;
+  }
+
+  /**
+   * The session cannot be gone on with, and the client is there. It is asked what it has, before it is told and the rest is put away; what
+   * it sends meanwhile it will have to send again.
+   * @returns false when there is nothing to wait for
+   */
+  collect(reason: HoldEnd): boolean {
+    if (this.#state !== 'attached' || this.#nothingWaits) return false;
+    if (this.#collecting !== undefined) return true;
+    this.#collecting = reason;
+    this.acknowledgement.probe('client');
+    this.session.setDeadline('answer', this.session.now + COLLECTING_TIME);
+    return true;
+  }
+
+  get collecting(): boolean {
+    return this.#collecting !== undefined;
+  }
+
+  #collected(): void {
+    const reason = this.#collecting;
+    const { session } = this;
+    if (reason === undefined || this.#state !== 'attached') return;
+    session.setDeadline('answer', Number.POSITIVE_INFINITY);
+    const text = 'This session is over. Connect again.';
+    if (this.#nothingWaits) session.client.fail('system-shutdown', text);
+    else {
+      this.end(reason);
+      // The server's stream ends behind what is being stored.
+      session.client.close(streamError('system-shutdown', text));
+    }
   }
 
   /** What is for the client is being put away: the session is not over before it is. */
@@ -200,6 +246,7 @@ export class Hold {
   /** The client has acknowledged something. */
   acknowledged(): void {
     const waiting = this.session.bound?.acknowledgement.waiting;
+    if (this.#nothingWaits) this.#collected();
     if (!this.#behind || waiting === undefined || this.#isOver(waiting)) return;
     this.#behind = false;
     this.session.setDeadline('answer', Number.POSITIVE_INFINITY);
@@ -208,6 +255,7 @@ export class Hold {
 
   /** The client has not acknowledged in time what it was asked for. */
   notAnswered(): void {
+    this.#collected();
     if (!this.#behind) return;
     this.#behind = false;
     this.session.server.readAgain(CLIENT_BEHIND);

@@ -262,7 +262,8 @@ export class ServerSide extends LegSide {
         break;
       case 'forward-sasl':
         if (client.start !== undefined) client.start.fromServer(frame);
-        else client.outbox.range(frame.buffer, frame.start, frame.end);
+        // In the new profile only a start of ours has asked, and it may be over.
+        else if (frame.namespace() === NS.sasl) client.outbox.range(frame.buffer, frame.start, frame.end);
         break;
       case 'forward':
         client.outbox.range(frame.buffer, frame.start, frame.end);
@@ -377,7 +378,9 @@ export class ServerSide extends LegSide {
     this.session.authenticated = true;
     this.#features = undefined;
     // Until our new header is out the server has nothing to say (RFC 6120 §6.4.6).
-    const broken = this.stopAndLook();
+    const restarts = client.saslProfile === NS.sasl;
+    const broken = restarts && this.stopAndLook();
+    if (!restarts) this.state = 'negotiating';
     if (start !== undefined) start.fromServer(frame);
     else {
       client.outbox.range(frame.buffer, frame.start, frame.end);

@@ -186,7 +186,8 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.now = now;
     if (this.hold?.suspend() === true) this.server.write();
     else if (this.hold?.held === true) this.hold.end('hold-shutdown');
-    else this.client.fail('system-shutdown', 'The proxy is being restarted.');
+    else if (this.hold?.collect('hold-shutdown') !== true)
+      this.client.fail('system-shutdown', 'The proxy is being restarted.');
     this.#settle();
   }
 

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../store/store.js';
 import type { AcknowledgementState } from './acknowledgement.js';
+import { readTokenRecord } from './start/token.js';
 import { readUndelivered } from './undelivered.js';
 
 /** A session whose proxy has been stopped: what is needed to go on with it on a server that has kept its half. */
@@ -41,16 +42,17 @@ export function readSuspended(
   }
 }
 
-/** Keys of what is in the store and of no use any more: sessions that no server has kept, messages that nobody came for. */
+/** Keys of what is in the store and of no use any more: sessions that no server has kept, tokens after their time, messages that nobody came for. */
 export function outlived(entries: readonly StoreEntry[], now: number): readonly string[] {
   return entries.flatMap((entry) => {
     const [kind] = keyParts(entry.key);
     if (kind === 'suspended') return readSuspended([entry], entry.key, now) === undefined ? [entry.key] : [];
+    if (kind === 'token') return (readTokenRecord(entry.value)?.expires ?? 0) < now ? [entry.key] : [];
     return kind === 'undelivered' && readUndelivered(entry, now) === undefined ? [entry.key] : [];
   });
 }
 
 /** Where to look for them. */
-export const OUTLIVED_PREFIXES: readonly string[] = ['suspended', 'undelivered'].map((kind) =>
+export const OUTLIVED_PREFIXES: readonly string[] = ['suspended', 'token', 'undelivered'].map((kind) =>
   storeKey(kind, ''),
 );

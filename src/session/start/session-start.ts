@@ -12,12 +12,13 @@ import type { ArrivalPlan } from './arrival.js';
 import { type AuthenticateRequest, readAuthenticate } from './authenticate.js';
 import type { CatchUpFrom } from './catch-up.js';
 import {
+  abort,
   additionalData,
+  additionalDataOf,
   authOf,
   challengeOf,
   failure,
   failureOf,
-  payloadOf,
   type SaslCondition,
   towardsServer,
 } from './exchange.js';
@@ -28,6 +29,8 @@ import { START_STEPS, type StartAction, type StartInput, type StartState } from 
 import { metadataElement, SUCCESS_END, startedElement, successHead } from './success.js';
 import { TOKEN_MECHANISMS } from './token.js';
 import { TokenCheck, TokenIssue } from './token-use.js';
+
+const NO_TASKS = 'The server behind wants a further step, which cannot be taken here.';
 
 /** How long the server may take over what the client can do without; ms. */
 const PREPARING_TIME = 10_000;
@@ -62,14 +65,15 @@ export class SessionStart {
       return this.#token !== undefined;
     }
     if (client.mechanisms.includes(request.mechanism))
-      server.outbox.text(authOf(request.mechanism, request.initialResponse));
+      server.outbox.text(authOf(request.mechanism, request.initialResponse, client.saslProfile));
     else this.#fail('invalid-mechanism');
     return false;
   }
 
   /** `<response/>` or `<abort/>`. */
   fromClient(frame: Frame): void {
-    this.session.server.outbox.text(towardsServer(frame));
+    const { client, server } = this.session;
+    server.outbox.text(towardsServer(frame, client.saslProfile));
   }
 
   /** `<challenge/>`, `<success/>` or `<failure/>` of the server's. */
@@ -77,6 +81,7 @@ export class SessionStart {
     const name = frame.localName();
     if (name === 'challenge') this.#step('challenge', frame);
     else if (name === 'success') this.#step('success', frame);
+    else if (name === 'continue') this.#step('task');
     else this.#step('failure', frame);
   }
 
@@ -156,10 +161,15 @@ export class SessionStart {
       case 'fail':
         client.startFailed(frame === undefined ? failure('credentials-expired') : failureOf(frame));
         break;
+      case 'refuse-task':
+        server.outbox.text(abort(client.saslProfile));
+        client.startFailed(failure('temporary-auth-failure', NO_TASKS));
+        break;
       case 'restart':
-        this.#additional = additionalData(payloadOf(frame!));
+        this.#additional = additionalDataOf(frame!);
         client.authenticatedWithin();
-        server.openStream();
+        // In the new profile the features follow in the same stream (XEP-0388 §2.7.1).
+        if (client.saslProfile === NS.sasl) server.openStream();
         break;
       case 'resume-or-bind':
         this.#features =

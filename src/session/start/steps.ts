@@ -25,6 +25,8 @@ export type StartInput =
   | 'challenge'
   | 'failure'
   | 'success'
+  /** `<continue/>`: the server wants a task done (XEP-0388 §2.7.3). */
+  | 'task'
   | 'token-good'
   | 'token-bad'
   | 'features'
@@ -37,6 +39,7 @@ export type StartAction =
   | 'pass-challenge'
   | 'fail'
   | 'restart'
+  | 'refuse-task'
   | 'resume-or-bind'
   | 'resume'
   | 'bind'
@@ -58,6 +61,7 @@ export const START_STEPS: { readonly [state in StartState]: Row } = {
     challenge: { action: 'pass-challenge', next: 'exchanging' },
     failure: { action: 'fail', next: 'over' },
     success: { action: 'restart', next: 'restarting' },
+    task: { action: 'refuse-task', next: 'over' },
   },
   token: {
     'token-good': { action: 'resume', next: 'resuming' },

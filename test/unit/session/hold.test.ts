@@ -551,6 +551,50 @@ describe('the server leg breaks', () => {
       .done();
   });
 
+  test('but first it is asked what it has, and the rest is kept', () => {
+    const play = resumable({ serverSm: false })
+      .server(message(1) + message(2))
+      .toClient(message(1) + message(2));
+    play.lost('server').commands('destroy server').toClient(`<r xmlns='${SM}'/>`);
+    // Nobody takes this any more: it is not acknowledged.
+    play.client("<message id='lost'/>");
+    play
+      .client(`<a xmlns='${SM}' h='1'/>`)
+      .passes(2.1)
+      .commands('store hold +', 'end client')
+      .toClient(/^<stream:error><system-shutdown /)
+      .stored()
+      .finishes('hold-server-lost')
+      .done();
+    const next = new Playbook({ with: play, hold: { seconds: 300 } }).bound({ features: FEATURES });
+    next.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    next
+      .toClient(new RegExp(`^${delayed(2)}$`))
+      .commands('store delivered -')
+      .done();
+  });
+
+  test('and told at once when it has all', () => {
+    const play = resumable({ serverSm: false }).server(message(1)).toClient(message(1));
+    play.lost('server').commands('destroy server').toClient(`<r xmlns='${SM}'/>`);
+    play
+      .client(`<a xmlns='${SM}' h='1'/>`)
+      .toClient(/^<stream:error><system-shutdown /)
+      .commands('end client')
+      .done();
+  });
+
+  test('it breaks off instead of answering', () => {
+    const play = resumable({ serverSm: false }).server(message(1)).toClient(message(1));
+    play.shutdown().toClient(`<r xmlns='${SM}'/>`);
+    play
+      .lost('client')
+      .commands('destroy client', 'store hold +')
+      .stored()
+      .toServer('</stream:stream>')
+      .done();
+  });
+
   test('while the session is held on such a server: what was for the client is kept', () => {
     resumable({ serverSm: false })
       .lost('client')

@@ -6,6 +6,7 @@ import {
   BIND2,
   bound,
   FEATURES,
+  HELD,
   LEGACY_BIND,
   offered,
   overTls,
@@ -132,7 +133,7 @@ describe('XEP-0388 §2.6: the exchange in the terms of either profile', () => {
       )
       .toServer(/<auth /)
       .client('<message/>')
-      .toClient(/<bad-format |<not-authorized /)
+      .toClient(/<not-authorized /)
       .toServer('</stream:stream>')
       .commands('end client')
       .done();
@@ -257,6 +258,20 @@ describe('XEP-0386: one request binds', () => {
       .done();
   });
 
+  test('the client is gone before it is done: nothing begins', () => {
+    const play = authenticated(offered(HELD), BIND);
+    answers(play);
+    const [metadata] = asked(play);
+    play.lost('client').commands('destroy client').toServer('</stream:stream>');
+    play
+      .server(RESULT(metadata!.id, METADATA))
+      .passes(11)
+      .commands('destroy server')
+      .finishes('client-reset')
+      .done();
+    expect(play.session.bound).toBeUndefined();
+  });
+
   test('without <bind/>: who it is, and then the old way, in the same stream', () => {
     const from = HEADER.replace(" to='", " from='a@example.org' to='");
     const toServer =
@@ -281,6 +296,72 @@ describe('XEP-0386: one request binds', () => {
       .toServer(`<iq type='set' id='b1'>${LEGACY_BIND}</iq>`)
       .server(bound('b1'))
       .toClient(bound('b1'))
+      .done();
+  });
+});
+
+describe('XEP-0388: a server that has SASL2 itself', () => {
+  const OWN = `<authentication xmlns='${SASL2}'><mechanism>SCRAM-SHA-1</mechanism><mechanism>EXTERNAL</mechanism><inline><sm xmlns='${SM}'/><theirs xmlns='urn:example:theirs'/></inline></authentication>`;
+  const AUTHENTICATE = `<authenticate xmlns='${SASL2}' mechanism='SCRAM-SHA-1'><initial-response>Y2xpZW50</initial-response>`;
+
+  test('and the old profile: the old one is spoken to it, and nothing of its own offer is shown', () => {
+    const play = overTls()
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER);
+    play
+      .server(`${SERVER_HEADER}<stream:features>${MECHANISMS}${OWN}</stream:features>`)
+      .commands('resume client');
+    const shown = play.takeSent('client');
+    expect(shown.match(/<authentication /g)).toHaveLength(1);
+    expect(shown).not.toContain('urn:example:theirs');
+    play
+      .client(`${AUTHENTICATE}</authenticate>`)
+      .toServer(`<auth xmlns='${SASL}' mechanism='SCRAM-SHA-1'>Y2xpZW50</auth>`)
+      .done();
+  });
+
+  test('alone: the exchange passes through, what was asked for along with it is done by the proxy, and there is no restart', () => {
+    const play = offered({}, OWN)
+      .client(`${AUTHENTICATE}${USER_AGENT}${BIND}</authenticate>`)
+      .toServer(`${AUTHENTICATE}</authenticate>`)
+      .server(`<challenge xmlns='${SASL2}'>c2VydmVy</challenge>`)
+      .toClient(`<challenge xmlns='${SASL2}'>c2VydmVy</challenge>`)
+      .client(`<response xmlns='${SASL2}'>cHJvb2Y=</response>`)
+      .toServer(`<response xmlns='${SASL2}'>cHJvb2Y=</response>`)
+      .server(
+        `<success xmlns='${SASL2}'><additional-data>dj1zaWc=</additional-data><authorization-identifier>a@example.org</authorization-identifier></success><stream:features>${FEATURES}</stream:features>`,
+      )
+      .commands('pause client');
+    const [bind] = asked(play);
+    play.server(bound(bind!.id));
+    for (const { id } of asked(play)) play.server(RESULT(id, METADATA));
+    play
+      .toClient(
+        /^<success [^>]*><additional-data>dj1zaWc=<\/additional-data><authorization-identifier>a@example.org\/r<.*<bound /,
+      )
+      .commands('resume client')
+      .done();
+  });
+
+  test('§2.7.2: its failure, with its condition and text', () => {
+    offered({}, OWN)
+      .client(`${AUTHENTICATE}</authenticate>`)
+      .toServer(/^<authenticate /)
+      .server(`<failure xmlns='${SASL2}'><not-authorized xmlns='${SASL}'/><text>No.</text></failure>`)
+      .toClient(`<failure xmlns='${SASL2}'><not-authorized xmlns='${SASL}'/><text>No.</text></failure>`)
+      .done();
+  });
+
+  test('§2.7.3: a task is refused on both sides', () => {
+    offered({}, OWN)
+      .client(`${AUTHENTICATE}</authenticate>`)
+      .toServer(/^<authenticate /)
+      .server(`<continue xmlns='${SASL2}'><tasks><task>TOTP</task></tasks></continue>`)
+      .toServer(`<abort xmlns='${SASL2}'/>`)
+      .toClient(/^<failure xmlns='urn:xmpp:sasl:2'><temporary-auth-failure [^>]*><text>.*<\/failure>$/)
+      .server(`<failure xmlns='${SASL2}'><aborted xmlns='${SASL}'/></failure>`)
       .done();
   });
 });

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { Playbook } from '../playbook.js';
+import { OUTLIVED_PREFIXES, outlived } from '../../../../src/session/suspended.js';
+import { type Playbook, WALL_CLOCK } from '../playbook.js';
 import {
   asked,
   authenticated,
@@ -183,6 +184,15 @@ describe('XEP-0484 §5: a token that is not good', () => {
       .commands('load token', 'pause client', 'store token-removed -', 'resume client')
       .toClient(refusal('credentials-expired'))
       .done();
+  });
+
+  test('one whose time is over is cleared out of the store', () => {
+    const { play } = held();
+    const entries = [...play.inStore].map(([key, value]) => ({ key, value }));
+    const now = WALL_CLOCK + play.now;
+    expect(OUTLIVED_PREFIXES.some((prefix) => entries[0]!.key.startsWith(prefix))).toBe(true);
+    expect(outlived(entries, now)).toEqual([]);
+    expect(outlived(entries, now + 8 * 24 * 3_600_000)).toEqual([entries[0]!.key]);
   });
 
   test('it opens no session: when the one it is for is over, the client has to log in', () => {
