@@ -20,6 +20,7 @@ import { standardForm } from './standard-form.js';
 import { failure, type SaslCondition, type SaslProfile } from './start/exchange.js';
 import { SESSION_START, type StartOffer } from './start/offer.js';
 import { SessionStart } from './start/session-start.js';
+import { tokenMechanisms } from './start/token.js';
 
 /** The stream towards the client: `CLIENT_STREAM` at work. */
 export class ClientSide extends LegSide {
@@ -233,7 +234,10 @@ export class ClientSide extends LegSide {
     if (this.tls === undefined || domain.config.features[SESSION_START] === false) return undefined;
     // COMPAT: jabberd2 has neither, and answers the one with an error and the other not at all.
     const modern = server.kind !== 'jabberd2';
-    return { carbons: modern, clientState: modern, resumption: holdTime > 0 };
+    return {
+      ...{ carbons: modern, clientState: modern, resumption: holdTime > 0 },
+      tokenMechanisms: tokenMechanisms(this.tls.endPoint),
+    };
   }
 
   /** It has asked to resume a session, in one way or the other, and is still there. */

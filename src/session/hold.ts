@@ -41,6 +41,8 @@ export class Hold {
   /** Up to here what is for the client is being stored. */
   #storing = 0;
   #suspending = false;
+  /** From the session's clock to the wall's; one for all its stanzas, so that they keep their order. */
+  readonly #epoch: number;
   /** Why the session is about to end, while the client is asked what it has. */
   #collecting: HoldEnd | undefined;
   readonly #roomFor: (() => void)[] = [];
@@ -55,6 +57,7 @@ export class Hold {
     /** The account, prepared. */
     readonly account: string,
   ) {
+    this.#epoch = session.port.wallClock() - session.now;
     session.domain.addHold(this);
   }
 
@@ -205,13 +208,14 @@ export class Hold {
   release(): void {
     if (this.#state === 'held' || this.#state === 'ending') this.session.domain.unwatch(this.account, this);
     this.#state = 'over';
-    this.session.domain.removeHold(this);
+    this.session.domain.holds.delete(this.resumption.id);
     this.#failNewcomer();
   }
 
   /** The session has ended, on both sides. */
   finished(): void {
     this.release();
+    this.session.domain.removeHold(this);
     for (const done of this.#roomFor.splice(0)) done();
   }
 
@@ -330,8 +334,8 @@ export class Hold {
     const again = session.client.saysResumed(identity.full, () =>
       acknowledgement.resumeClient(namespace, this.resumption.id),
     );
-    const stamp = session.port.wallClock() - session.now;
-    for (const { bytes, since } of again) session.client.outbox.bytes(this.#delayed(bytes, stamp + since));
+    for (const { bytes, since } of again)
+      session.client.outbox.bytes(this.#delayed(bytes, this.#epoch + since));
     session.flush();
     bound.legUp('client');
     session.client.goOn();
@@ -396,7 +400,7 @@ export class Hold {
     }
     this.#state = 'ending';
     this.#reason = reason;
-    session.domain.removeHold(this);
+    session.domain.holds.delete(this.resumption.id);
     session.setDeadline('hold', Number.POSITIVE_INFINITY);
     session.port.count('hold', reason);
     this.#failNewcomer();
@@ -426,7 +430,6 @@ export class Hold {
     // what it has archived, Prosody returns it to its sender while another resource is there.
     const doubtful = acknowledgement.serverEnabled && !this.serverIsThere;
     const changes = [];
-    const offset = session.port.wallClock() - session.now;
     for (const stanza of waiting) {
       const frame = parseStanza(stanza.bytes, session.namespaces);
       if ('condition' in frame) continue;
@@ -439,7 +442,7 @@ export class Hold {
         account: this.account,
         session: this.resumption.id,
         ordinal: stanza.ordinal,
-        at: offset + stanza.since,
+        at: this.#epoch + stanza.since,
         doubtful,
         seenBy: (keys) => session.domain.seenBy(this.account, keys),
       });

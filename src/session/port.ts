@@ -10,6 +10,8 @@ export interface TlsFacts {
   readonly protocol: string;
   /** SHA-256 of the certificate (DER) that this leg presents: ours towards the client, the server's own towards it; hex. */
   readonly certificateSha256: string | undefined;
+  /** What tls-server-end-point binds to (RFC 5929 §4), hex; known of the leg towards the client, where the certificate allows it. */
+  readonly endPoint?: string | undefined;
 }
 
 /** Why a connection to a server could not be made. */

@@ -1,6 +1,5 @@
 import type { Element } from 'ltx';
 import { NS } from '../../xml/namespaces.js';
-import { TOKEN_MECHANISMS } from './token.js';
 
 /** Under this name a domain's configuration switches it off. */
 export const SESSION_START = 'session-start';
@@ -12,6 +11,8 @@ export interface StartOffer {
   readonly clientState: boolean;
   /** Sessions are held, so that they can be resumed. */
   readonly resumption: boolean;
+  /** Mechanisms that take a token of ours. */
+  readonly tokenMechanisms: readonly string[];
 }
 
 /**
@@ -31,5 +32,5 @@ export function offerSessionStart(features: Element, mechanisms: readonly string
   if (!offer.resumption) return;
   inline.c('sm', { xmlns: NS.sm3 });
   const fast = inline.c('fast', { xmlns: NS.fast });
-  for (const mechanism of TOKEN_MECHANISMS) fast.c('mechanism').t(mechanism);
+  for (const mechanism of offer.tokenMechanisms) fast.c('mechanism').t(mechanism);
 }

@@ -25,6 +25,7 @@ export interface PreparationSurroundings {
 
 /** Stanzas for a session that does not exist yet; beyond them it begins with what is known. */
 const MOST_EARLY = 500;
+const MOST_EARLY_BYTES = 1024 * 1024;
 
 /** What a bound leg is asked before the client hears of it (XEP-0386 §4.2): all at once, for the server takes it in order. */
 export class Preparation {
@@ -32,6 +33,7 @@ export class Preparation {
   readonly early: Frame[] = [];
   /** Undefined while, and if, the server has no archive. */
   bounds: ArchiveBounds | undefined;
+  #bytes = 0;
   readonly #open = new Map<string, (answer: Element | undefined) => void>();
   readonly #ends = new Map<string, ArchiveEnd | undefined>();
 
@@ -61,7 +63,8 @@ export class Preparation {
       return;
     }
     this.early.push(frame.detach());
-    if (this.early.length > MOST_EARLY) this.around.done();
+    this.#bytes += frame.end - frame.start;
+    if (this.early.length > MOST_EARLY || this.#bytes > MOST_EARLY_BYTES) this.around.done();
   }
 
   #answered(frame: Frame): ((answer: Element | undefined) => void) | undefined {

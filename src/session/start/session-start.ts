@@ -27,7 +27,7 @@ import type { ArchiveRequest } from './request.js';
 import { resourceFor } from './resource.js';
 import { START_STEPS, type StartAction, type StartInput, type StartState } from './steps.js';
 import { metadataElement, SUCCESS_END, startedElement, successHead } from './success.js';
-import { TOKEN_MECHANISMS } from './token.js';
+import { tokenMechanisms } from './token.js';
 import { TokenCheck, TokenIssue } from './token-use.js';
 
 const NO_TASKS = 'The server behind wants a further step, which cannot be taken here.';
@@ -40,6 +40,8 @@ export class SessionStart {
   #state: StartState = 'exchanging';
   #request!: AuthenticateRequest;
   #additional = '';
+  /** Of the client's leg, which may become another session's. */
+  #endPoint: string | undefined;
   /** What became of `<resume/>`. */
   #failed = '';
   #features = '';
@@ -58,7 +60,8 @@ export class SessionStart {
     const request = readAuthenticate(frame);
     this.#request = request;
     const { client, server } = this.session;
-    if (request.token !== undefined && TOKEN_MECHANISMS.includes(request.mechanism)) {
+    this.#endPoint = client.tls?.endPoint;
+    if (request.token !== undefined && this.#tokenMechanisms.includes(request.mechanism)) {
       this.#state = 'token';
       this.#token = TokenCheck.begin(this.session, this.port, request);
       if (this.#token === undefined) this.#fail('not-authorized');
@@ -297,12 +300,16 @@ export class SessionStart {
   #newToken(full: string, hold: string | undefined): string {
     const { tokenWanted, userAgent } = this.#request;
     const account = prepareJid(bare(full));
-    if (tokenWanted === undefined || !TOKEN_MECHANISMS.includes(tokenWanted)) return '';
+    if (tokenWanted === undefined || !this.#tokenMechanisms.includes(tokenWanted)) return '';
     if (userAgent === undefined || hold === undefined || account === undefined) return '';
-    const issue = new TokenIssue(this.port, this.session.domain.name, userAgent);
+    const issue = new TokenIssue(this.port, this.session.domain.name, userAgent, this.#endPoint);
     const { element, change } = issue.make({ mechanism: tokenWanted, account, hold });
     this.port.store([change], 'token-issued');
     return element;
+  }
+
+  get #tokenMechanisms(): readonly string[] {
+    return this.session.holdTime > 0 ? tokenMechanisms(this.#endPoint) : [];
   }
 
   #fail(condition: SaslCondition): void {

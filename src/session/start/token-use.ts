@@ -23,12 +23,13 @@ export class TokenIssue {
     private readonly port: SessionPort,
     private readonly domain: string,
     private readonly userAgent: string,
+    private readonly endPoint: string | undefined,
   ) {}
 
   make(about: Pick<TokenRecord, 'mechanism' | 'account' | 'hold'>): { element: string; change: StoreChange } {
     const token = this.port.randomId() + this.port.randomId();
     const expires = this.port.wallClock() + TOKEN_LIFE;
-    const record = tokenRecord(token, { ...about, expires });
+    const record = tokenRecord(token, { ...about, expires }, this.endPoint);
     const key = tokenKey(this.domain, about.account, this.userAgent);
     return {
       element: tokenElement(token, expires),
@@ -78,7 +79,7 @@ export class TokenCheck {
 
   /** @returns why the client is not let in; undefined: `onStored` follows */
   loaded(entries: readonly StoreEntry[]): SaslCondition | undefined {
-    const { domain } = this.session;
+    const { client, domain } = this.session;
     const { mechanism, token, resume, userAgent } = this.request;
     const record = readTokenRecord(entries.find(({ key }) => key === this.key)?.value);
     if (record === undefined) return 'not-authorized';
@@ -95,7 +96,7 @@ export class TokenCheck {
     this.answer = record.answer;
     let change: StoreChange = { key: this.key, value: undefined };
     if (token?.invalidate !== true) {
-      const issue = new TokenIssue(this.port, domain.name, userAgent!);
+      const issue = new TokenIssue(this.port, domain.name, userAgent!, client.tls?.endPoint);
       const made = issue.make({ mechanism, account: record.account, hold: record.hold });
       this.next = made.element;
       change = made.change;

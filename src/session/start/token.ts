@@ -6,8 +6,17 @@ import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import type { TokenUse } from './authenticate.js';
 
-/** Mechanisms that take a token of ours (draft-schmaus-kitten-sasl-ht). */
-export const TOKEN_MECHANISMS: readonly string[] = ['HT-SHA-256-NONE'];
+const UNBOUND = 'HT-SHA-256-NONE';
+/** Bound to the certificate (tls-server-end-point). */
+const BOUND = 'HT-SHA-256-ENDP';
+
+/**
+ * Mechanisms that take a token of ours (draft-schmaus-kitten-sasl-ht).
+ * @param endPoint what binds to our certificate, if it is one that can be bound to
+ */
+export function tokenMechanisms(endPoint: string | undefined): readonly string[] {
+  return endPoint === undefined ? [UNBOUND] : [BOUND, UNBOUND];
+}
 
 /** How long a token is good for unless it is used; ms. It is worth nothing without a session that waits here, so longer would help nobody. */
 export const TOKEN_LIFE = 7 * 24 * 3_600_000;
@@ -37,15 +46,22 @@ export function tokenKey(domain: string, account: string, userAgent: string): st
   return storeKey('token', domain, account, userAgent);
 }
 
-/** @param token the secret itself, which only the client keeps */
+/**
+ * @param token the secret itself, which only the client keeps
+ * @param endPoint what a bound token is bound to: behind another certificate it is good for nothing
+ */
 export function tokenRecord(
   token: string,
   about: Pick<TokenRecord, 'mechanism' | 'account' | 'hold' | 'expires'>,
+  endPoint: string | undefined,
 ): TokenRecord {
+  const binding = Buffer.from(about.mechanism === BOUND ? (endPoint ?? '') : '', 'hex');
   return {
     ...about,
-    proof: createHash('sha256').update(keyed(token, 'Initiator')).digest('hex'),
-    answer: keyed(token, 'Responder').toString('base64'),
+    proof: createHash('sha256')
+      .update(keyed(token, 'Initiator', binding))
+      .digest('hex'),
+    answer: keyed(token, 'Responder', binding).toString('base64'),
     count: 0,
   };
 }
@@ -108,6 +124,6 @@ export function judgeToken(
 }
 
 /** HT: HMAC with the token as the key; `NONE` has no channel binding data. */
-function keyed(token: string, role: 'Initiator' | 'Responder'): Buffer {
-  return createHmac('sha256', token).update(role).digest();
+function keyed(token: string, role: 'Initiator' | 'Responder', binding: Buffer): Buffer {
+  return createHmac('sha256', token).update(role).update(binding).digest();
 }

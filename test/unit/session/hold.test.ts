@@ -419,6 +419,16 @@ describe('the client binds the resource anew', () => {
       .done();
   });
 
+  test('one that is just ending is waited for too', () => {
+    const held = resumable().lost('client').commands('destroy client').server(message(1));
+    held.passes(301).commands('store hold +');
+    const again = new Playbook({ with: held, hold: { seconds: 300 } }).authenticated(FEATURES);
+    again.client(WANTED).commands('pause client');
+    held.stored().toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).server('</stream:stream>');
+    held.commands('end server').done();
+    again.toServer(WANTED).commands('resume client').done();
+  });
+
   test('so does one whose connection still looks alive', () => {
     const held = resumable();
     const again = new Playbook({ with: held, hold: { seconds: 300 } }).authenticated(FEATURES);

@@ -57,6 +57,36 @@ describe('XEP-0388 §2.1: SASL2 is offered on behalf of the server', () => {
       .done();
   });
 
+  test('not where it is switched off: what asks for it all the same has no such mechanism', () => {
+    overTls({ sessionStart: false })
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER)
+      .server(`${SERVER_HEADER}<stream:features>${MECHANISMS}</stream:features>`)
+      .commands('resume client')
+      .toClient(/<\/mechanisms><\/stream:features>$/)
+      .client(`<authenticate xmlns='${SASL2}' mechanism='PLAIN'/>`)
+      .toClient(`<failure xmlns='${SASL2}'><invalid-mechanism xmlns='${SASL}'/></failure>`)
+      .done();
+  });
+
+  test('COMPAT jabberd2: what it cannot do is not offered', () => {
+    const jabberd2 = SERVER_HEADER.replace(
+      ' id=',
+      " xmlns:ack='http://www.xmpp.org/extensions/xep-0198.html#ns' id=",
+    );
+    const play = overTls()
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER);
+    play.server(`${jabberd2}<stream:features>${MECHANISMS}</stream:features>`).commands('resume client');
+    const shown = play.takeSent('client');
+    expect(shown).toContain(`<feature var='${SM}'/>`);
+    expect(shown).not.toMatch(/carbons|csi/);
+  });
+
   test('§2.4: a mechanism that was not shown', () => {
     offered()
       .client(`<authenticate xmlns='${SASL2}' mechanism='EXTERNAL'/>`)

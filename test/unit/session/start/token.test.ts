@@ -20,7 +20,8 @@ import {
 const FAST = 'urn:xmpp:fast:0';
 const WANTED = `<request-token xmlns='${FAST}' mechanism='HT-SHA-256-NONE'/>`;
 const OTHER_AGENT = "<user-agent id='00000000-0000-4000-8000-000000000000'/>";
-const hmac = (token: string, role: string) => createHmac('sha256', token).update(role).digest();
+const hmac = (token: string, role: string, binding = '') =>
+  createHmac('sha256', token).update(role).update(Buffer.from(binding, 'hex')).digest();
 const refusal = (condition: string) => `<failure xmlns='${SASL2}'><${condition} xmlns='${SASL}'/></failure>`;
 
 interface Shown {
@@ -216,5 +217,49 @@ describe('XEP-0484 §5: a token that is not good', () => {
       .commands('load token', 'pause client', 'resume client')
       .toClient(refusal('credentials-expired'))
       .done();
+  });
+});
+
+describe('RFC 5929 §4: a token that is bound to the certificate', () => {
+  const ENDP = 'HT-SHA-256-ENDP';
+  const over = (endPoint: string) => ({
+    ...HELD,
+    directTls: { protocol: 'TLSv1.3', certificateSha256: undefined, endPoint },
+  });
+  const bound = (former: Playbook, previd: string, proof: Buffer, endPoint = 'aa', mechanism = ENDP) =>
+    offered({ ...over(endPoint), with: former })
+      .client(
+        `<authenticate xmlns='${SASL2}' mechanism='${mechanism}'><initial-response>${Buffer.concat([Buffer.from('a\0'), proof]).toString('base64')}</initial-response>` +
+          `<fast xmlns='${FAST}'/>${USER_AGENT}<resume xmlns='${SM}' previd='${previd}' h='0'/></authenticate>`,
+      )
+      .loaded();
+  const held = () => {
+    const play = offered(over('aa'));
+    const { token, previd } = started(play, `<request-token xmlns='${FAST}' mechanism='${ENDP}'/>`);
+    play.stored().lost('client').commands('destroy client');
+    return { play, token, previd };
+  };
+
+  test('is offered where the certificate can be bound to, and resumes', () => {
+    const { play, token, previd } = held();
+    const back = bound(play, previd, hmac(token, 'Initiator', 'aa'));
+    back.commands('load token', 'pause client', 'store token +').stored();
+    expect(play.takeSent('client')).toContain(hmac(token, 'Responder', 'aa').toString('base64'));
+    play.sendsOnly();
+    back.sendsOnly().takeSent('server');
+  });
+
+  test('a client that sees another certificate is refused, and so is one that leaves the binding out', () => {
+    const { play, token, previd } = held();
+    for (const [binding, mechanism] of [
+      ['bb', ENDP],
+      ['', ENDP],
+      ['', 'HT-SHA-256-NONE'],
+      ['aa', 'HT-SHA-256-NONE'],
+    ] as const)
+      bound(play, previd, hmac(token, 'Initiator', binding), 'aa', mechanism)
+        .commands('load token', 'pause client', 'resume client')
+        .toClient(refusal('not-authorized'))
+        .done();
   });
 });
