@@ -6,6 +6,7 @@ import type { DomainContext, Feature, KnowledgeKey, SessionIdentity } from './fe
 import type { Hold } from './hold.js';
 import { Pipeline, watchedNamespaces } from './pipeline.js';
 import { Sightings } from './sightings.js';
+import { TokensAtHand } from './start/tokens-at-hand.js';
 
 /** Sessions of one account that may be held at a time: somebody who connects and breaks off again and again takes no more. */
 const MOST_HELD = 10;
@@ -31,8 +32,7 @@ export class DomainRuntime implements DomainContext {
   readonly #takers = new Map<string, Set<MessageTaker>>();
   /** Keys of undelivered messages that a session is about to deliver. */
   readonly delivering = new Set<string>();
-  /** Keys of tokens that are being checked. */
-  readonly tokensInUse = new Set<string>();
+  readonly tokens = new TokensAtHand();
 
   /** All that there are, those that this domain has switched off included. */
   readonly #features: readonly Feature[];

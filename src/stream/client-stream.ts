@@ -178,7 +178,7 @@ export function violation(state: ClientState, input: ClientInput): StreamErrorCo
   if (input === 'forbidden') return 'unsupported-stanza-type';
   if (input === 'header') return 'invalid-xml';
   if (state === 'insecure') return 'policy-violation';
-  if (state === 'authenticating' || state === 'opening') return 'not-authorized';
+  if (state === 'authenticating' || state === 'exchanging' || state === 'opening') return 'not-authorized';
   // XEP-0388 §4.8: once is enough.
   if (input === 'starttls' || input.startsWith('sasl')) return 'policy-violation';
   return 'bad-format';

@@ -1,6 +1,7 @@
 import type { Element } from 'ltx';
 import type { ListenerTls } from '../config/model.js';
 import type { TlsFacts } from '../session/port.js';
+import type { SaslProfile } from '../session/start/exchange.js';
 import { offerSessionStart, type StartOffer } from '../session/start/offer.js';
 import { NS } from '../xml/namespaces.js';
 import { serializeElement } from '../xml/serialize.js';
@@ -26,6 +27,8 @@ export interface RewrittenFeatures {
   readonly binding: BindingVerdict['reason'];
   /** The mechanisms the client is shown. */
   readonly mechanisms: readonly string[];
+  /** In which profile the server takes them (XEP-0388). */
+  readonly profile: SaslProfile;
   /** Stream management the server has: its newest namespace, or undefined. */
   readonly serverSm: string | undefined;
 }
@@ -56,6 +59,11 @@ const REMOVED: readonly (readonly [name: string | undefined, namespace: string])
 export function rewriteFeatures(features: Element, context: FeaturesContext): RewrittenFeatures {
   const serverSm = [NS.sm3, NS.sm2].find((namespace) => features.getChild('sm', namespace) !== undefined);
   const bindings = offeredBindings(features);
+  // A server that has both is taken at its old word, which needs nothing of the new one; one that has only the new one is spoken to in it.
+  const modern =
+    features.getChild('mechanisms', NS.sasl) === undefined
+      ? features.getChild('authentication', NS.sasl2)
+      : undefined;
   for (const child of features.getChildElements()) {
     const removed = REMOVED.some(
       ([name, namespace]) => child.getNS() === namespace && (name === undefined || child.getName() === name),
@@ -63,6 +71,11 @@ export function rewriteFeatures(features: Element, context: FeaturesContext): Re
     if (removed) features.remove(child);
   }
   let binding: BindingVerdict = { mechanisms: [], bindings: undefined, reason: 'none-offered' };
+  if (modern !== undefined) {
+    const mechanisms = modern.getChildren('mechanism').map((child) => child.getText().trim());
+    binding = decideChannelBinding({ mechanisms, bindings }, context.clientTls, context.serverTls);
+    listBindings(features, binding);
+  }
   const list = features.getChild('mechanisms', NS.sasl);
   if (list !== undefined) {
     const mechanisms = list.getChildren('mechanism').map((child) => child.getText().trim());
@@ -70,10 +83,7 @@ export function rewriteFeatures(features: Element, context: FeaturesContext): Re
     for (const child of list.getChildren('mechanism')) {
       if (!binding.mechanisms.includes(child.getText().trim())) list.remove(child);
     }
-    if (binding.bindings !== undefined) {
-      const types = features.c('sasl-channel-binding', { xmlns: NS.saslChannelBinding });
-      for (const type of binding.bindings) types.c('channel-binding', { type });
-    }
+    listBindings(features, binding);
   }
   // XEP-0478: the smaller of what the two of us take.
   const announced = features.getChild('limits', NS.streamLimits)?.getChild('max-bytes');
@@ -100,12 +110,19 @@ export function rewriteFeatures(features: Element, context: FeaturesContext): Re
     xml: serializeElement(features),
     binding: binding.reason,
     mechanisms: binding.mechanisms,
+    profile: modern === undefined ? NS.sasl : NS.sasl2,
     serverSm,
   };
 }
 
 /** Features of a stream on which TLS has to come first (RFC 6120 §5.3.1: the only feature, and required). */
 export const TLS_FIRST = `<stream:features><starttls xmlns='${NS.tls}'><required/></starttls></stream:features>`;
+
+function listBindings(features: Element, { bindings }: BindingVerdict): void {
+  if (bindings === undefined) return;
+  const types = features.c('sasl-channel-binding', { xmlns: NS.saslChannelBinding });
+  for (const type of bindings) types.c('channel-binding', { type });
+}
 
 function offeredBindings(features: Element): string[] | undefined {
   const list = features.getChild('sasl-channel-binding', NS.saslChannelBinding);

@@ -3,6 +3,7 @@ import { type SecureContext, TLSSocket } from 'node:tls';
 import type { TlsFacts } from '../session/port.js';
 import { fingerprint } from './certificate-files.js';
 import type { CertificateStore } from './certificates.js';
+import { endPointBinding } from './end-point-binding.js';
 import type { TlsWrapping } from './leg.js';
 
 /** The protocol name of direct TLS towards clients (XEP-0368 §4). */
@@ -54,5 +55,6 @@ export function factsTowardsClient(socket: TLSSocket): TlsFacts {
   return {
     protocol: socket.getProtocol() ?? 'unknown',
     certificateSha256: own === undefined ? undefined : fingerprint(own),
+    endPoint: own === undefined ? undefined : endPointBinding(own.raw),
   };
 }

@@ -39,7 +39,8 @@ describeRoutes('real clients', (route) => {
   describe.each(LIBRARIES)('$library', ({ start, missing }) => {
     test.skipIf(missing).each(['starttls', 'direct'] as const)('logs in with %s TLS', async (tls) => {
       const client = await logIn(route, start, 'alice', tls);
-      expect(client.jid).toMatch(/\/real$/);
+      // A client that binds by XEP-0386 gives a tag, and gets a resource that begins with it.
+      expect(client.jid).toMatch(/\/real(\/[A-Za-z0-9]{10})?$/);
       await until(`stream management to be ${managed ? 'on' : 'off'}`, () => client.sm === managed);
       // Before the end: jabberd2 answers a goodbye over TLS with a reset.
       expect(client.errors).toEqual([]);

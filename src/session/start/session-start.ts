@@ -122,7 +122,10 @@ export class SessionStart {
   stored(ok: boolean): void {
     if (this.#state !== 'token') return;
     if (ok) this.#step('token-good');
-    else this.#tokenIsBad('temporary-auth-failure');
+    else {
+      this.#token?.failed();
+      this.#tokenIsBad('temporary-auth-failure');
+    }
   }
 
   /** The server has taken long enough. */
@@ -302,7 +305,7 @@ export class SessionStart {
     const account = prepareJid(bare(full));
     if (tokenWanted === undefined || !this.#tokenMechanisms.includes(tokenWanted)) return '';
     if (userAgent === undefined || hold === undefined || account === undefined) return '';
-    const issue = new TokenIssue(this.port, this.session.domain.name, userAgent, this.#endPoint);
+    const issue = new TokenIssue(this.port, this.session.domain, userAgent, this.#endPoint);
     const { element, change } = issue.make({ mechanism: tokenWanted, account, hold });
     this.port.store([change], 'token-issued');
     return element;

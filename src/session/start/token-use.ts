@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { bare, prepareJid } from '../../jid.js';
 import type { StoreChange, StoreEntry } from '../../store/store.js';
+import type { DomainRuntime } from '../domain.js';
 import type { SessionPort } from '../port.js';
 import type { Session } from '../session.js';
 import type { AuthenticateRequest } from './authenticate.js';
@@ -21,7 +22,7 @@ import {
 export class TokenIssue {
   constructor(
     private readonly port: SessionPort,
-    private readonly domain: string,
+    private readonly domain: DomainRuntime,
     private readonly userAgent: string,
     private readonly endPoint: string | undefined,
   ) {}
@@ -30,7 +31,8 @@ export class TokenIssue {
     const token = this.port.randomId() + this.port.randomId();
     const expires = this.port.wallClock() + TOKEN_LIFE;
     const record = tokenRecord(token, { ...about, expires }, this.endPoint);
-    const key = tokenKey(this.domain, about.account, this.userAgent);
+    const key = tokenKey(this.domain.name, about.account, this.userAgent);
+    this.domain.tokens.wrote(key, record);
     return {
       element: tokenElement(token, expires),
       change: { key, value: Buffer.from(JSON.stringify(record)) },
@@ -71,8 +73,8 @@ export class TokenCheck {
     if (from !== undefined && prepareJid(bare(from)) !== message.account) return undefined;
     const key = tokenKey(domain.name, message.account, userAgent);
     // Of two that come at the same time with one token, one has it from somebody else.
-    if (domain.tokensInUse.has(key)) return undefined;
-    domain.tokensInUse.add(key);
+    if (domain.tokens.inUse.has(key)) return undefined;
+    domain.tokens.inUse.add(key);
     port.load(key, 'token');
     return new TokenCheck(session, port, request, message, key);
   }
@@ -81,7 +83,8 @@ export class TokenCheck {
   loaded(entries: readonly StoreEntry[]): SaslCondition | undefined {
     const { client, domain } = this.session;
     const { mechanism, token, resume, userAgent } = this.request;
-    const record = readTokenRecord(entries.find(({ key }) => key === this.key)?.value);
+    const stored = readTokenRecord(entries.find(({ key }) => key === this.key)?.value);
+    const record = domain.tokens.current(this.key, stored);
     if (record === undefined) return 'not-authorized';
     const verdict = judgeToken(record, this.message, mechanism, token!, this.port.wallClock());
     if (verdict === 'not-authorized' || record.hold !== resume!.id) return 'not-authorized';
@@ -89,24 +92,34 @@ export class TokenCheck {
     // A session whose server leg is gone, or which only the store knows, takes the server's word for who this is.
     const there = hold?.account === record.account && hold.serverIsThere;
     if (verdict !== 'good' || !there) {
-      if (verdict !== 'good' || hold === undefined)
-        this.port.store([{ key: this.key, value: undefined }], 'token-removed');
+      if (verdict !== 'good' || hold === undefined) this.#remove();
       return 'credentials-expired';
     }
     this.answer = record.answer;
-    let change: StoreChange = { key: this.key, value: undefined };
-    if (token?.invalidate !== true) {
-      const issue = new TokenIssue(this.port, domain.name, userAgent!, client.tls?.endPoint);
+    if (token?.invalidate === true) {
+      domain.tokens.wrote(this.key, undefined);
+      this.port.store([{ key: this.key, value: undefined }], 'token');
+    } else {
+      const issue = new TokenIssue(this.port, domain, userAgent!, client.tls?.endPoint);
       const made = issue.make({ mechanism, account: record.account, hold: record.hold });
       this.next = made.element;
-      change = made.change;
+      this.port.store([made.change], 'token');
     }
-    this.port.store([change], 'token');
     return undefined;
+  }
+
+  /** What was to take its place could not be written: it stays as it is. */
+  failed(): void {
+    this.session.domain.tokens.forget(this.key);
+  }
+
+  #remove(): void {
+    this.session.domain.tokens.wrote(this.key, undefined);
+    this.port.store([{ key: this.key, value: undefined }], 'token-removed');
   }
 
   /** The token is in nobody's hands any more. */
   release(): void {
-    this.session.domain.tokensInUse.delete(this.key);
+    this.session.domain.tokens.inUse.delete(this.key);
   }
 }

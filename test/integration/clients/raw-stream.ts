@@ -87,6 +87,11 @@ export class RawStream {
     return 'getProtocol' in this.#socket ? this.#socket.getProtocol() : null;
   }
 
+  /** DER of what the other side presented. */
+  get certificate(): Buffer | undefined {
+    return 'getPeerX509Certificate' in this.#socket ? this.#socket.getPeerX509Certificate()?.raw : undefined;
+  }
+
   /** Goes on over TLS. Certificates are self-signed here, so what is checked is only that it works. */
   async secure(servername: string, alpn: readonly string[] = []): Promise<void> {
     const plain = this.#socket;

@@ -153,6 +153,7 @@ modules:
   mod_offline: {}
 ${options.mam === false ? '' : '  mod_mam: {default: always, assume_mam_usage: true}'}
   mod_muc:
+${options.roomHistory ? `    history_size: ${options.roomHistory}` : ''}
     access_create: all_ok
     access_persistent: all_ok
     access_mam: all_ok

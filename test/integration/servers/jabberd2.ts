@@ -197,5 +197,8 @@ function writeConfiguration(
     ['<host>conference.localhost</host>', `<host>conference.${domain}</host>`],
     ['<ip>localhost</ip>', '<ip>127.0.0.1</ip>'],
     ['admin@localhost', `admin@${domain}`],
+    ...(options.roomHistory
+      ? [[/<history>\d+<\/history>/, `<history>${options.roomHistory}</history>`] as [RegExp, string]]
+      : []),
   ]);
 }

@@ -115,5 +115,6 @@ Component ${JSON.stringify(`conference.${domain}`)} "muc"
   modules_enabled = { ${options.mam === false ? '' : '"muc_mam"'} }
   muc_room_locking = false
   muc_room_default_public = true
+  ${options.roomHistory ? `muc_room_default_history_length = ${options.roomHistory}` : ''}
 `;
 }

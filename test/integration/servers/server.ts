@@ -34,6 +34,8 @@ export interface ServerOptions {
   mam?: boolean;
   /** How long a session waits to be resumed, in seconds, where the server has stream management. */
   hibernation?: number;
+  /** How many messages a room remembers for those who join; by default as many as the server likes. */
+  roomHistory?: number;
   /** Connections that may wait to be accepted (ejabberd); by default more than any test opens. */
   backlog?: number;
   /** Another client port, which wants a PROXY header first (ejabberd). */

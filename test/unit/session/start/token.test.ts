@@ -144,10 +144,20 @@ describe('XEP-0484 §3.3: a token resumes', () => {
       .done();
   });
 
+  test('a client that comes back before its token is on disk', () => {
+    const play = offered(HELD);
+    const { token, previd } = started(play, WANTED);
+    play.lost('client').commands('destroy client');
+    const back = shows({ play, previd }, token).loaded();
+    back.commands('load token', 'pause client', 'store token +').stored().sendsOnly().takeSent('server');
+    expect(play.takeSent('client')).toContain('<resumed ');
+    play.sendsOnly();
+  });
+
   test('the client is gone before the store has answered: the next one is not kept out', () => {
     const former = held();
     shows(former, former.token).lost('client').sendsOnly().lost('server').sendsOnly().takeSent('server');
-    expect(former.play.session.domain.tokensInUse.size).toBe(0);
+    expect(former.play.session.domain.tokens.inUse.size).toBe(0);
   });
 });
 

@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/** What passes in the clear at the beginning of a stream and says whose it is. */
+const NAMED = /<jid>([^<]+)<\/jid>/;
+const ENABLED = /<(?:\w+:)?enabled\b[^>]*?\bid=['"]([^'"]+)['"]/;
+const RESUMED = /<(?:\w+:)?resumed\b[^>]*?\bprevid=['"]([^'"]+)['"]/;
+const BEGINNING = 20_000;
+
+interface Line {
+  near: Socket;
+  far: Socket;
+  /** The full JID whose stream it carries, as soon as that is known. */
+  jid: string | undefined;
+  beginning: string;
+}
+
+/**
+ * A piece of network in front of a server that can be cut. It looks at what servers say at the beginning
+ * of a stream, so that a test can cut the connection of one session in particular.
+ */
+export class Relay {
+  readonly #server: Server;
+  readonly #lines = new Set<Line>();
+  /** Whose session an id of stream management is: a resumed stream does not say its name again. */
+  readonly #sessions = new Map<string, string>();
+
+  private constructor(readonly target: { host: string; port: number }) {
+    this.#server = createServer((near) => this.#accept(near));
+  }
+
+  static async before(target: { host: string; port: number }): Promise<Relay> {
+    const relay = new Relay(target);
+    relay.#server.listen(0, '127.0.0.1');
+    await once(relay.#server, 'listening');
+    return relay;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Cuts every connection of this session, with what is on its way; says how many there were. */
+  cut(jid: string): number {
+    const lines = [...this.#lines].filter((line) => line.jid === jid);
+    for (const line of lines) this.#sever(line);
+    return lines.length;
+  }
+
+  async close(): Promise<void> {
+    for (const line of this.#lines) this.#sever(line);
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #accept(near: Socket): void {
+    const far = connect(this.target);
+    const line: Line = { near, far, jid: undefined, beginning: '' };
+    this.#lines.add(line);
+    for (const socket of [near, far]) socket.setNoDelay(true);
+    far.on('data', (chunk: Buffer) => this.#look(line, chunk));
+    this.#carry(line, near, far);
+    this.#carry(line, far, near);
+  }
+
+  #carry(line: Line, from: Socket, to: Socket): void {
+    from.pipe(to);
+    from.on('error', () => this.#sever(line));
+    from.on('close', () => {
+      if (to.closed) this.#lines.delete(line);
+      // An end has been passed on by the pipe already; anything else takes the other side with it.
+      if (!from.readableEnded) to.resetAndDestroy();
+    });
+  }
+
+  #look(line: Line, chunk: Buffer): void {
+    if (line.beginning.length > BEGINNING) return;
+    line.beginning += chunk.toString('latin1');
+    line.jid ??= NAMED.exec(line.beginning)?.[1];
+    line.jid ??= this.#sessions.get(RESUMED.exec(line.beginning)?.[1] ?? '');
+    const id = ENABLED.exec(line.beginning)?.[1];
+    if (id !== undefined && line.jid !== undefined) this.#sessions.set(id, line.jid);
+  }
+
+  #sever(line: Line): void {
+    for (const socket of [line.near, line.far]) socket.resetAndDestroy();
+  }
+}
