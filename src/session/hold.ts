@@ -401,6 +401,7 @@ export class Hold {
     this.#state = 'ending';
     this.#reason = reason;
     session.domain.holds.delete(this.resumption.id);
+    session.domain.wantsNoMore(this.account, session.bound!);
     session.setDeadline('hold', Number.POSITIVE_INFINITY);
     session.port.count('hold', reason);
     this.#failNewcomer();
@@ -426,6 +427,7 @@ export class Hold {
     const { acknowledgement } = session.bound!;
     const waiting = acknowledgement.waiting!.waiting();
     this.#storing = acknowledgement.down.sent;
+    let again = false;
     // What a server with stream management was not acknowledged it may deliver by itself, but it need not. COMPAT: ejabberd drops
     // what it has archived, Prosody returns it to its sender while another resource is there.
     const doubtful = acknowledgement.serverEnabled && !this.serverIsThere;
@@ -435,8 +437,12 @@ export class Hold {
       if ('condition' in frame) continue;
       if (frame.kind === StanzaKind.Iq && this.serverIsThere)
         this.#answerIq(frame.type, frame.id, frame.from);
-      if (stanza.stored !== undefined) session.domain.delivering.delete(stanza.stored);
-      if (stanza.stored !== undefined) continue;
+      if (stanza.stored !== undefined) {
+        // It is in the store still, and free for who comes next or is there already.
+        session.domain.delivering.delete(stanza.stored);
+        again = true;
+        continue;
+      }
       const change = undeliveredChange(frame, {
         domain: session.domain.name,
         account: this.account,
@@ -451,6 +457,7 @@ export class Hold {
     if (changes.length > 0) session.port.store(changes, 'hold');
     else {
       acknowledgement.isSafe(this.#storing);
+      if (again) session.domain.missed(this.account, this.#since);
       this.#over();
     }
   }

@@ -344,6 +344,32 @@ describe('the hold ends', () => {
     held.done();
   });
 
+  test('it is free again for a session that began meanwhile', () => {
+    const held = resumable().lost('client').commands('destroy client').server(message(1));
+    held
+      .passes(301)
+      .commands('store hold +')
+      .stored()
+      .toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`)
+      .done();
+    const second = resumable({ with: held }).client('<presence/>').toServer('<presence/>');
+    second
+      .commands('load undelivered')
+      .loaded()
+      .toClient(new RegExp(`^${delayed(1)}$`));
+    second.lost('client').commands('destroy client').passes(1);
+    const third = new Playbook({ with: held, hold: { seconds: 300 } })
+      .at(second.now)
+      .bound({ features: FEATURES, jid: 'a@example.org/third' });
+    third.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    second.passes(301).toServer('</stream:stream>').done();
+    third.commands('load undelivered').loaded();
+    third
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .commands('store delivered -')
+      .done();
+  });
+
   test('a device that has had it meanwhile does not get it again', () => {
     const held = resumable().lost('client').commands('destroy client');
     const other = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
