@@ -18,8 +18,7 @@ import { World } from './world.js';
  */
 
 type Via = 'direct' | 'proxy';
-const VIA: readonly Via[] =
-  process.env.INTERSTANZA_CONTINUITY === 'proxy' ? ['direct', 'proxy'] : ['direct'];
+const VIA: readonly Via[] = process.env.INTERSTANZA_CONTINUITY === 'proxy' ? ['direct', 'proxy'] : ['direct'];
 const SEED = Number(process.env.INTERSTANZA_SEED ?? Date.now() % 1_000_000);
 /** On each server through the proxy; with the server alone it is a third. */
 const ROUNDS = Number(process.env.INTERSTANZA_ROUNDS ?? 450);
