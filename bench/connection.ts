@@ -1,7 +1,7 @@
 import type { Buffer } from 'node:buffer';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { bindRequest, CLIENT_HEADER, DOMAIN, LOOPBACK, plainAuth, STARTTLS } from './streams.js';
+import { bindRequest, CLIENT_HEADER, DOMAIN, ENABLE, LOOPBACK, plainAuth, STARTTLS } from './streams.js';
 
 export type ClientTls = 'off' | 'starttls' | 'direct';
 
@@ -22,7 +22,8 @@ export class Connection {
     });
   }
 
-  static async open(port: number, tls: ClientTls, account: string): Promise<Connection> {
+  /** @param resumable asks for the right to resume the session */
+  static async open(port: number, tls: ClientTls, account: string, resumable = false): Promise<Connection> {
     let socket: Socket = connectTcp({ host: LOOPBACK, port, noDelay: true });
     await event(socket, 'connect');
     if (tls === 'starttls') {
@@ -42,6 +43,7 @@ export class Connection {
     await exchange(socket, plainAuth(account), '<success');
     await exchange(socket, CLIENT_HEADER, '</stream:features>');
     await exchange(socket, bindRequest(account), '</iq>');
+    if (resumable) await exchange(socket, ENABLE, '<enabled ');
     return new Connection(socket);
   }
 

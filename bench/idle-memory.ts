@@ -1,7 +1,7 @@
 import type { ClientTls } from './connection.js';
 import type { Bench, Measurement, Result } from './measurement.js';
-import { sleep } from './measurement.js';
-import { Load, type Path, residentBytes, startBackend, startProxy, stopAll } from './processes.js';
+import { Load, residentBytes, startBackend, startProxy, stopAll } from './processes.js';
+import { atRest } from './rest.js';
 import { LOOPBACK } from './streams.js';
 
 interface Kind {
@@ -45,10 +45,10 @@ async function measure(bench: Bench, kind: Kind, count: number): Promise<Result>
   const proxy = await startProxy(place, upstream, kind.listen);
   const { port } = proxy;
   await load.ask({ do: 'connect', path: 'warm-up', port, tls, count: WARM_UP_SESSIONS }, 'connected');
-  const before = await atRest(bench, proxy, `${title}: before`);
+  const before = await atRest(bench, proxy, `idle memory, ${title}: before`);
   await load.ask({ do: 'connect', path: 'idle', port, tls, count }, 'connected');
   const justAfter = residentBytes(proxy.child.pid);
-  const after = await atRest(bench, proxy, `${title}: ${count} sessions`);
+  const after = await atRest(bench, proxy, `idle memory, ${title}: ${count} sessions`);
   const each = (from: number, to: number): number => (to - from) / count / 1024;
   const resident = each(before.resident, after.resident);
   const heap = each(before.heap, after.heap).toFixed(1);
@@ -65,35 +65,4 @@ async function measure(bench: Bench, kind: Kind, count: number): Promise<Result>
     better: 'less',
     detail: `heap ${heap} KB, external ${external} KB; resident before the pause ${first} KB`,
   };
-}
-
-interface Memory {
-  readonly resident: number;
-  readonly heap: number;
-  readonly external: number;
-}
-
-/** V8 collects on its own when a process has been quiet for some seconds. */
-const REST_MS = 20_000;
-
-async function atRest(bench: Bench, proxy: Path, what: string): Promise<Memory> {
-  const end = performance.now() + (bench.quick ? REST_MS / 2 : REST_MS);
-  while (performance.now() < end) {
-    const megabytes = (residentBytes(proxy.child.pid) / 1024 / 1024).toFixed(1);
-    const left = Math.ceil((end - performance.now()) / 1000);
-    bench.progress(`idle memory, ${what}: ${megabytes} MB, ${left} s of rest left`);
-    await sleep(1_000);
-  }
-  const resident = residentBytes(proxy.child.pid);
-  const metrics = await (await fetch(new URL('/metrics', proxy.admin))).text();
-  return {
-    resident,
-    heap: sample(metrics, 'nodejs_heap_size_used_bytes'),
-    external: sample(metrics, 'nodejs_external_memory_bytes'),
-  };
-}
-
-function sample(metrics: string, name: string): number {
-  const line = metrics.split('\n').find((candidate) => candidate.startsWith(`${name} `));
-  return Number(line?.slice(name.length + 1) ?? Number.NaN);
 }

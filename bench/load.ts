@@ -14,6 +14,8 @@ export type LoadRequest =
       readonly port: number;
       readonly tls: ClientTls;
       readonly count: number;
+      /** With the right to resume the session. */
+      readonly resumable?: boolean;
     }
   /** All connections at once, each with `perWrite` stanzas in flight. */
   | { readonly do: 'relay'; readonly path: string; readonly perWrite: number; readonly milliseconds: number }
@@ -41,7 +43,10 @@ let attackers: Connection[] = [];
 async function answer(request: LoadRequest): Promise<LoadAnswer> {
   switch (request.do) {
     case 'connect':
-      connections.set(request.path, await openAll(request.port, request.tls, 'user', request.count));
+      connections.set(
+        request.path,
+        await openAll(request.port, request.tls, 'user', request.count, request.resumable),
+      );
       return { done: 'connected' };
     case 'relay':
       return {
@@ -68,11 +73,17 @@ function of(path: string): Connection[] {
   return found;
 }
 
-async function openAll(port: number, tls: ClientTls, account: string, count: number): Promise<Connection[]> {
+async function openAll(
+  port: number,
+  tls: ClientTls,
+  account: string,
+  count: number,
+  resumable = false,
+): Promise<Connection[]> {
   const opened: Connection[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {
-    while (next < count) opened.push(await Connection.open(port, tls, `${account}${next++}`));
+    while (next < count) opened.push(await Connection.open(port, tls, `${account}${next++}`, resumable));
   };
   await Promise.all(Array.from({ length: Math.min(LOGINS_AT_A_TIME, count) }, worker));
   return opened;

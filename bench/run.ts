@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Chart, svgOf } from './chart.js';
+import { HELD_MEMORY } from './held-memory.js';
 import { HOSTILE } from './hostile.js';
 import { IDLE_MEMORY } from './idle-memory.js';
 import { LATENCY } from './latency.js';
@@ -11,14 +12,31 @@ import { type Bench, type Measurement, type Result, TOLERANCE, verdict } from '.
 import { type Placement, stopAll } from './processes.js';
 import { RELAYING } from './relaying.js';
 import { reportOf, tableOf } from './report.js';
+import { SESSION_START } from './session-start.js';
 import { TOKENIZER } from './tokenizer-ratio.js';
 
-const MEASUREMENTS: readonly Measurement[] = [RELAYING, TOKENIZER, IDLE_MEMORY, LATENCY, HOSTILE];
+const MEASUREMENTS: readonly Measurement[] = [
+  RELAYING,
+  TOKENIZER,
+  IDLE_MEMORY,
+  HELD_MEMORY,
+  LATENCY,
+  HOSTILE,
+  SESSION_START,
+];
 
-const CHARTS: readonly (Omit<Chart, 'results'> & { readonly of: string; readonly file: string })[] = [
+interface ChartOf extends Omit<Chart, 'results'> {
+  readonly of: string;
+  readonly file: string;
+  /** Where a measurement has results of several. */
+  readonly unit?: Result['unit'];
+}
+
+const CHARTS: readonly ChartOf[] = [
   { of: 'relaying', file: 'relaying', title: 'CPU per stanza, as a multiple of a raw relay', one: 'relay' },
   { of: 'tokenizer', file: 'tokenizer', title: 'Tokenizer, as a multiple of saxes', one: 'saxes' },
   { of: 'idle-memory', file: 'idle-memory', title: 'Memory of an idle session, KB' },
+  { of: 'held-memory', file: 'held-memory', title: 'Memory of a held session, KB' },
   { of: 'latency', file: 'latency', title: 'Round trip, as a multiple of a raw relay', one: 'relay' },
   {
     of: 'hostile',
@@ -26,17 +44,30 @@ const CHARTS: readonly (Omit<Chart, 'results'> & { readonly of: string; readonly
     title: 'CPU for hostile input, as a multiple of a raw relay',
     one: 'relay',
   },
+  {
+    of: 'session-start',
+    file: 'session-start',
+    title: 'Time from TLS to a whole session, 300 ms of latency, as a multiple of the classic way',
+    unit: '×',
+    one: 'classic',
+  },
+  {
+    of: 'session-start',
+    file: 'session-start-round-trips',
+    title: 'Round trips from TLS to a whole session',
+    unit: 'trips',
+  },
 ];
 
 const HELP = `Usage: npm run bench -- [flags]
 
 Measures Interstanza against a raw relay and its targets, as ratios in one run. Needs Linux and the build
-(npm run build). Takes about ten minutes; --quick three and a half.
+(npm run build), session-start also a prosody. Takes about a quarter of an hour; --quick five minutes.
 
-${MEASUREMENTS.map(({ name, about }) => `  ${name.padEnd(12)} ${about}`).join('\n')}
+${MEASUREMENTS.map(({ name, about }) => `  ${name.padEnd(13)} ${about}`).join('\n')}
 
   --only NAME      one of these (repeatable)
-  --quick          fewer and shorter rounds, 1,000 idle sessions only
+  --quick          fewer and shorter rounds, 1,000 idle and held sessions only
   --check          exit 1 when a target is missed by more than ${TOLERANCE * 100} %
   --json FILE      where the results go (default: results/report.json beside this program)
   --svg FOLDER     where the charts go (default: results/ beside this program)
@@ -120,9 +151,10 @@ async function run(): Promise<number> {
   for (const measurement of measurements) {
     const found = await measurement.run(bench);
     results.push(...found);
-    const chart = CHARTS.find(({ of }) => of === measurement.name);
-    if (chart !== undefined) {
-      writeFileSync(join(folder, `${chart.file}.svg`), svgOf({ ...chart, results: found }));
+    for (const chart of CHARTS.filter(({ of }) => of === measurement.name)) {
+      const drawn = found.filter(({ unit }) => chart.unit === undefined || unit === chart.unit);
+      if (drawn.length > 0)
+        writeFileSync(join(folder, `${chart.file}.svg`), svgOf({ ...chart, results: drawn }));
     }
   }
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');

@@ -34,6 +34,9 @@ export function bindFeatures(streamManagement: boolean): string {
 export const STARTTLS = `<starttls xmlns='${NS_TLS}'/>`;
 export const SASL_SUCCESS = `<success xmlns='${NS_SASL}'/>`;
 
+/** With the right to resume. */
+export const ENABLE = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+
 export function plainAuth(account: string): string {
   const secret = Buffer.from(`\0${account}\0secret`).toString('base64');
   return `<auth xmlns='${NS_SASL}' mechanism='PLAIN'>${secret}</auth>`;

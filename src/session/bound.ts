@@ -158,6 +158,16 @@ export class BoundSession implements MessageTaker {
       acknowledgement.down.consume();
       return;
     }
+    // COMPAT: ejabberd tells an account's sessions of the end of a resource that never was available.
+    if (
+      frame.kind === StanzaKind.Presence &&
+      frame.attributeEquals('type', 'unavailable') &&
+      around.domain.wasProbe(frame.from)
+    ) {
+      around.port.count('stanza_dropped', 'probe-presence-dropped');
+      acknowledgement.down.consume();
+      return;
+    }
     if (this.#delivered !== undefined && this.#comesAgain(frame)) {
       around.port.count('stanza_dropped', 'delivered-before');
       acknowledgement.down.consume();

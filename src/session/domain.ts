@@ -8,6 +8,9 @@ import { Pipeline, watchedNamespaces } from './pipeline.js';
 import { Sightings } from './sightings.js';
 import { TokensAtHand } from './start/tokens-at-hand.js';
 
+/** Resources bound to learn whose a leg is that are remembered; their end is heard within the second. */
+const MOST_PROBES = 1_000;
+
 /** Sessions of one account that may be held at a time: somebody who connects and breaks off again and again takes no more. */
 const MOST_HELD = 10;
 
@@ -29,6 +32,7 @@ export class DomainRuntime implements DomainContext {
   private readonly holders: Map<string, Hold>;
   /** By account, while one of its sessions is held. */
   readonly #sightings = new Map<string, { sightings: Sightings; holds: Set<Hold> }>();
+  readonly #probes = new Set<string>();
   readonly #takers = new Map<string, Set<MessageTaker>>();
   /** Keys of undelivered messages that a session is about to deliver. */
   readonly delivering = new Set<string>();
@@ -77,6 +81,21 @@ export class DomainRuntime implements DomainContext {
   sessionsOf(bare: string): readonly SessionIdentity[] {
     const sessions = this.#sessions.get(prepareJid(bare) ?? bare);
     return sessions === undefined ? [] : [...sessions];
+  }
+
+  /** A resource was bound only to learn whose a leg is: nobody need hear of its end. */
+  noteProbe(full: string): void {
+    if (this.#probes.size >= MOST_PROBES) {
+      const [oldest] = this.#probes;
+      if (oldest !== undefined) this.#probes.delete(oldest);
+    }
+    this.#probes.add(prepareJid(full) ?? full);
+  }
+
+  /** Whether there was such a resource. Cheap while there was none at all. */
+  wasProbe(full: string | undefined): boolean {
+    if (this.#probes.size === 0 || full === undefined) return false;
+    return this.#probes.has(prepareJid(full) ?? full);
   }
 
   addHold(hold: Hold): void {

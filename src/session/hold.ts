@@ -327,6 +327,7 @@ export class Hold {
     session.setDeadline('hold', Number.POSITIVE_INFINITY);
     session.setDeadline('settling', Number.POSITIVE_INFINITY);
     const namespace = newcomer.resumingWith;
+    if (newcomer.boundAs !== undefined) session.domain.noteProbe(newcomer.boundAs.full);
     session.takeClient(newcomer);
     session.port.count('hold', 'resumed');
     const bound = session.bound!;

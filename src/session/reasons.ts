@@ -18,6 +18,7 @@ export const REASONS = [
   'held-iq-answered',
   'undelivered-message',
   'delivered-before',
+  'probe-presence-dropped',
   'archive-message',
   'archive-mark',
   'archive-duplicate-dropped',

@@ -5,6 +5,10 @@ export interface LibraryClient {
   readonly sm: boolean;
   /** Errors the library reported. */
   readonly errors: string[];
+  /** How often it has bound a resource, and how often resumed a session. */
+  readonly sessions: { bound: number; resumed: number };
+  /** Bodies of all messages that it has received, in order, as far as the test has not taken them. */
+  readonly heard: string[];
   message(to: string, body: string, type?: 'chat' | 'groupchat'): Promise<void>;
   /** The first message received, or still to come, with this body; it is taken. */
   received(body: string): Promise<{ from: string; type: string }>;
@@ -28,4 +32,6 @@ export interface LibraryLogin {
   password: string;
   resource: string;
   tls: 'none' | 'starttls' | 'direct';
+  /** When the connection breaks, it connects again and resumes its session; without this, nothing of the kind. */
+  resume?: boolean;
 }

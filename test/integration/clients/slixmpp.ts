@@ -26,8 +26,13 @@ export function slixmppMissing(): string | undefined {
   return works ? undefined : 'python3-slixmpp is not installed: run scripts/install-servers.sh';
 }
 
+export interface SlixmppLogin extends LibraryLogin {
+  /** Takes the library as it comes, which forgets on resuming what had not been acknowledged. */
+  forgetful?: boolean;
+}
+
 /** Logs in with slixmpp, in a process of its own. */
-export async function startSlixmpp(login: LibraryLogin): Promise<LibraryClient> {
+export async function startSlixmpp(login: SlixmppLogin): Promise<LibraryClient> {
   const session = new Slixmpp(login);
   try {
     await session.begin();
@@ -41,6 +46,7 @@ export async function startSlixmpp(login: LibraryLogin): Promise<LibraryClient> 
 class Slixmpp implements LibraryClient {
   jid = '';
   readonly errors: string[] = [];
+  readonly sessions = { bound: 0, resumed: 0 };
   #messages: { from: string; type: string; body: string }[] = [];
   #answers = new Map<number, (report: Report) => void>();
   #events = new Set<string>();
@@ -48,7 +54,7 @@ class Slixmpp implements LibraryClient {
   #stderr = '';
   readonly #process: ChildProcess;
 
-  constructor(login: LibraryLogin) {
+  constructor(login: SlixmppLogin) {
     this.#process = spawn(PYTHON, [SCRIPT, JSON.stringify(login)], { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
@@ -72,6 +78,10 @@ class Slixmpp implements LibraryClient {
 
   get sm(): boolean {
     return this.#events.has('managed');
+  }
+
+  get heard(): string[] {
+    return this.#messages.map(({ body }) => body);
   }
 
   kill(): void {
@@ -139,7 +149,11 @@ class Slixmpp implements LibraryClient {
     }
     if (!report.event) return;
     this.#events.add(report.event);
-    if (report.event === 'session') this.jid = report.jid ?? '';
+    if (report.event === 'session') {
+      this.jid = report.jid ?? '';
+      this.sessions.bound += 1;
+    }
+    if (report.event === 'resumed') this.sessions.resumed += 1;
     if (report.event === 'error') this.errors.push(report.text ?? '');
     if (report.event === 'message') {
       this.#messages.push({ from: report.sender ?? '', type: report.type ?? '', body: report.body ?? '' });

@@ -13,6 +13,9 @@ import sys
 
 from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.plugins.base import register_plugin
+from slixmpp.plugins.xep_0198 import XEP_0198
+from slixmpp.plugins.xep_0198.stanza import Resume
 
 
 # The library prints to standard output now and then, which is for the reports alone.
@@ -25,19 +28,34 @@ def report(**fields):
     reports.flush()
 
 
+class KeepingManagement(XEP_0198):
+    """COMPAT: slixmpp 1.8.3 clears its queue of unacknowledged stanzas as it sends <resume/>, and so has nothing to send again."""
+
+    def _handle_outgoing(self, stanza):
+        kept = list(self.unacked_queue) if isinstance(stanza, Resume) else []
+        outgoing = super()._handle_outgoing(stanza)
+        self.unacked_queue.extend(kept)
+        return outgoing
+
+
 class Session(ClientXMPP):
     def __init__(self, login):
         super().__init__(f"{login['name']}@{login['domain']}/{login['resource']}", login["password"])
         self.login = login
         self.use_ipv6 = self.use_aiodns = False
-        for plugin in ("xep_0030", "xep_0045", "xep_0199", "xep_0198"):
+        self.stopping = False
+        for plugin in ("xep_0030", "xep_0045", "xep_0199"):
             self.register_plugin(plugin)
-        self["xep_0198"].allow_resume = False
+        if login.get("resume") and not login.get("forgetful"):
+            register_plugin(KeepingManagement)
+        self.register_plugin("xep_0198")
+        self["xep_0198"].allow_resume = login.get("resume", False)
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("sm_enabled", lambda _: report(event="managed"))
         # One refused mechanism is not the end: jabberd2 offers EXTERNAL over TLS to everybody.
         self.add_event_handler("failed_all_auth", lambda _: report(event="failed"))
-        self.add_event_handler("disconnected", lambda _: report(event="disconnected"))
+        self.add_event_handler("session_resumed", lambda _: report(event="resumed"))
+        self.add_event_handler("disconnected", self.gone)
         self.add_event_handler("stream_error", lambda error: report(event="error", text=error["condition"]))
         self.add_event_handler("message", self.heard)
         self.add_event_handler("groupchat_message", lambda _: None)
@@ -55,6 +73,13 @@ class Session(ClientXMPP):
 
     def heard(self, message):
         report(event="message", sender=message["from"].full, type=message["type"], body=message["body"])
+
+    def gone(self, _):
+        if self.login.get("resume") and not self.stopping:
+            # The library leaves it to the application when to connect again.
+            asyncio.ensure_future(self.do_connect(None))
+        else:
+            report(event="disconnected")
 
     async def do_connect(self, _):
         tls = self.login["tls"]
@@ -101,6 +126,7 @@ class Session(ClientXMPP):
         return len(management.unacked_queue)
 
     async def do_stop(self, _):
+        self.stopping = True
         await self.disconnect(wait=5)
 
 

@@ -14,7 +14,7 @@ declare module '@xmpp/client' {
   export interface Client extends EventEmitter {
     status: string;
     streamManagement: StreamManagement;
-    reconnect: { stop(): void };
+    reconnect: { delay: number; stop(): void };
     iqCaller: {
       get(child: Element, to?: string, timeoutMs?: number): Promise<Element | undefined>;
       set(child: Element, to?: string, timeoutMs?: number): Promise<Element | undefined>;
@@ -22,6 +22,7 @@ declare module '@xmpp/client' {
     start(): Promise<{ toString(): string }>;
     stop(): Promise<unknown>;
     send(element: Element): Promise<void>;
+    sendMany(elements: readonly Element[]): Promise<void>;
   }
 
   export function client(options: {

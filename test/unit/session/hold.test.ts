@@ -106,9 +106,13 @@ describe('a session whose client connection breaks is held', () => {
       .toClient(new RegExp(`^<resumed xmlns='${SM}' previd='${ID}' h='0'/>${delayed(2)}${delayed(3)}$`))
       .commands('resume client')
       .counts('hold resumed', 1);
+    // ejabberd says so of the resource that was bound to learn who it is; the client has never heard of it.
+    held
+      .server("<presence type='unavailable' from='a@example.org/probe'/>")
+      .counts('stanza_dropped probe-presence-dropped', 1);
     // What it sends behind <resume/> is read, and counting goes on where it was.
     held.client(`<message to='b@example.net' id='up'/>`).toServer(`<message to='b@example.net' id='up'/>`);
-    held.client(`<a xmlns='${SM}' h='3'/>`).server(`<r xmlns='${SM}'/>`).toServer(`<a xmlns='${SM}' h='3'/>`);
+    held.client(`<a xmlns='${SM}' h='3'/>`).server(`<r xmlns='${SM}'/>`).toServer(`<a xmlns='${SM}' h='4'/>`);
     back.server('</stream:stream>').commands('end server').finishes('resumed').done();
     held.done();
   });
