@@ -4,6 +4,7 @@ import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeText } from '../../xml/serialize.js';
 import { readBindResult } from '../binding.js';
+import { claimedName } from '../claimed-name.js';
 import type { SessionIdentity } from '../feature.js';
 import type { Outbox } from '../outbox.js';
 import type { SessionPort } from '../port.js';
@@ -67,9 +68,10 @@ export class SessionStart {
       if (this.#token === undefined) this.#fail('not-authorized');
       return this.#token !== undefined;
     }
-    if (client.mechanisms.includes(request.mechanism))
+    if (client.mechanisms.includes(request.mechanism)) {
+      client.claimedName = claimedName(request.mechanism, request.initialResponse ?? '');
       server.outbox.text(authOf(request.mechanism, request.initialResponse, client.saslProfile));
-    else this.#fail('invalid-mechanism');
+    } else this.#fail('invalid-mechanism');
     return false;
   }
 
@@ -217,7 +219,10 @@ export class SessionStart {
     else if (bind !== undefined) {
       const source = { domain: domain.name, from, tag: bind.tag, userAgent };
       const resource = resourceFor(source, () => this.port.randomId());
-      this.#askForResource(`<resource>${escapeText(resource)}</resource>`);
+      // The same device has the same resource, and perhaps a session that still waits for it.
+      this.session.whenFree(resource, () => {
+        if (!client.gone) this.#askForResource(`<resource>${escapeText(resource)}</resource>`);
+      });
     } else if (from !== undefined) this.#welcomeUnbound();
     else this.#askForResource('');
   }

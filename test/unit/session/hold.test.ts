@@ -495,8 +495,21 @@ describe('RFC 5802 §7, RFC 4616 §2: the name in a first message', () => {
     ['PLAIN', '\0\0secret', undefined],
     ['SCRAM-SHA-1', 'n,,r=abc', undefined],
     ['EXTERNAL', 'juliet', undefined],
+    // What another parser could read in another way.
+    ['SCRAM-SHA-1', 'n,,n=victim,n=mallory,r=abc', undefined],
+    ['SCRAM-SHA-1', 'n,,m=x,n=victim,r=abc', undefined],
+    ['SCRAM-SHA-1', 'n,,n=a=41b,r=abc', undefined],
+    ['PLAIN', '\0é\0secret', 'é'],
   ])('%s %j', (mechanism, message, name) => {
     expect(claimedName(mechanism, base64(message))).toBe(name);
+  });
+
+  test.each([
+    ['padding in the middle', `${base64('n,,n=mallory,r=')}=${base64('n,,n=victim,r=a')}`],
+    ['a character that is none', ` ${base64('n,,n=victim,r=abc')}`],
+    ['a length that is none', base64('n,,n=victim,r=abcde').replace(/=+$/, '')],
+  ])('base64 with %s has no name', (_, initial) => {
+    expect(claimedName('SCRAM-SHA-1', initial)).toBeUndefined();
   });
 });
 

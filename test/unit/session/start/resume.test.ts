@@ -10,6 +10,7 @@ import {
   SERVER_SM,
   SM,
   started,
+  USER_AGENT,
 } from './scenes.js';
 
 describe('XEP-0198 §9.2: <resume/> inside <authenticate/>', () => {
@@ -50,6 +51,23 @@ describe('XEP-0198 §9.2: <resume/> inside <authenticate/>', () => {
       .toClient(/^<success [^>]*>.*<resumed [^>]*\/><\/success>$/)
       .commands('resume client')
       .done();
+  });
+
+  test('the same device starts anew instead: its held session ends before the resource is asked for', () => {
+    const held = offered(HELD);
+    const { resource } = started(held, '', (wanted) => `a@example.org/${wanted}`);
+    held
+      .lost('client')
+      .commands('destroy client')
+      .server("<message id='m1' type='chat'><body>x</body></message>");
+    const anew = authenticated(offered({ ...HELD, with: held }), USER_AGENT + MANAGED_BIND, SERVER_SM);
+    expect(asked(anew)).toEqual([]);
+    held.commands('store hold +').stored().toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`);
+    held.server('</stream:stream>').commands('end server').finishes('hold-replaced').done();
+    expect(asked(anew).map(({ xml }) => xml)).toEqual([
+      expect.stringContaining(`<resource>${resource}</resource>`),
+    ]);
+    anew.done();
   });
 
   test('what cannot be resumed: the same request binds, and says both', () => {

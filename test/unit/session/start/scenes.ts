@@ -69,10 +69,15 @@ export const SERVER_SM = `${FEATURES}<sm xmlns='${SM}'/>`;
 export const MANAGED_BIND = `<bind xmlns='${BIND2}'><enable xmlns='${SM}' resume='true'/></bind>`;
 
 /** A session that was started in one step and may be resumed. */
-export function started(play: Playbook, more = ''): { previd: string; token: string; success: string } {
+export function started(
+  play: Playbook,
+  more = '',
+  jidFor: (wanted: string) => string = () => 'a@example.org/r',
+): { previd: string; token: string; success: string; resource: string } {
   authenticated(play, USER_AGENT + MANAGED_BIND + more, SERVER_SM);
   const [bind] = asked(play);
-  play.server(bound(bind!.id));
+  const resource = /<resource>(.*)<\/resource>/.exec(bind!.xml)?.[1] ?? '';
+  play.server(bound(bind!.id, jidFor(resource)));
   const [metadata] = asked(play);
   play.server(`<iq type='result' id='${metadata!.id}'><metadata xmlns='urn:xmpp:mam:2'/></iq>`);
   play
@@ -82,5 +87,5 @@ export function started(play: Playbook, more = ''): { previd: string; token: str
   const [, previd] = /<enabled [^>]*?id='([^']*)'/.exec(success)!;
   const [, token] = /<token [^>]*?token='([^']*)'/.exec(success) ?? [];
   play.sendsOnly();
-  return { previd: previd!, token: token ?? '', success };
+  return { resource, previd: previd!, token: token ?? '', success };
 }
