@@ -63,6 +63,17 @@ async function writeInPlace(file: string, text: string, mode: number): Promise<v
   await rename(temporary, file);
 }
 
+/**
+ * A serial number as X.509 wants it: positive, and without a byte too many in front, which OpenSSL refuses to read (RFC 5280 §4.1.2.2, X.690 §8.3.2).
+ * @param random its bytes, of which the first two bits are not used
+ * @returns hex
+ */
+export function serialNumber(random: Buffer): string {
+  const bytes = Buffer.from(random);
+  bytes[0] = (bytes[0]! & 0x3f) | 0x40;
+  return bytes.toString('hex');
+}
+
 async function makeCertificate(domain: string, now: number): Promise<{ certificate: string; key: string }> {
   const pair = await promisify(generateKeyPair)('rsa', {
     modulusLength: 2048,
@@ -71,8 +82,7 @@ async function makeCertificate(domain: string, now: number): Promise<{ certifica
   });
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(pair.publicKey);
-  // A leading 0 keeps the serial number positive (RFC 5280 §4.1.2.2).
-  certificate.serialNumber = `00${randomBytes(16).toString('hex')}`;
+  certificate.serialNumber = serialNumber(randomBytes(16));
   certificate.validity.notBefore = new Date(now - DAY_MS);
   certificate.validity.notAfter = new Date(now + VALID_DAYS * DAY_MS);
   const name = [{ name: 'commonName', value: domain.slice(0, 64) }];

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import forge from 'node-forge';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { selfSignedPair } from '../../../src/transport/self-signed.js';
+import { selfSignedPair, serialNumber } from '../../../src/transport/self-signed.js';
 
 describe('the self-signed certificate of a domain', () => {
   let folder: string;
@@ -25,5 +25,14 @@ describe('the self-signed certificate of a domain', () => {
     const { pair } = await selfSignedPair(folder, 'one.test');
     const certificate = forge.pki.certificateFromPem(pair.certificate.toString());
     expect(certificate.getExtension('keyUsage')).toBeFalsy();
+  });
+
+  it.each([
+    ['00000000', '40000000'],
+    ['0000ff01', '4000ff01'],
+    ['7f000000', '7f000000'],
+    ['ffffffff', '7fffffff'],
+  ])('has a serial number that OpenSSL reads, whatever the random bytes were: %s', (random, serial) => {
+    expect(serialNumber(Buffer.from(random, 'hex'))).toBe(serial);
   });
 });
