@@ -1,12 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
 import { UsageError } from './commands/arguments.js';
 import { ConfigError, didYouMean } from './config/problem.js';
-
-// V8 lets its young generation grow from 1 to 16 MB and keeps it so. Thousands of idle sessions make no garbage that needs it: a third of
-// what they cost would be this.
-setFlagsFromString('--semi-space-growth-factor=1');
 
 type Command = (args: readonly string[]) => Promise<number>;
 

@@ -5,6 +5,7 @@ import { ConfigError } from '../config/problem.js';
 import { AdminServer } from '../ops/admin.js';
 import { createLog, logReady } from '../ops/log.js';
 import { Metrics } from '../ops/metrics.js';
+import { YoungGeneration } from '../ops/young-generation.js';
 import { OUTLIVED_PREFIXES, outlived } from '../session/suspended.js';
 import { openStore } from '../store/open.js';
 import { type Store, StoreError } from '../store/store.js';
@@ -107,6 +108,7 @@ export type UpstreamAdvisor = (
 export class Serving {
   readonly middlebox: Middlebox;
   readonly metrics = new Metrics();
+  readonly #young = new YoungGeneration(() => this.metrics.bytesFromClients + this.metrics.bytesFromServers);
   readonly #certificates: CertificateStore;
   readonly #sessions: Sessions;
   readonly #admin: AdminServer | undefined;
@@ -136,6 +138,7 @@ export class Serving {
 
   /** @throws CertificateError, ListenError, StoreError */
   async start(): Promise<void> {
+    this.#young.start();
     const { config, warnings } = this.#loaded;
     for (const warning of warnings) this.#log.warn(warning);
     if (needsCertificates(config)) await this.#certificates.load(config.domains.values(), config.dataDir);
@@ -167,6 +170,7 @@ export class Serving {
 
   stop(): void {
     this.#ready = false;
+    this.#young.stop();
     this.middlebox.close();
     this.#certificates.unwatch();
     this.#admin?.close();
