@@ -2,13 +2,14 @@ import type { Logger } from 'pino';
 import { type ConfigFlags, type LoadedConfig, loadConfig } from '../config/load.js';
 import type { Config, UpstreamConfig } from '../config/model.js';
 import { ConfigError } from '../config/problem.js';
+import { FEATURES } from '../features/index.js';
 import { AdminServer } from '../ops/admin.js';
 import { createLog, logReady } from '../ops/log.js';
 import { Metrics } from '../ops/metrics.js';
 import { YoungGeneration } from '../ops/young-generation.js';
 import { OUTLIVED_PREFIXES, outlived } from '../session/suspended.js';
 import { openStore } from '../store/open.js';
-import { type Store, StoreError } from '../store/store.js';
+import { type Store, type StoreEntry, StoreError, storeKey } from '../store/store.js';
 import { CertificateError } from '../transport/certificate-files.js';
 import { CertificateStore } from '../transport/certificates.js';
 import { ListenError, whyNot } from '../transport/listener.js';
@@ -237,13 +238,25 @@ function needsCertificates(config: Config): boolean {
 const AT_A_TIME = 1_000;
 
 async function removeOutlived(store: Store): Promise<void> {
-  for (const prefix of OUTLIVED_PREFIXES) {
-    for (;;) {
-      const entries = await store.list(prefix, AT_A_TIME);
-      const keys = outlived(entries, Date.now());
-      await store.write(keys.map((key) => ({ key, value: undefined })));
-      // What is left in front is of use, and so, being older, is nearly all behind it.
-      if (keys.length < AT_A_TIME) break;
-    }
+  for (const prefix of OUTLIVED_PREFIXES) await removeFrom(store, prefix, outlived);
+  for (const { name, isOutlived } of FEATURES) {
+    if (isOutlived === undefined) continue;
+    await removeFrom(store, storeKey(name, ''), (entries, now) =>
+      entries.filter((entry) => isOutlived(entry, now)).map(({ key }) => key),
+    );
+  }
+}
+
+async function removeFrom(
+  store: Store,
+  prefix: string,
+  uselessOf: (entries: readonly StoreEntry[], now: number) => readonly string[],
+): Promise<void> {
+  for (;;) {
+    const entries = await store.list(prefix, AT_A_TIME);
+    const keys = uselessOf(entries, Date.now());
+    await store.write(keys.map((key) => ({ key, value: undefined })));
+    // What is left in front is of use, and so, being older, is nearly all behind it.
+    if (keys.length < AT_A_TIME) break;
   }
 }

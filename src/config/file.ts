@@ -38,9 +38,25 @@ export async function readConfigFile(file: string): Promise<ConfigFile> {
   const content: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
   const result = FILE_SCHEMA.safeParse(content);
   if (!result.success) {
-    throw new ConfigError(result.error.issues.flatMap((issue) => describeIssue(issue, content, locate)));
+    throw new ConfigError(
+      result.error.issues.flatMap((issue) => describeIssue(issue, content, FILE_SCHEMA, locate)),
+    );
   }
   return { settings: result.data, locate };
+}
+
+/**
+ * Checks what the file has at a place against a schema of its own.
+ * @returns every mistake, as a sentence that says where
+ */
+export function checkAgainst(
+  schema: z.ZodType,
+  content: unknown,
+  at: KeyPath,
+  locate: (path: KeyPath) => string,
+): readonly string[] {
+  const issues = schema.safeParse(content).error?.issues ?? [];
+  return issues.flatMap((issue) => describeIssue(issue, content, schema, (path) => locate([...at, ...path])));
 }
 
 function sentence(error: { code: string; message: string }): string {
@@ -84,9 +100,14 @@ function keyText(path: KeyPath): string {
 
 type Issue = z.core.$ZodIssue;
 
-function describeIssue(issue: Issue, content: unknown, locate: (path: KeyPath) => string): readonly string[] {
+function describeIssue(
+  issue: Issue,
+  content: unknown,
+  schema: z.ZodType,
+  locate: (path: KeyPath) => string,
+): readonly string[] {
   if (issue.code === 'unrecognized_keys') {
-    const known = knownKeys(issue.path);
+    const known = knownKeys(issue.path, schema);
     return issue.keys.map((key) => {
       return `${locate([...issue.path, key])}: there is no such key${didYouMean(key, known)}`;
     });

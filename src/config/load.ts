@@ -1,11 +1,12 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
 import { FEATURES } from '../features/index.js';
 import { SESSION_START } from '../session/start/offer.js';
 import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
 import { AddressError, isLoopback, parseHostPort, parseListener, parseUpstream } from './addresses.js';
 import { DEFAULTS, HOLD } from './defaults.js';
-import { type KeyPath, readConfigFile } from './file.js';
+import { checkAgainst, type KeyPath, readConfigFile } from './file.js';
 import type { Config, DomainConfig, KeepaliveConfig, LimitsConfig, UpstreamConfig } from './model.js';
 import { ConfigError, didYouMean, shown } from './problem.js';
 import type { FileSettings } from './schema.js';
@@ -26,6 +27,9 @@ export interface LoadedConfig {
   readonly config: Config;
   readonly warnings: readonly string[];
 }
+
+/** Of a feature that can only be switched on and off. */
+const NO_SETTINGS = z.strictObject({});
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
@@ -91,7 +95,7 @@ class Builder {
         continue;
       }
       const { certificate, features, hold, upstreams } = value;
-      this.#checkFeatures(Object.keys(features ?? {}), path);
+      this.#checkFeatures(features ?? {}, path);
       domains.set(name, {
         name,
         upstreams: upstreams.map(({ url, caFile, parallelConnects, limits }): UpstreamConfig => {
@@ -116,13 +120,19 @@ class Builder {
     return domains;
   }
 
-  #checkFeatures(names: readonly string[], domain: KeyPath): void {
+  #checkFeatures(features: DomainConfig['features'], domain: KeyPath): void {
     const known = [...FEATURES.map(({ name }) => name), SESSION_START];
-    for (const name of names) {
-      if (known.includes(name)) continue;
-      const place = this.locate([...domain, 'features', name]);
-      this.problems.push(`${place}: there is no such feature${didYouMean(name, known)}`);
+    for (const [name, value] of Object.entries(features)) {
+      const path = [...domain, 'features', name];
+      if (!known.includes(name))
+        this.problems.push(`${this.locate(path)}: there is no such feature${didYouMean(name, known)}`);
+      else if (typeof value === 'object') this.#checkSettings(name, value, path);
     }
+  }
+
+  #checkSettings(feature: string, value: Readonly<Record<string, unknown>>, path: KeyPath): void {
+    const schema = FEATURES.find(({ name }) => name === feature)?.settings ?? NO_SETTINGS;
+    this.problems.push(...checkAgainst(schema, value, path, this.locate));
   }
 
   /** `--domain` with `--upstream` adds a domain or gives one of the file other servers; alone it picks one of the file. */

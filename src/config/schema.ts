@@ -102,9 +102,9 @@ export const FILE_SCHEMA = z.strictObject({
 
 export type FileSettings = z.infer<typeof FILE_SCHEMA>;
 
-/** The keys that are known at a place of the file, for "did you mean". */
-export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
-  let at: z.ZodType | undefined = FILE_SCHEMA;
+/** The keys that are known at a place of a schema, for "did you mean". */
+export function knownKeys(path: readonly PropertyKey[], schema: z.ZodType = FILE_SCHEMA): readonly string[] {
+  let at: z.ZodType | undefined = schema;
   for (const step of path) at = at === undefined ? undefined : inside(at, step);
   const plain = at === undefined ? undefined : unwrapped(at);
   return plain instanceof z.ZodObject ? Object.keys(plain.shape) : [];
@@ -119,7 +119,7 @@ function inside(type: z.ZodType, step: PropertyKey): z.ZodType | undefined {
 }
 
 function unwrapped(type: z.ZodType): z.ZodType | undefined {
-  if (type instanceof z.ZodOptional) return unwrappedOnce(type.unwrap());
+  if (type instanceof z.ZodOptional || type instanceof z.ZodDefault) return unwrappedOnce(type.unwrap());
   if (type instanceof z.ZodPipe) return unwrappedOnce(type.out);
   return type;
 }

@@ -21,7 +21,9 @@ import type {
   ServerKind,
   SessionIdentity,
 } from './feature.js';
+import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
+import { readNotice, writeNotice } from './notice.js';
 import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
@@ -67,6 +69,8 @@ export class BoundSession implements MessageTaker {
   readonly #requests = new IqRequests();
   readonly #deadlines = new Deadlines();
   readonly #waking = new Map<string, { readonly feature: number; readonly token: string }>();
+  /** Questions of features to the store that are open. Made when needed: most sessions never do. */
+  #asked: FeatureQuestions | undefined;
   /** A stanza is with the features: what they send waits for its own place. */
   #holding = false;
   #held: Injection[] | undefined;
@@ -103,13 +107,43 @@ export class BoundSession implements MessageTaker {
     });
   }
 
-  /** Starts the features; what they send at once goes out behind all that has been sent. */
-  open(): void {
+  /**
+   * Starts the features; what they send at once goes out behind all that has been sent.
+   * @param snapshots of the process before, when its session is gone on with
+   */
+  open(snapshots: Readonly<Record<string, string>> = {}): void {
     const { pipeline } = this.around.domain;
     if (pipeline.features.length === 0) return;
-    this.#pipeline = new PipelineSession(pipeline, this.identity, (feature, session) =>
-      this.#contextFor(feature, session),
+    this.#pipeline = new PipelineSession(
+      pipeline,
+      this.identity,
+      (feature, session) => this.#contextFor(feature, session),
+      snapshots,
     );
+    if (this.#pipeline.instances.some(({ onTold }) => onTold !== undefined))
+      this.around.port.subscribe(this.#account);
+  }
+
+  snapshots(): Record<string, string> {
+    return this.#pipeline?.snapshots() ?? {};
+  }
+
+  /** Another session has told this account something by way of the bus. */
+  told(message: string): void {
+    const notice = readNotice(message);
+    if (notice === undefined || notice.from === this.identity.full) return;
+    const index = this.around.domain.pipeline.features.findIndex(({ name }) => name === notice.feature);
+    this.#pipeline?.instances[index]?.onTold?.(notice.text, notice.from);
+  }
+
+  /** The store has written what a feature gave it. */
+  stored(token: string, ok: boolean): void {
+    this.#asked?.stored(token, ok);
+  }
+
+  /** The store has read what a feature asked for. */
+  loaded(token: string, entries: readonly StoreEntry[]): void {
+    this.#asked?.loaded(token, entries);
   }
 
   /** A stanza from the client. @param frame in the standard context of a stream and without flaw */
@@ -518,6 +552,19 @@ export class BoundSession implements MessageTaker {
     this.around.wakeTimesChanged();
   }
 
+  #questions(): FeatureQuestions {
+    this.#asked ??= new FeatureQuestions();
+    return this.#asked;
+  }
+
+  /** What a feature sends in the client's name: knowledge has to know, since it will see the answer. */
+  #sendAsClient(bytes: Buffer, reason: Reason): void {
+    const frame = parseStanza(bytes, this.around.domain.namespaces);
+    if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
+    this.#pipeline?.show('to-server', frame, this.around.now);
+    this.#inject('server', bytes, reason);
+  }
+
   #contextFor(feature: Feature, pipeline: PipelineSession): FeatureContext {
     const { around } = this;
     const index = pipeline.pipeline.features.indexOf(feature);
@@ -529,7 +576,18 @@ export class BoundSession implements MessageTaker {
         return around.now;
       },
       send: (leg, xml, reason) => this.#inject(leg, typeof xml === 'string' ? Buffer.from(xml) : xml, reason),
+      sendAsClient: (xml, reason) => this.#sendAsClient(Buffer.from(xml), reason),
       request: (request, done) => this.#request(request, done),
+      settings: <T>() => around.domain.settingsOf(feature) as T,
+      store: {
+        write: (changes, done) => around.port.store(changes, this.#questions().write(done)),
+        load: (prefix, done) => around.port.load(prefix, this.#questions().load(done)),
+      },
+      tell: (bare, text) => {
+        const message = writeNotice({ feature: feature.name, from: this.identity.full, text });
+        around.port.publish(prepareJid(bare) ?? bare, message);
+      },
+      wallClock: () => around.port.wallClock(),
       wakeAt: (token, time) => {
         const name = `${index}:${token}`;
         this.#waking.set(name, { feature: index, token });

@@ -25,6 +25,7 @@ export interface MessageTaker {
 export class DomainRuntime implements DomainContext {
   readonly pipeline: Pipeline;
   readonly #shared = new Map<KnowledgeKey<unknown>, unknown>();
+  readonly #settings = new Map<Feature, unknown>();
   readonly #sessions = new Map<string, Set<SessionIdentity>>();
   /** Sessions that may be resumed, by the id that resumes them. */
   readonly holds: Map<string, Hold>;
@@ -66,6 +67,17 @@ export class DomainRuntime implements DomainContext {
 
   get name(): string {
     return this.config.name;
+  }
+
+  /** Settings of a feature here, read once. The configuration has been checked: a mistake in it throws. */
+  settingsOf(feature: Feature): unknown {
+    let settings = this.#settings.get(feature);
+    if (settings === undefined) {
+      const written = this.config.features[feature.name];
+      settings = feature.settings?.parse(typeof written === 'object' ? written : {}) ?? {};
+      this.#settings.set(feature, settings);
+    }
+    return settings;
   }
 
   shared<T>(key: KnowledgeKey<T>): T {

@@ -1,4 +1,6 @@
 import type { Element } from 'ltx';
+import type { z } from 'zod';
+import type { StoreChange, StoreEntry } from '../store/store.js';
 import type { Frame } from '../xml/frame.js';
 import type { Splice } from '../xml/splice.js';
 import type { Reason } from './reasons.js';
@@ -96,6 +98,11 @@ export interface FeatureContext {
   readonly now: number;
   /** Injects one complete element (message, presence or iq) towards a leg; it is counted by stream management. */
   send(leg: 'client' | 'server', xml: string | Buffer, reason: Reason): void;
+  /**
+   * The same towards the server, as if the client had sent it: knowledge sees it too, features do not. For a stanza that puts the client itself
+   * into a state, such as entering a room again for it.
+   */
+  sendAsClient(xml: string | Buffer, reason: Reason): void;
   /** Sends an iq of the proxy's own and hands the answer to `done` once, never from inside this call. */
   request(iq: IqRequest, done: (answer: IqAnswer) => void): void;
   /** `onWakeup(token)` of this feature is called at or soon after `time`; the same token again replaces it. */
@@ -103,8 +110,27 @@ export interface FeatureContext {
   /** Unguessable, 128 bits or more. */
   randomId(): string;
   count(reason: Reason): void;
+  /** Settings of this feature for the domain. @param schema the one that the feature has in `settings` */
+  settings<T>(schema: z.ZodType<T>): T;
+  /** What outlives the process. Keys begin with the feature's name: `storeKey(name, …)`. */
+  readonly store: FeatureStore;
+  /**
+   * Calls `onTold` of this feature in all other sessions of an account, wherever they are: later, in order, and never nested in this
+   * one's turn. @param bare of any account, this session's own included
+   */
+  tell(bare: string, message: string): void;
+  /** Milliseconds since 1970, for time stamps that others read. */
+  wallClock(): number;
   /** State of a knowledge module for this session; the feature must have named it in `needs`. */
   know<T>(key: KnowledgeKey<T>): T;
+}
+
+/** The store, as a feature uses it. Callbacks are never called from inside the call, and not any more when the session is over. */
+export interface FeatureStore {
+  /** All of the changes or none. @param done told whether they are on disk */
+  write(changes: readonly StoreChange[], done?: (ok: boolean) => void): void;
+  /** @param done gets what is there under a prefix, in the order of the keys; nothing when it cannot be read */
+  load(prefix: string, done: (entries: readonly StoreEntry[]) => void): void;
 }
 
 /** State that all sessions of a domain share: what is known of the server behind it, and who is here. */
@@ -133,7 +159,14 @@ export interface FeatureSession {
   onLegDown?(leg: 'client' | 'server', now: number): void;
   onLegUp?(leg: 'client' | 'server', now: number): void;
   onWakeup?(token: string, now: number): void;
-  /** The session is over; nothing can be sent any more. */
+  /** Another session has said something by `tell`. @param from its full JID */
+  onTold?(message: string, from: string): void;
+  /**
+   * The process is being stopped and the session will be gone on with by the next one: what this needs to know then, which `open` is given. Small;
+   * undefined: nothing.
+   */
+  snapshot?(): string | undefined;
+  /** The session is over; nothing can be sent any more, but the store can still be written to. */
   onClose?(now: number): void;
   onDisco?(answer: DiscoAnswer): DiscoAmendment | undefined;
 }
@@ -149,8 +182,15 @@ export interface Feature<S extends FeatureSession = FeatureSession> {
   readonly needs?: readonly Knowledge<FeatureSession>[];
   /** Its sessions have `onDisco`; without it no discovery answer is looked into for them. */
   readonly amendsDisco?: boolean;
-  /** Called when a resource has been bound. */
-  open(context: FeatureContext): S;
+  /** What may stand under its name in a domain's configuration, a strict object with defaults; without it there are no settings. */
+  readonly settings?: z.ZodType;
+  /** Whether an entry of the store under this feature's name is of no use any more. @param now ms since 1970 */
+  readonly isOutlived?: (entry: StoreEntry, now: number) => boolean;
+  /**
+   * Called when a resource has been bound, or when a session of a process before is gone on with.
+   * @param snapshot what `snapshot` gave then
+   */
+  open(context: FeatureContext, snapshot?: string): S;
 }
 
 /** A module whose per-session state others read. It only watches: its verdict is always `pass`. */

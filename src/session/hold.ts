@@ -359,9 +359,10 @@ export class Hold {
     const expires = port.wallClock() + counts.serverResumption.max * 1000;
     const { max, id } = this.resumption;
     const { full } = this;
+    const features = session.bound!.snapshots();
     this.#suspending = true;
     port.store(
-      [suspend(domain.name, id, { format: 1, account: this.account, full, max, expires, counts })],
+      [suspend(domain.name, id, { format: 1, account: this.account, full, max, expires, counts, features })],
       'suspend',
     );
     return true;

@@ -61,7 +61,8 @@ export const PASSED: Outcome = { kind: 'pass' };
 export class Pipeline {
   readonly features: readonly Feature[];
   readonly amendsDisco: boolean;
-  readonly #knowledge: number;
+  /** So many of the features, the first ones, are knowledge. */
+  readonly knowledge: number;
   readonly #lanes: { readonly [direction in Direction]: readonly (Lane | undefined)[] };
 
   constructor(
@@ -70,7 +71,7 @@ export class Pipeline {
   ) {
     const knowledge: Knowledge<FeatureSession>[] = [];
     for (const feature of features) addKnowledge(feature, knowledge);
-    this.#knowledge = knowledge.length;
+    this.knowledge = knowledge.length;
     // What others need is opened once, as knowledge, even when it is in the list on its own account.
     const own = features.filter((feature) => !knowledge.some((needed) => needed === feature));
     this.features = [...knowledge, ...own];
@@ -90,9 +91,9 @@ export class Pipeline {
 
   #compile(direction: Direction): (Lane | undefined)[] {
     const lanes: (Lane | undefined)[] = [undefined, undefined, undefined, undefined];
-    const own = this.features.map((_, index) => index).slice(this.#knowledge);
+    const own = this.features.map((_, index) => index).slice(this.knowledge);
     const order = [
-      ...this.features.map((_, index) => index).slice(0, this.#knowledge),
+      ...this.features.map((_, index) => index).slice(0, this.knowledge),
       ...(direction === 'to-server' ? own : own.reverse()),
     ];
     for (const kind of Object.values(KINDS)) {
@@ -151,11 +152,38 @@ export class PipelineSession {
     readonly pipeline: Pipeline,
     identity: SessionIdentity,
     contextFor: (feature: Feature, session: PipelineSession) => FeatureContext,
+    /** By name, of a process before. */
+    snapshots: Readonly<Record<string, string>> = {},
   ) {
     this.#shapeOf = addressShapes(identity);
     const instances: FeatureSession[] = [];
     this.instances = instances;
-    for (const feature of pipeline.features) instances.push(feature.open(contextFor(feature, this)));
+    for (const feature of pipeline.features)
+      instances.push(feature.open(contextFor(feature, this), snapshots[feature.name]));
+  }
+
+  /** What the features want to know again when the session is gone on with by another process, by their names. */
+  snapshots(): Record<string, string> {
+    const all: Record<string, string> = {};
+    this.pipeline.features.forEach(({ name }, index) => {
+      const snapshot = this.instances[index]!.snapshot?.();
+      if (snapshot !== undefined) all[name] = snapshot;
+    });
+    return all;
+  }
+
+  /** Shows a stanza to the knowledge alone. */
+  show(direction: Direction, frame: Frame, now: number): void {
+    const lane = this.pipeline.lane(direction, frame);
+    if (lane === undefined) return;
+    const stanza = new Passing(direction, frame, now, this.pipeline.namespaces);
+    let done = -1;
+    for (const watch of lane.watches) {
+      if (watch.feature >= this.pipeline.knowledge) return;
+      if (watch.feature === done || !this.#matches(watch, direction, frame)) continue;
+      done = watch.feature;
+      this.instances[watch.feature]!.onStanza?.(stanza, watch.watch);
+    }
   }
 
   /** State of a knowledge module; throws when the feature has not named it in `needs`, which is a mistake in the program. */

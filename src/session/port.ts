@@ -72,6 +72,10 @@ export interface SessionPort {
   store(changes: readonly StoreChange[], token: string): void;
   /** Reads what the store has under a prefix; `onLoaded` follows with the same token. */
   load(prefix: string, token: string): void;
+  /** From now on `onPublished` tells what is published under a topic, until the session has finished. */
+  subscribe(topic: string): void;
+  /** Tells all sessions that have subscribed to a topic, this one included. */
+  publish(topic: string, message: string): void;
   /** Counts an event under a reason from a closed set. */
   count(metric: SessionMetric, reason: string): void;
   /** For diagnosis above the wire: never carries bodies, authentication payloads or ids that grant anything. */
@@ -125,6 +129,8 @@ export interface SessionEvents {
   /** @param ok false: nothing of it has been written */
   onStored(token: string, ok: boolean, now: number): void;
   onLoaded(token: string, entries: readonly StoreEntry[], now: number): void;
+  /** Later than the call of `publish`, in the order of the calls. */
+  onPublished(message: string, now: number): void;
   onWake(now: number): void;
   /** The proxy is going down: the client is told `system-shutdown` and both streams are closed. */
   onShutdown(now: number): void;

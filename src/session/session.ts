@@ -163,6 +163,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     if (token === 'hold') this.hold?.stored(ok);
     else if (token === 'suspend') this.hold?.suspended(ok);
     else if (token === 'token') this.client.start?.stored(ok);
+    else this.bound?.stored(token, ok);
     this.#settle();
   }
 
@@ -171,6 +172,13 @@ export class Session implements SessionEvents, BoundSurroundings {
     if (token === 'undelivered') this.bound?.deliver(entries);
     else if (token === 'resume') this.#found(entries);
     else if (token === 'token') this.client.start?.loaded(entries);
+    else this.bound?.loaded(token, entries);
+    this.#settle();
+  }
+
+  onPublished(message: string, now: number): void {
+    this.now = now;
+    this.bound?.told(message);
     this.#settle();
   }
 
@@ -363,7 +371,7 @@ export class Session implements SessionEvents, BoundSurroundings {
       return;
     }
     this.#enter(bound);
-    bound.open();
+    bound.open(session.features);
     this.hold = new Hold(this, { id: resuming.id, max: session.max }, session.account);
     this.port.count('hold', 'restored');
     this.client.saysResumed(bound.identity.full, () =>

@@ -15,6 +15,8 @@ export interface SuspendedSession {
   /** ms since 1970; the server does not keep its half any longer. */
   readonly expires: number;
   readonly counts: AcknowledgementState;
+  /** What features have to know again, by name; absent in what former versions wrote. */
+  readonly features?: Readonly<Record<string, string>>;
 }
 
 /** Where a suspended session is. The id itself is not in the store: whoever reads the store cannot resume anything. */

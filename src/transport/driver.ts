@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { Bus, Unsubscribe } from '../bus/bus.js';
 import type { Metrics } from '../ops/metrics.js';
 import type {
   ConnectFailure,
@@ -30,6 +31,7 @@ export interface DriverEnvironment {
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly store: Store;
+  readonly bus: Bus;
   /** Told once per session, when its client has proved who it is. */
   admitted(address: string): void;
   finished(driver: SessionDriver, summary: SessionSummary): void;
@@ -65,6 +67,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   #settleAgain = false;
   #settleScheduled = false;
   #finished = false;
+  #unsubscribe: Unsubscribe | undefined;
 
   /** @param proxied the client's addresses when another proxy has told them; else the socket knows them. */
   constructor(
@@ -180,6 +183,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   finished(summary: SessionSummary): void {
     if (this.#finished) return;
     this.#finished = true;
+    this.#unsubscribe?.();
     this.authenticated();
     this.#environment.finished(this, summary);
     if (this.#client?.ending !== true) this.#client?.destroy();
@@ -189,6 +193,17 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     const { clock } = this.#environment;
     clock.wakeAt(this, done ? Number.POSITIVE_INFINITY : clock.now + LINGER_MS);
     this.#settleSoon();
+  }
+
+  subscribe(topic: string): void {
+    this.#unsubscribe?.();
+    this.#unsubscribe = this.#environment.bus.subscribe(topic, (message) =>
+      this.#event((session, now) => session.onPublished(message, now)),
+    );
+  }
+
+  publish(topic: string, message: string): void {
+    this.#environment.bus.publish(topic, message);
   }
 
   wallClock(): number {

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { Bus } from '../bus/bus.js';
+import { InProcessBus } from '../bus/in-process.js';
 import type { Config, ListenerConfig } from '../config/model.js';
 import type { Metrics } from '../ops/metrics.js';
 import type { SessionEvents, SessionPort, SessionSummary, TlsFacts } from '../session/port.js';
@@ -35,6 +37,7 @@ export class Middlebox implements Reception, DriverEnvironment {
   readonly clock: Clock;
   readonly admission: Admission;
   readonly serverTls: ServerTls;
+  readonly bus: Bus = new InProcessBus();
   readonly upstreamTls = new UpstreamTlsDialer();
   readonly connector: UpstreamConnector;
   readonly #sessions = new Set<SessionDriver>();

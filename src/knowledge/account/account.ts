@@ -40,15 +40,33 @@ class Availabilities {
 
 const availabilitiesKey = new KnowledgeKey<Availabilities>('availabilities', () => new Availabilities());
 
+/** What the next process has to know; nothing while the client is unavailable. */
+interface Snapshot {
+  /** The presence as it came, byte by byte. */
+  readonly broadcast: string;
+  readonly priority: number;
+}
+
 /** The account's sessions at this proxy, each as its client last broadcast itself. Sessions that do not come by here are not known. */
 export class AccountSession implements FeatureSession {
   readonly #context: FeatureContext;
   readonly #all: Availabilities;
   #broadcast: string | undefined;
 
-  constructor(context: FeatureContext) {
+  constructor(context: FeatureContext, snapshot?: string) {
     this.#context = context;
     this.#all = context.domain.shared(availabilitiesKey);
+    if (snapshot === undefined) return;
+    const { broadcast, priority } = JSON.parse(snapshot) as Snapshot;
+    this.#broadcast = broadcast;
+    this.#all.set(context.identity, { available: true, since: context.now, priority });
+  }
+
+  snapshot(): string | undefined {
+    const { availability } = this;
+    if (this.#broadcast === undefined || !availability.available) return undefined;
+    const snapshot: Snapshot = { broadcast: this.#broadcast, priority: availability.priority };
+    return JSON.stringify(snapshot);
   }
 
   onStanza(stanza: PassingStanza): Verdict {
@@ -100,5 +118,5 @@ export const account: Knowledge<AccountSession> = {
   name: 'account',
   key: accountKey,
   watches: WATCHES,
-  open: (context) => new AccountSession(context),
+  open: (context, snapshot) => new AccountSession(context, snapshot),
 };

@@ -69,7 +69,15 @@ export class Room {
   /** The client has sent unavailable and the room has not yet said so. */
   #leaving = false;
 
-  constructor(readonly jid: string) {}
+  /** @param nick of a room that the session is in already */
+  constructor(
+    readonly jid: string,
+    nick?: string,
+  ) {
+    if (nick === undefined) return;
+    this.#nick = nick;
+    this.#signedOff = false;
+  }
 
   get state(): RoomState {
     if (this.#nick !== undefined) return 'joined';

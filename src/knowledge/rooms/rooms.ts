@@ -50,6 +50,14 @@ const WATCHES: readonly Watch[] = [
   { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['full'] },
 ];
 
+/** What the next process has to know. */
+interface Snapshot {
+  /** Bare JID, and the nick where the session is in. */
+  readonly rooms: readonly (readonly [string, string?])[];
+  /** Domains of forgotten rooms; true: any. */
+  readonly forgotten?: readonly string[] | true;
+}
+
 /**
  * The rooms this session is in, by what passes: a room is one that the client has sent presence to and that has answered
  * with a self-presence (status 110). What has only been sent presence to *may* be a room, for as long as it has not been told apart:
@@ -68,7 +76,26 @@ export class RoomsSession implements FeatureSession {
   constructor(
     private readonly context: FeatureContext,
     private readonly limit: number,
-  ) {}
+    snapshot?: string,
+  ) {
+    if (snapshot === undefined) return;
+    const { rooms, forgotten } = JSON.parse(snapshot) as Snapshot;
+    for (const [jid, nick] of rooms) this.#rooms.set(jid, new Room(jid, nick));
+    if (forgotten === true) this.#forgottenEverywhere = true;
+    else if (forgotten !== undefined) this.#forgottenDomains = new Set(forgotten);
+  }
+
+  snapshot(): string | undefined {
+    const rooms = [...this.#rooms.values()];
+    if (rooms.length === 0 && this.#forgottenDomains === undefined) return undefined;
+    const domains = this.#forgottenDomains && [...this.#forgottenDomains];
+    const forgotten = this.#forgottenEverywhere ? true : domains;
+    const snapshot: Snapshot = {
+      rooms: rooms.map(({ jid, nick }) => (nick === undefined ? [jid] : [jid, nick])),
+      ...(forgotten !== undefined && { forgotten }),
+    };
+    return JSON.stringify(snapshot);
+  }
 
   onStanza(stanza: PassingStanza, watch: number): Verdict {
     const { frame } = stanza;
@@ -244,7 +271,7 @@ export function roomsUpTo(limit: number): Knowledge<RoomsSession> {
     name: 'rooms',
     key: roomsKey,
     watches: WATCHES,
-    open: (context) => new RoomsSession(context, limit),
+    open: (context, snapshot) => new RoomsSession(context, limit, snapshot),
   };
 }
 

@@ -2,8 +2,11 @@ import { AssertionError } from 'node:assert';
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { onTestFinished } from 'vitest';
+import type { z } from 'zod';
 import { prepareJid } from '../../../src/jid.js';
 import type {
+  DiscoAmendment,
+  DiscoAnswer,
   DomainContext,
   Feature,
   FeatureContext,
@@ -15,6 +18,7 @@ import type {
   SessionIdentity,
 } from '../../../src/session/feature.js';
 import { type Outcome, Pipeline, PipelineSession, watchedNamespaces } from '../../../src/session/pipeline.js';
+import type { StoreChange, StoreEntry } from '../../../src/store/store.js';
 import { Frame } from '../../../src/xml/frame.js';
 import { NamespaceTable, NS } from '../../../src/xml/namespaces.js';
 import { parseStanza } from '../../../src/xml/tokenizer.js';
@@ -39,6 +43,23 @@ export class FakeDomain implements DomainContext {
   enter(identity: SessionIdentity): void {
     this.#sessions.push(identity);
   }
+
+  /** What the store has, for all sessions of the domain and those after them. */
+  readonly store = new Map<string, Buffer>();
+
+  list(prefix: string): StoreEntry[] {
+    return [...this.store]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => ({ key, value }));
+  }
+
+  write(changes: readonly StoreChange[]): void {
+    for (const { key, value } of changes) {
+      if (value === undefined) this.store.delete(key);
+      else this.store.set(key, value);
+    }
+  }
 }
 
 export interface Scene {
@@ -47,7 +68,16 @@ export interface Scene {
   readonly jid?: string;
   readonly serverKind?: ServerKind;
   readonly now?: number;
+  /** As in the domain's configuration. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Of a process before: the session is gone on with. */
+  readonly snapshot?: Readonly<Record<string, string>>;
+  /** The next write to the store fails, and so do those after it. */
+  readonly storeFails?: boolean;
 }
+
+/** 2026-11-20 at noon, when the clock of a play shows 0. */
+export const WALL_CLOCK = 1_795_176_000_000;
 
 /** How much of the conversation a failure shows. */
 const TRANSCRIPT_LINES = 30;
@@ -74,6 +104,9 @@ export class Playbook<S extends FeatureSession> {
     { readonly feature: Feature; readonly token: string; readonly time: number }
   >();
   readonly #pipeline: PipelineSession;
+  readonly #scene: Scene;
+  /** What the store has answered and nobody has been told yet. */
+  #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
   #ended = false;
 
@@ -84,8 +117,12 @@ export class Playbook<S extends FeatureSession> {
     domain.enter(identity);
     this.#namespaces = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([feature])]);
     const pipeline = new Pipeline([feature], this.#namespaces);
-    this.#pipeline = new PipelineSession(pipeline, identity, (opened, session) =>
-      this.#contextFor(opened, session, domain, identity, scene.serverKind ?? 'unknown'),
+    this.#scene = scene;
+    this.#pipeline = new PipelineSession(
+      pipeline,
+      identity,
+      (opened, session) => this.#contextFor(opened, session, domain, identity, scene.serverKind ?? 'unknown'),
+      scene.snapshot,
     );
     this.session = this.#pipeline.instances.at(-1) as S;
     onTestFinished(() => {
@@ -152,6 +189,45 @@ export class Playbook<S extends FeatureSession> {
     return this;
   }
 
+  legUp(leg: 'client' | 'server'): this {
+    this.#settle();
+    this.#transcript.push(`the ${leg} leg comes back`);
+    for (const instance of this.#pipeline.instances) instance.onLegUp?.(leg, this.now);
+    return this;
+  }
+
+  /** Another session's feature of this name has told the account something. */
+  told(message: string, from: string): this {
+    this.#settle();
+    this.#transcript.push(`${from} tells: ${message}`);
+    this.session.onTold?.(message, from);
+    return this;
+  }
+
+  /** What the feature has said to the sessions of an account. */
+  expectTold(bare: string, message: string): this {
+    return this.#expect(`tells ${bare}: ${message}`);
+  }
+
+  /** A discovery answer passes; what the feature makes of it. */
+  disco(answer: DiscoAnswer): DiscoAmendment | undefined {
+    this.#settle();
+    return this.session.onDisco?.(answer);
+  }
+
+  /** The session is over. */
+  close(): this {
+    this.#settle();
+    this.#transcript.push('the session is over');
+    for (const instance of this.#pipeline.instances) instance.onClose?.(this.now);
+    return this;
+  }
+
+  /** What the next process would be given. */
+  snapshots(): Record<string, string> {
+    return this.#pipeline.snapshots();
+  }
+
   /** Looks at the feature in the middle of the conversation. */
   see(look: (session: S) => void): this {
     this.#settle();
@@ -178,7 +254,13 @@ export class Playbook<S extends FeatureSession> {
     return this;
   }
 
+  /** The store answers later than it is asked: with the next thing that happens or is expected. */
+  #hearStore(): void {
+    while (this.#answers.length > 0) for (const answer of this.#answers.splice(0)) answer();
+  }
+
   #expect(expected: string): this {
+    this.#hearStore();
     const actual = this.#pending.shift();
     if (actual !== expected) this.#fail('something else came out', [expected], [actual ?? '(nothing)']);
     this.#transcript.push(`  ${expected}`);
@@ -186,6 +268,7 @@ export class Playbook<S extends FeatureSession> {
   }
 
   #settle(): void {
+    this.#hearStore();
     if (this.#pending.length > 0) this.#fail('this was not expected', [], this.#pending);
   }
 
@@ -220,6 +303,23 @@ export class Playbook<S extends FeatureSession> {
         return playbook.now;
       },
       send: (leg, xml) => this.#pending.push(`sends to ${leg}: ${canonical(xml.toString())}`),
+      sendAsClient: (xml) => {
+        const frame = parseStanza(Buffer.from(xml), this.#namespaces);
+        if (!(frame instanceof Frame)) return this.#fail(`sends what is no stanza: ${xml}`, [], []);
+        this.#pipeline.show('to-server', frame, this.now);
+        this.#pending.push(`sends to server: ${canonical(xml.toString())}`);
+      },
+      settings: <T>(schema: z.ZodType<T>) => schema.parse(this.#scene.settings ?? {}),
+      store: {
+        write: (changes, done) => {
+          const ok = this.#scene.storeFails !== true;
+          if (ok) domain.write(changes);
+          if (done !== undefined) this.#answers.push(() => done(ok));
+        },
+        load: (prefix, done) => this.#answers.push(() => done(domain.list(prefix))),
+      },
+      tell: (bare, message) => this.#pending.push(`tells ${bare}: ${message}`),
+      wallClock: () => WALL_CLOCK + this.now,
       request: (request, done) => {
         this.#pending.push(`asks ${addressee(request)}: ${canonical(request.payload)}`);
         this.#requests.push({ request, done });

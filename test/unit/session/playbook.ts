@@ -140,6 +140,9 @@ export class Playbook {
   readonly inStore: Map<string, Buffer>;
   readonly #storing: { changes: readonly StoreChange[]; token: string }[] = [];
   readonly #loading: { prefix: string; token: string }[] = [];
+  /** What the session has said on the bus and nobody has passed on yet. */
+  #published: { topic: string; message: string }[] = [];
+  #topic: string | undefined;
 
   #port(ids: string[]): SessionPort {
     return {
@@ -177,6 +180,10 @@ export class Playbook {
         this.#commands.push(`load ${token}`);
         this.#loading.push({ prefix, token });
       },
+      subscribe: (topic) => {
+        this.#topic = topic;
+      },
+      publish: (topic, message) => this.#published.push({ topic, message }),
       count: (metric, reason) => {
         const name = `${metric} ${reason}`;
         this.counted.set(name, (this.counted.get(name) ?? 0) + 1);
@@ -260,6 +267,17 @@ export class Playbook {
       .map(([key, value]) => ({ key, value }));
     this.session.onLoaded(token, entries, this.now);
     if (token === 'undelivered') expect(this.#commands.pop()).toBe('resume server');
+    return this;
+  }
+
+  /** The bus delivers what this session has said to those of the others, and to itself, that listen. */
+  passesOnTo(...others: readonly Playbook[]): this {
+    const published = this.#published;
+    this.#published = [];
+    for (const { topic, message } of published) {
+      for (const play of [this, ...others])
+        if (play.#topic === topic) play.session.onPublished(message, play.now);
+    }
     return this;
   }
 

@@ -236,6 +236,7 @@ export class ScriptedSession implements SessionEvents {
   onConnectFailed: SessionEvents['onConnectFailed'] = () => undefined;
   onStored: SessionEvents['onStored'] = () => undefined;
   onLoaded: SessionEvents['onLoaded'] = () => undefined;
+  onPublished: SessionEvents['onPublished'] = () => undefined;
   onWake: SessionEvents['onWake'] = () => undefined;
   onShutdown: SessionEvents['onShutdown'] = () => undefined;
 

@@ -75,6 +75,7 @@ export class RelaySession implements SessionEvents {
   onStored(): void {}
 
   onLoaded(): void {}
+  onPublished(): void {}
 
   onWake(): void {
     this.events.push('wake');

@@ -1,0 +1,124 @@
+import { expect, test } from 'vitest';
+import { account, accountKey } from '../../../src/knowledge/account/account.js';
+import { rooms, roomsKey } from '../../../src/knowledge/rooms/rooms.js';
+import { type Feature, type FeatureContext, PASS } from '../../../src/session/feature.js';
+import { storeKey } from '../../../src/store/store.js';
+import { Playbook, SM3 } from './playbook.js';
+
+/** A feature that does on demand what the contract allows: `<message to='proxy'><subject>…`. */
+class Probe {
+  context!: FeatureContext;
+  readonly heard: string[] = [];
+  readonly feature: Feature = {
+    name: 'probe',
+    watches: [{ direction: 'to-server', stanza: 'message', address: ['domain'] }],
+    needs: [rooms, account],
+    open: (context, snapshot) => {
+      this.context = context;
+      this.heard.push(`opened ${snapshot ?? 'anew'}`);
+      return {
+        onStanza: () => PASS,
+        onTold: (message, from) => this.heard.push(`${from} says ${message}`),
+        snapshot: () => 'where I was',
+      };
+    },
+  };
+}
+
+test('what a feature tells an account is heard by its other sessions, not by its own', () => {
+  const [one, two] = [new Probe(), new Probe()];
+  const probes = [one, two];
+  const feature: Feature = {
+    ...one.feature,
+    open: (context, snapshot) => probes.shift()!.feature.open(context, snapshot),
+  };
+  const first = new Playbook({ features: [feature] }).bound({ jid: 'a@example.org/one' });
+  const second = new Playbook({ with: first }).bound({ jid: 'a@example.org/two' });
+  one.context.tell('A@example.org', 'hello');
+  expect(two.heard).toEqual(['opened anew']);
+  first.passesOnTo(second);
+  expect(two.heard).toEqual(['opened anew', 'a@example.org/one says hello']);
+  expect(one.heard).toEqual(['opened anew']);
+});
+
+test('what a feature has put into the store it finds there, and is told when it is safe', () => {
+  const probe = new Probe();
+  const play = new Playbook({ features: [probe.feature] }).bound();
+  const { store } = probe.context;
+  store.write([{ key: storeKey('probe', 'x'), value: Buffer.from('1') }], (ok) => probe.heard.push(`${ok}`));
+  play.commands('store feature 1 +').stored();
+  store.write([{ key: storeKey('probe', 'y'), value: Buffer.from('2') }], (ok) => probe.heard.push(`${ok}`));
+  play.commands('store feature 2 +').stored(false);
+  store.load(storeKey('probe', ''), (entries) => {
+    for (const { value } of entries) probe.heard.push(value.toString());
+  });
+  play.commands('load feature 3').loaded();
+  expect(probe.heard).toEqual(['opened anew', 'true', 'false', '1']);
+});
+
+test('what is sent as the client, knowledge sees, and is counted as injected', () => {
+  const probe = new Probe();
+  const play = new Playbook({ features: [probe.feature] }).bound();
+  const join =
+    "<presence to='room@muc.example.org/nick'><x xmlns='http://jabber.org/protocol/muc'/></presence>";
+  probe.context.sendAsClient(join, 'test-injected');
+  expect(probe.context.know(roomsKey).isRoom('room@muc.example.org')).toBe('joining');
+  // It is written at the end of the event that has caused it.
+  play.client(' ').toServer(`${join} `).counts('stanza_injected test-injected', 1);
+});
+
+test('a session that is gone on with after a restart knows its rooms, its presence, and what features have asked for', () => {
+  const before = new Probe();
+  const first = new Playbook({ features: [before.feature], hold: { seconds: 60 } }).authenticated(
+    `<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>${SM3}`,
+  );
+  first
+    .client("<iq type='set' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+    .toServer(/bind/);
+  const result =
+    "<iq type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@example.org/r</jid></bind></iq>";
+  first.server(result).toClient(result);
+  first
+    .client("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+    .toClient(/enabled/)
+    .toServer("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+    .server("<enabled xmlns='urn:xmpp:sm:3' resume='true' id='up1' max='600'/>");
+  const hello = '<presence><priority>3</priority></presence>';
+  const join =
+    "<presence to='room@muc.example.org/nick'><x xmlns='http://jabber.org/protocol/muc'/></presence>";
+  const inside =
+    "<presence from='room@muc.example.org/nick'><x xmlns='http://jabber.org/protocol/muc#user'><item role='participant' affiliation='none'/><status code='110'/></x></presence>";
+  first
+    .client(hello)
+    .toServer(/.*/)
+    .sendsOnly()
+    .loaded()
+    .client(join)
+    .toServer(/.*/)
+    .server(inside)
+    .toClient(/.*/);
+  first.shutdown();
+  first.takeSent('client');
+  first.takeSent('server');
+  first.sendsOnly().stored().sendsOnly();
+
+  const after = new Probe();
+  const second = new Playbook({
+    features: [after.feature],
+    hold: { seconds: 60 },
+    store: first,
+  }).authenticated(`<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>${SM3}`);
+  second
+    .client("<resume xmlns='urn:xmpp:sm:3' previd='id1' h='1'/>")
+    .commands('load resume', 'pause client')
+    .loaded()
+    .sendsOnly()
+    .toServer(/^<resume xmlns='urn:xmpp:sm:3' previd='up1' h='\d+'\/>$/)
+    .server("<resumed xmlns='urn:xmpp:sm:3' previd='up1' h='2'/>")
+    .toClient(/<resumed/);
+  expect(after.heard).toEqual(['opened where I was']);
+  expect(after.context.know(roomsKey).nickIn('room@muc.example.org')).toBe('nick');
+  expect(after.context.know(accountKey).availability).toMatchObject({ available: true, priority: 3 });
+  expect(after.context.know(accountKey).broadcast?.toString()).toBe(hello);
+  second.sendsOnly();
+});
