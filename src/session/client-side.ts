@@ -217,6 +217,7 @@ export class ClientSide extends LegSide {
       serverTls: server.tls,
       authenticated: session.authenticated,
       stanzaBytes: this.tokenizer.limits.stanzaBytes,
+      amended: session.domain.pipeline.amendsDisco,
       start: this.#startOffer,
       started,
     });

@@ -16,6 +16,8 @@ export interface FeaturesContext {
   readonly authenticated: boolean;
   /** Bytes of a stanza that the proxy takes from this client at present. */
   readonly stanzaBytes: number;
+  /** Features may change what the server says of itself. */
+  readonly amended?: boolean;
   /** What the client can have along with SASL2; undefined: SASL2 is not offered. */
   readonly start?: StartOffer | undefined;
   /** What the client has had along with it is not shown again. */
@@ -70,6 +72,11 @@ export function rewriteFeatures(features: Element, context: FeaturesContext): Re
     );
     if (removed) features.remove(child);
   }
+  // The hash is of what the server says itself (XEP-0115 §6.3, XEP-0390 §5): who knows it would not ask, and not hear of what has been added.
+  if (context.amended === true)
+    for (const child of features.getChildElements())
+      if (child.getName() === 'c' && (child.getNS() === NS.caps || child.getNS() === NS.caps2))
+        features.remove(child);
   let binding: BindingVerdict = { mechanisms: [], bindings: undefined, reason: 'none-offered' };
   if (modern !== undefined) {
     const mechanisms = modern.getChildren('mechanism').map((child) => child.getText().trim());

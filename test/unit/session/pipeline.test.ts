@@ -12,7 +12,7 @@ import {
   type Verdict,
   type Watch,
 } from '../../../src/session/feature.js';
-import { Playbook } from './playbook.js';
+import { HEADER, MECHANISMS, Playbook, SERVER_HEADER } from './playbook.js';
 
 /** A feature made of its handler, for one test. */
 function feature(
@@ -370,5 +370,23 @@ describe('XEP-0030: discovery answers passing by can be amended', () => {
       .toClient(service + server + account)
       .done();
     expect(entities).toEqual(['muc-room', 'muc-service', 'server', 'account']);
+  });
+
+  test('a hash of what the server says of itself is not shown where that may be amended', () => {
+    const hashes =
+      "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='http://prosody.im' ver='x'/><c xmlns='urn:xmpp:caps'><hash xmlns='urn:xmpp:hashes:2' algo='sha-256'>y</hash></c>";
+    const shown = (features: readonly Feature[]) => {
+      const play = new Playbook({ features })
+        .client(HEADER)
+        .sendsOnly()
+        .connected()
+        .toServer(HEADER)
+        .server(`${SERVER_HEADER}<stream:features>${hashes}${MECHANISMS}</stream:features>`)
+        .sendsOnly();
+      return play.takeSent('client');
+    };
+    expect(shown([])).toContain("ver='x'");
+    expect(shown([])).toContain('urn:xmpp:caps');
+    expect(shown([amending([])])).not.toMatch(/ver='x'|urn:xmpp:caps/);
   });
 });
