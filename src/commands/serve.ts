@@ -12,6 +12,7 @@ import { openStore } from '../store/open.js';
 import { type Store, type StoreEntry, StoreError, storeKey } from '../store/store.js';
 import { CertificateError } from '../transport/certificate-files.js';
 import { CertificateStore } from '../transport/certificates.js';
+import { Clock } from '../transport/clock.js';
 import { ListenError, whyNot } from '../transport/listener.js';
 import { Middlebox } from '../transport/middlebox.js';
 import { configFlags, parseFlags, SERVING_FLAGS } from './arguments.js';
@@ -34,6 +35,9 @@ SIGHUP reads configuration and certificates again without ending a session.
                        xmpp://host:port    STARTTLS
                        xmpps://host:port   TLS from the first byte
                        ?tls=off|optional|required ?accept-proxy=CIDR,...
+                       ws://host:port/path or wss://     WebSocket
+                       http://host:port/path or https:// BOSH; both can share a port
+                       ?tls=off|required ?origin=URL,... ?forwarded=CIDR,... ?public=HOST
                        default: xmpp://[::]:5222
   --data DIR         folder for what is kept (default: ./data)
   --admin HOST:PORT  serve /metrics, /healthz and /readyz there (default: not at all)
@@ -130,7 +134,15 @@ export class Serving {
     this.#log = log;
     this.#certificates = new CertificateStore(log);
     this.#sessions = new Sessions(config);
-    this.middlebox = new Middlebox(config, this.#certificates, this.#sessions.create, this.metrics, log);
+    this.middlebox = new Middlebox(
+      config,
+      this.#certificates,
+      this.#sessions.create,
+      this.metrics,
+      log,
+      new Clock(),
+      this.#sessions.namespaces,
+    );
     if (config.admin !== undefined) {
       const registry = this.metrics.registry(() => this.middlebox.admission.strangers);
       this.#admin = new AdminServer(registry, { ready: () => this.#ready && !this.middlebox.draining });
@@ -231,7 +243,8 @@ export class Serving {
 }
 
 function needsCertificates(config: Config): boolean {
-  return config.listeners.some(({ tls }) => tls !== 'off');
+  // Web clients that need TLS without our having it have it from a front end.
+  return config.listeners.some(({ tls, web }) => tls !== 'off' && (web === undefined || tls === 'direct'));
 }
 
 /** So many entries are looked at together. */

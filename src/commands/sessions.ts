@@ -3,6 +3,7 @@ import { FEATURES } from '../features/index.js';
 import { createDomains } from '../session/domain.js';
 import { Session } from '../session/session.js';
 import type { SessionFactory } from '../transport/middlebox.js';
+import type { NamespaceTable } from '../xml/namespaces.js';
 
 /** Makes the sessions of new connections, by the configuration as it is now. */
 export class Sessions {
@@ -12,6 +13,13 @@ export class Sessions {
   constructor(config: Config) {
     this.#config = config;
     this.#domains = createDomains(config);
+  }
+
+  /** What all of them read with, whatever the configuration becomes. */
+  get namespaces(): NamespaceTable {
+    const { value } = this.#domains.values().next();
+    if (value === undefined) throw new Error('sessions need at least one domain');
+    return value.namespaces;
   }
 
   readonly create: SessionFactory = (port, start) =>

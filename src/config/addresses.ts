@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 import { DIRECT_TLS_PORT, PARALLEL_CONNECTS, STARTTLS_PORT } from './defaults.js';
-import type { CertificateCheck, ListenerConfig, UpstreamConfig } from './model.js';
+import type { CertificateCheck, ListenerConfig, UpstreamConfig, WebConfig } from './model.js';
 import { didYouMean, shown } from './problem.js';
 
 /** An address that cannot be understood; the message is a clause that follows the place where it stands. */
@@ -9,7 +9,27 @@ export class AddressError extends Error {
 }
 
 const LISTENER_PARAMETERS = ['tls', 'accept-proxy'];
+const WEB_PARAMETERS = [...LISTENER_PARAMETERS, 'forwarded', 'origin', 'public'];
 const UPSTREAM_PARAMETERS = ['tls', 'verify', 'proxy'];
+
+interface Scheme {
+  /** TLS comes first. */
+  readonly direct: boolean;
+  readonly port: number;
+  readonly transport?: WebConfig['transport'];
+}
+
+const SCHEMES: ReadonlyMap<string, Scheme> = new Map([
+  ['xmpp:', { direct: false, port: STARTTLS_PORT }],
+  ['xmpps:', { direct: true, port: DIRECT_TLS_PORT }],
+]);
+
+const WEB_SCHEMES: ReadonlyMap<string, Scheme> = new Map([
+  ['ws:', { direct: false, port: 80, transport: 'websocket' }],
+  ['wss:', { direct: true, port: 443, transport: 'websocket' }],
+  ['http:', { direct: false, port: 80, transport: 'bosh' }],
+  ['https:', { direct: true, port: 443, transport: 'bosh' }],
+]);
 
 interface Address {
   readonly direct: boolean;
@@ -19,11 +39,14 @@ interface Address {
 }
 
 /**
- * `xmpp://host:port?tls=off|optional|required&accept-proxy=CIDR,…` or `xmpps://host:port?accept-proxy=…`.
+ * `xmpp://host:port?tls=off|optional|required&accept-proxy=CIDR,…` or `xmpps://host:port?accept-proxy=…`; for web clients
+ * `ws://`, `wss://`, `http://` or `https://host:port/path?tls=off|required&accept-proxy=…&forwarded=CIDR,…&origin=ORIGIN,…&public=HOST:PORT`.
  * @throws AddressError
  */
 export function parseListener(url: string): ListenerConfig {
-  const { direct, host, port, parameters } = parseAddress(url, LISTENER_PARAMETERS);
+  const scheme = WEB_SCHEMES.get(url.slice(0, url.indexOf(':') + 1).toLowerCase());
+  if (scheme?.transport !== undefined) return parseWebListener(url, scheme, scheme.transport);
+  const { direct, host, port, parameters } = parseAddress(url, LISTENER_PARAMETERS, WEB_SCHEMES);
   const tls = parameters.get('tls');
   if (direct && tls !== undefined)
     throw new AddressError(`${shown(url)} is TLS from the first byte: it takes no tls=`);
@@ -32,8 +55,71 @@ export function parseListener(url: string): ListenerConfig {
     host,
     port,
     tls: direct ? 'direct' : oneOf(url, 'tls', tls ?? 'required', ['off', 'optional', 'required']),
-    acceptProxyFrom: parseNetworks(url, parameters.get('accept-proxy')),
+    acceptProxyFrom: parseNetworks(url, 'accept-proxy', parameters.get('accept-proxy')),
   };
+}
+
+function parseWebListener(url: string, scheme: Scheme, transport: WebConfig['transport']): ListenerConfig {
+  const parsed = parseUrl(url);
+  const { hostname, pathname } = parsed;
+  if (parsed.username !== '' || parsed.password !== '' || parsed.hash !== '')
+    throw new AddressError(`${shown(url)} may only have host, port, path and parameters`);
+  const parameters = readParameters(url, parsed, WEB_PARAMETERS);
+  const tls = parameters.get('tls');
+  if (scheme.direct && tls !== undefined)
+    throw new AddressError(`${shown(url)} is TLS from the first byte: it takes no tls=`);
+  const forwardedFrom = parseNetworks(url, 'forwarded', parameters.get('forwarded'));
+  const chosen = scheme.direct ? 'direct' : oneOf(url, 'tls', tls ?? 'off', ['off', 'required']);
+  if (chosen === 'required' && forwardedFrom.length === 0) {
+    throw new AddressError(
+      `${shown(url)} says tls=required, which needs forwarded=CIDR: only a front end can say that there was TLS`,
+    );
+  }
+  const publicHost = parameters.get('public');
+  if (publicHost !== undefined) parsePublicHost(url, publicHost);
+  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  return {
+    url,
+    host: bare,
+    port: parsed.port === '' ? scheme.port : Number(parsed.port),
+    tls: chosen,
+    acceptProxyFrom: parseNetworks(url, 'accept-proxy', parameters.get('accept-proxy')),
+    web: {
+      transport,
+      path: pathname,
+      forwardedFrom,
+      origins: parseOrigins(parameters.get('origin')?.split(',') ?? []),
+      publicHost,
+    },
+  };
+}
+
+/**
+ * Web origins as browsers send them: scheme, host, and port where it is not the scheme's own.
+ * @throws AddressError
+ */
+export function parseOrigins(list: readonly string[]): readonly string[] {
+  return list.map((text) => {
+    const written = text.trim();
+    let origin: string;
+    try {
+      origin = new URL(written).origin;
+    } catch {
+      origin = 'null';
+    }
+    if (origin === 'null' || !/^https?:\/\/[^/]+\/?$/i.test(written))
+      throw new AddressError(`${shown(written)} is no web origin like https://chat.example.org`);
+    return origin;
+  });
+}
+
+function parsePublicHost(url: string, host: string): void {
+  let parsed: URL | undefined;
+  try {
+    parsed = new URL(`https://${host}`);
+  } catch {}
+  if (parsed?.pathname !== '/' || parsed.username !== '' || /[/?#@]/.test(host))
+    throw new AddressError(`${shown(url)} has public=${host}, which is no HOST or HOST:PORT`);
 }
 
 /**
@@ -92,16 +178,26 @@ export function isLoopback(host: string): boolean {
   return loopback.check(host, isIPv4(host) ? 'ipv4' : 'ipv6');
 }
 
-function parseAddress(url: string, known: readonly string[]): Address {
-  let parsed: URL;
+function parseUrl(url: string): URL {
   try {
-    parsed = new URL(url);
+    return new URL(url);
   } catch {
     throw new AddressError(`${shown(url)} is not an address like xmpp://host:port`);
   }
+}
+
+/** @param others schemes that could have stood here */
+function parseAddress(
+  url: string,
+  known: readonly string[],
+  others: ReadonlyMap<string, Scheme> = new Map(),
+): Address {
+  const parsed = parseUrl(url);
   const { protocol, hostname } = parsed;
-  if (protocol !== 'xmpp:' && protocol !== 'xmpps:') {
-    throw new AddressError(`${shown(url)} begins neither with xmpp:// nor with xmpps://`);
+  const scheme = SCHEMES.get(protocol);
+  if (scheme === undefined) {
+    const schemes = [...SCHEMES.keys(), ...others.keys()].map((name) => `${name}//`);
+    throw new AddressError(`${shown(url)} begins with none of ${schemes.join(', ')}`);
   }
   if (hostname === '') throw new AddressError(`${shown(url)} names no host`);
   if (
@@ -112,18 +208,28 @@ function parseAddress(url: string, known: readonly string[]): Address {
   ) {
     throw new AddressError(`${shown(url)} may only have host, port and parameters`);
   }
+  const parameters = readParameters(url, parsed, known);
+  const { direct } = scheme;
+  const port = parsed.port === '' ? scheme.port : Number(parsed.port);
+  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : decodeURIComponent(hostname).toLowerCase();
+  return { direct, host: bare, port, parameters };
+}
+
+/** Parameters that are a list may be there more than once. */
+const LISTS: readonly string[] = ['origin', 'forwarded', 'accept-proxy'];
+
+function readParameters(url: string, parsed: URL, known: readonly string[]): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   for (const [name, value] of parsed.searchParams) {
     if (!known.includes(name)) {
       throw new AddressError(`${shown(url)} has the unknown parameter "${name}"${didYouMean(name, known)}`);
     }
-    if (parameters.has(name)) throw new AddressError(`${shown(url)} says ${name}= twice`);
-    parameters.set(name, value);
+    const former = parameters.get(name);
+    if (former !== undefined && !LISTS.includes(name))
+      throw new AddressError(`${shown(url)} says ${name}= twice`);
+    parameters.set(name, former === undefined ? value : `${former},${value}`);
   }
-  const direct = protocol === 'xmpps:';
-  const port = parsed.port === '' ? (direct ? DIRECT_TLS_PORT : STARTTLS_PORT) : Number(parsed.port);
-  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : decodeURIComponent(hostname).toLowerCase();
-  return { direct, host: bare, port, parameters };
+  return parameters;
 }
 
 function oneOf<T extends string>(url: string, name: string, value: string, allowed: readonly T[]): T {
@@ -148,7 +254,7 @@ function parseVerify(url: string, value: string): CertificateCheck {
   return { kind: 'pin', sha256 };
 }
 
-function parseNetworks(url: string, list: string | undefined): readonly string[] {
+function parseNetworks(url: string, name: string, list: string | undefined): readonly string[] {
   if (list === undefined) return [];
   return list.split(',').map((network) => {
     const [address = '', bits, ...rest] = network.trim().split('/');
@@ -156,9 +262,7 @@ function parseNetworks(url: string, list: string | undefined): readonly string[]
     const most = family === 4 ? 32 : 128;
     const length = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
     if (family === 0 || rest.length > 0 || length < 0 || length > most) {
-      throw new AddressError(
-        `${shown(url)} has accept-proxy=${network}, which is no network like 10.0.0.0/8`,
-      );
+      throw new AddressError(`${shown(url)} has ${name}=${network}, which is no network like 10.0.0.0/8`);
     }
     return `${address}/${length}`;
   });

@@ -7,7 +7,15 @@ import { CertificateError, readKeyPair } from '../transport/certificate-files.js
 import { AddressError, isLoopback, parseHostPort, parseListener, parseUpstream } from './addresses.js';
 import { DEFAULTS, HOLD } from './defaults.js';
 import { checkAgainst, type KeyPath, readConfigFile } from './file.js';
-import type { Config, DomainConfig, KeepaliveConfig, LimitsConfig, UpstreamConfig } from './model.js';
+import {
+  type Config,
+  type DomainConfig,
+  type KeepaliveConfig,
+  type LimitsConfig,
+  type ListenerConfig,
+  sharedPort,
+  type UpstreamConfig,
+} from './model.js';
 import { ConfigError, didYouMean, shown } from './problem.js';
 import type { FileSettings } from './schema.js';
 
@@ -69,7 +77,8 @@ class Builder {
     const listeners =
       flags.listeners.length > 0
         ? this.#flagList('--listen', flags.listeners, parseListener)
-        : (settings.listeners?.map(({ url }) => url) ?? [parseListener(DEFAULTS.listen)]);
+        : (this.#listeners() ?? [parseListener(DEFAULTS.listen)]);
+    this.#checkShared(listeners);
     return {
       dataDir: data ?? resolve(this.fileDir, settings.dataDir ?? DEFAULTS.dataDir),
       ...(admin !== undefined && { admin }),
@@ -82,6 +91,40 @@ class Builder {
         server: merge(DEFAULTS.keepalive.server, settings.keepalive?.server),
       },
     };
+  }
+
+  #listeners(): readonly ListenerConfig[] | undefined {
+    return this.settings.listeners?.map(({ url, origins }, index) => {
+      if (origins === undefined) return url;
+      if (url.web === undefined) {
+        const place = this.locate(['listeners', index, 'origins']);
+        this.problems.push(`${place}: only listeners for web clients have origins`);
+        return url;
+      }
+      return { ...url, web: { ...url.web, origins: [...url.web.origins, ...origins.flat()] } };
+    });
+  }
+
+  /** Listeners for web clients on one port are one HTTP server. */
+  #checkShared(listeners: readonly ListenerConfig[]): void {
+    const first = new Map<string, ListenerConfig>();
+    const taken = new Set<string>();
+    for (const listener of listeners) {
+      const { web, url } = listener;
+      if (web === undefined) continue;
+      const port = sharedPort(listener);
+      const before = first.get(port) ?? listener;
+      first.set(port, before);
+      const sameTls = (before.tls === 'direct') === (listener.tls === 'direct');
+      if (!sameTls || String(before.acceptProxyFrom) !== String(listener.acceptProxyFrom)) {
+        this.problems.push(
+          `${shown(url)} shares its port with ${shown(before.url)}: TLS and accept-proxy must be the same for both`,
+        );
+      }
+      const place = `${port} ${web.transport} ${web.path}`;
+      if (taken.has(place)) this.problems.push(`${shown(url)} is there twice`);
+      taken.add(place);
+    }
   }
 
   #domains(): ReadonlyMap<string, DomainConfig> {

@@ -18,6 +18,27 @@ export interface ListenerConfig {
   readonly tls: ListenerTls;
   /** Networks in CIDR form from which a PROXY header is required and believed; empty: none is read. */
   readonly acceptProxyFrom: readonly string[];
+  /** Absent: a stream on TCP (RFC 6120 §3). */
+  readonly web?: WebConfig;
+}
+
+/** What listeners for web clients have in common that share a port. One that the system chooses is shared by those that can. */
+export function sharedPort({ host, port, tls }: Pick<ListenerConfig, 'host' | 'port' | 'tls'>): string {
+  return port === 0 && tls === 'direct' ? `${host} 0 tls` : `${host} ${port}`;
+}
+
+/** What a listener for web clients has besides. Listeners with the same host and port share one HTTP server. */
+export interface WebConfig {
+  /** RFC 7395, or XEP-0124. */
+  readonly transport: 'websocket' | 'bosh';
+  /** Begins with a slash. */
+  readonly path: string;
+  /** Networks in CIDR form whose X-Forwarded-… and Forwarded headers are believed. */
+  readonly forwardedFrom: readonly string[];
+  /** Web origins (RFC 6454) whose pages may connect; empty: all. Programs that send no Origin are not asked for one. */
+  readonly origins: readonly string[];
+  /** `HOST` or `HOST:PORT` under which clients find this listener, for host-meta (XEP-0156); undefined: what the request was sent to. */
+  readonly publicHost: string | undefined;
 }
 
 export interface UpstreamConfig {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AddressError, parseHostPort, parseListener, parseUpstream } from './addresses.js';
+import { AddressError, parseHostPort, parseListener, parseOrigins, parseUpstream } from './addresses.js';
 
 /** Turns a string into what a parser makes of it; the parser's complaint becomes the issue. */
 function parsedBy<T>(parse: (text: string) => T) {
@@ -77,7 +77,15 @@ export const FILE_SCHEMA = z.strictObject({
   admin: parsedBy(parseHostPort).optional(),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).optional(),
   listeners: z
-    .array(z.preprocess(withUrl, z.strictObject({ url: parsedBy(parseListener) })))
+    .array(
+      z.preprocess(
+        withUrl,
+        z.strictObject({
+          url: parsedBy(parseListener),
+          origins: z.array(parsedBy((text) => parseOrigins([text]))).optional(),
+        }),
+      ),
+    )
     .min(1)
     .optional(),
   domains: z.record(z.string(), domain).optional(),

@@ -329,6 +329,11 @@ export class BoundSession implements MessageTaker {
     for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
   }
 
+  /** The client is silent for a while by its own word, or is back: nothing is lost by it, and its answers come later. */
+  paused(paused: boolean): void {
+    for (const instance of this.#pipeline?.instances ?? []) instance.onPause?.(paused, this.around.now);
+  }
+
   /** The session is over. */
   close(): void {
     this.around.domain.wantsNoMore(this.#account, this);

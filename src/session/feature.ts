@@ -158,6 +158,11 @@ export interface FeatureSession {
   onStanza?(stanza: PassingStanza, watch: number): Verdict;
   onLegDown?(leg: 'client' | 'server', now: number): void;
   onLegUp?(leg: 'client' | 'server', now: number): void;
+  /**
+   * The client says that it will be silent for a while (`true`), as a BOSH client does that pauses its session, or is heard of again
+   * (`false`). Its leg is not down: what is sent to it waits for it.
+   */
+  onPause?(paused: boolean, now: number): void;
   onWakeup?(token: string, now: number): void;
   /** Another session has said something by `tell`. @param from its full JID */
   onTold?(message: string, from: string): void;

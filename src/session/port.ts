@@ -1,5 +1,6 @@
 import type { UpstreamConfig } from '../config/model.js';
 import type { StoreChange, StoreEntry } from '../store/store.js';
+import type { StreamErrorCondition } from '../stream/errors.js';
 
 /** One of the two streams of a session. */
 export type Leg = 'client' | 'server';
@@ -132,6 +133,10 @@ export interface SessionEvents {
   /** Later than the call of `publish`, in the order of the calls. */
   onPublished(message: string, now: number): void;
   onWake(now: number): void;
+  /** What the client sent breaks the framing of its transport, and cannot be said as bytes of a stream. */
+  onMisframed(condition: StreamErrorCondition, text: string, now: number): void;
+  /** The client has said that it will be silent for a while, or is heard of again: it is away, but not lost. */
+  onPaused(paused: boolean, now: number): void;
   /** The proxy is going down: the client is told `system-shutdown` and both streams are closed. */
   onShutdown(now: number): void;
 }

@@ -2,6 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Config, ListenerConfig, UpstreamLimits } from '../config/model.js';
 import { prepareJid } from '../jid.js';
 import type { StoreEntry } from '../store/store.js';
+import type { StreamErrorCondition } from '../stream/errors.js';
 import { upstreamLimits } from '../stream/server-kind.js';
 import type { Frame } from '../xml/frame.js';
 import { type NamespaceTable, NS } from '../xml/namespaces.js';
@@ -187,6 +188,19 @@ export class Session implements SessionEvents, BoundSurroundings {
     for (const name of this.#deadlines.due(now)) this.#reached(name);
     this.bound?.wake(now);
     this.wakeTimesChanged();
+    this.#settle();
+  }
+
+  onMisframed(condition: StreamErrorCondition, text: string, now: number): void {
+    this.now = now;
+    this.port.count('stream_error', 'misframed');
+    this.client.fail(condition, text);
+    this.#settle();
+  }
+
+  onPaused(paused: boolean, now: number): void {
+    this.now = now;
+    this.bound?.paused(paused);
     this.#settle();
   }
 

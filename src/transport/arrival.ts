@@ -12,7 +12,7 @@ const PROXY_HEADER_MS = 5_000;
 const HANDSHAKE_MS = 10_000;
 
 /** Counts as nobody's address: a trusted proxy brings many clients. */
-const FRONT_END = '127.0.0.1';
+export const FRONT_END = '127.0.0.1';
 
 /** Why a connection never became a session; metric label. */
 export type ArrivalFailure =
@@ -21,6 +21,10 @@ export type ArrivalFailure =
   | 'proxy-header-timeout'
   | 'tls-failed'
   | 'tls-timeout'
+  | 'request-invalid'
+  | 'request-timeout'
+  | 'origin-refused'
+  | 'insecure'
   | 'gone';
 
 /** Where connections go once it is known who makes them and TLS, where it comes first, is up. */
@@ -105,7 +109,7 @@ class Arrival extends Sleeper {
     this.#waitingFor = 'tls';
     this.#deadline(HANDSHAKE_MS);
     this.#unlisten();
-    const secure = serverTls.wrap(this.#socket, true, '');
+    const secure = serverTls.wrap(this.#socket, true, '', this.listener.web !== undefined);
     this.#socket = secure;
     secure.on('error', this.#onGone);
     // Failures of a handshake on a TLS socket made by hand come by this event as well.

@@ -15,9 +15,10 @@ import type {
   UpstreamFacts,
 } from '../session/port.js';
 import type { Store, StoreChange } from '../store/store.js';
+import type { StreamErrorCondition } from '../stream/errors.js';
 import { type Clock, Sleeper } from './clock.js';
 import type { ConnectRequest, Dial, UpstreamConnector } from './connector.js';
-import { type LegOwner, SocketLeg } from './leg.js';
+import { type LegOwner, SocketLeg, type TransportLeg } from './leg.js';
 import type { ProxiedEndpoints } from './proxy-protocol.js';
 import type { ServerTls } from './server-tls.js';
 import type { UpstreamTlsDialer } from './upstream-tls.js';
@@ -51,8 +52,8 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   #environment: DriverEnvironment;
   #session: SessionEvents | undefined = undefined;
   /** Undefined once it is another session's. */
-  #client: SocketLeg | undefined;
-  #server: SocketLeg | undefined = undefined;
+  #client: TransportLeg | undefined;
+  #server: TransportLeg | undefined = undefined;
   /** The connection being made, and for a moment after that its place in the upstream's queue. */
   #dial: Dial | undefined = undefined;
   #upstream: UpstreamFacts | undefined = undefined;
@@ -69,10 +70,13 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   #finished = false;
   #unsubscribe: Unsubscribe | undefined;
 
-  /** @param proxied the client's addresses when another proxy has told them; else the socket knows them. */
+  /**
+   * @param client makes the leg towards the client, which belongs to this driver
+   * @param proxied the client's addresses when another proxy has told them; else the leg's socket knows them.
+   */
   constructor(
     environment: DriverEnvironment,
-    client: Socket,
+    client: (owner: LegOwner) => TransportLeg,
     address: string,
     proxied: ProxiedEndpoints | undefined,
     queueBytes: number,
@@ -82,7 +86,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     this.#admission = address;
     this.#proxied = proxied;
     this.#queueBytes = queueBytes;
-    this.#client = new SocketLeg('client', client, this, queueBytes);
+    this.#client = client(this);
   }
 
   /** Hands over the session; called once, before any event. */
@@ -176,6 +180,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   /** The client is no longer a stranger: it stops counting against the limits on those. */
   authenticated(): void {
     if (this.#admission === undefined) return;
+    this.#client?.trust();
     this.#environment.admitted(this.#admission);
     this.#admission = undefined;
   }
@@ -252,7 +257,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
   }
 
   /** A leg that another one takes the place of: what it still has to send goes on without a session. */
-  #former(leg: SocketLeg | undefined): void {
+  #former(leg: TransportLeg | undefined): void {
     if (leg === undefined || leg.dead) return;
     if (leg.ending) {
       leg.settle();
@@ -296,7 +301,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
 
   // Events. `legData` is the hot path: what it does is written out, where the others share `#event`.
 
-  legData(leg: SocketLeg, chunk: Buffer): void {
+  legData(leg: TransportLeg, chunk: Buffer): void {
     if (leg === this.#client) this.#environment.metrics.bytesFromClients += chunk.length;
     else {
       this.#environment.metrics.bytesFromServers += chunk.length;
@@ -312,23 +317,31 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     this.#leaveEvent();
   }
 
-  legEnded(leg: SocketLeg): void {
+  legEnded(leg: TransportLeg): void {
     this.#event((session, now) => session.onEnd(leg.name, now));
   }
 
-  legLost(leg: SocketLeg, cause: LegLoss, detail: string): void {
+  legLost(leg: TransportLeg, cause: LegLoss, detail: string): void {
     if (leg !== this.#client) this.#settleDial();
     if (cause !== 'ended') this.#environment.log.debug({ leg: leg.name, cause, detail }, 'leg-lost');
     if (this.#finished) this.#stopLingering();
     this.#event((session, now) => session.onLost(leg.name, cause, now));
   }
 
-  legDrained(leg: SocketLeg): void {
+  legDrained(leg: TransportLeg): void {
     this.#event((session, now) => session.onDrained(leg.name, now));
   }
 
-  legSecured(leg: SocketLeg, facts: TlsFacts): void {
+  legSecured(leg: TransportLeg, facts: TlsFacts): void {
     this.#event((session, now) => session.onSecured(leg.name, facts, now));
+  }
+
+  legMisframed(_leg: TransportLeg, condition: StreamErrorCondition, text: string): void {
+    this.#event((session, now) => session.onMisframed(condition, text, now));
+  }
+
+  legPaused(_leg: TransportLeg, paused: boolean): void {
+    this.#event((session, now) => session.onPaused(paused, now));
   }
 
   legMoved(): void {
@@ -396,7 +409,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     this.legMoved();
   }
 
-  #leg(leg: Leg): SocketLeg | undefined {
+  #leg(leg: Leg): TransportLeg | undefined {
     return leg === 'client' ? this.#client : this.#server;
   }
 
@@ -443,6 +456,8 @@ const ORPHANS: LegOwner = {
   legLost() {},
   legDrained() {},
   legSecured() {},
+  legMisframed() {},
+  legPaused() {},
   legMoved: (leg) => leg.settle(),
 };
 

@@ -1,19 +1,50 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Leg, LegLoss, TlsFacts } from '../session/port.js';
+import type { StreamErrorCondition } from '../stream/errors.js';
 import { isWhitespace } from '../xml/characters.js';
 import { READ_AREA, takeReceived } from '../xml/scanner/scanner.js';
 
 /** What a leg tells the driver it belongs to. Never called from inside one of the leg's own methods but `settle`. */
 export interface LegOwner {
-  legData(leg: SocketLeg, chunk: Buffer): void;
-  legEnded(leg: SocketLeg): void;
+  legData(leg: TransportLeg, chunk: Buffer): void;
+  legEnded(leg: TransportLeg): void;
   /** `detail` is the system's or OpenSSL's own code, for the log; '' when there is none. */
-  legLost(leg: SocketLeg, cause: LegLoss, detail: string): void;
-  legDrained(leg: SocketLeg): void;
-  legSecured(leg: SocketLeg, facts: TlsFacts): void;
+  legLost(leg: TransportLeg, cause: LegLoss, detail: string): void;
+  legDrained(leg: TransportLeg): void;
+  legSecured(leg: TransportLeg, facts: TlsFacts): void;
   /** Something that `settle` waits for may have come about. */
-  legMoved(leg: SocketLeg): void;
+  legMoved(leg: TransportLeg): void;
+  /** The peer broke the framing of its transport: what it sent cannot be said as bytes of a stream. */
+  legMisframed(leg: TransportLeg, condition: StreamErrorCondition, text: string): void;
+  /** The peer has announced that it will be silent for a while, or is back (XEP-0124 §10). */
+  legPaused(leg: TransportLeg, paused: boolean): void;
+}
+
+/**
+ * One leg of a session as its driver sees it: bytes of one XML stream (RFC 6120) in both directions, whatever carries them.
+ * What a command asks for takes effect with `settle`.
+ */
+export interface TransportLeg {
+  readonly name: Leg;
+  readonly dead: boolean;
+  /** Whether this side has asked for its end: what is queued is still to be sent. */
+  readonly ending: boolean;
+  /** Where the peer's addresses can be read; undefined where there is no one connection to ask. */
+  readonly socket: Socket | undefined;
+  moveTo(owner: LegOwner): void;
+  write(bytes: Buffer): boolean;
+  unsent(): number;
+  whenFlushed(): void;
+  startTls(wrapping: TlsWrapping): void;
+  end(): void;
+  pauseReading(): void;
+  resumeReading(): void;
+  destroy(): void;
+  settle(): void;
+  takeFlushed(): boolean;
+  /** The peer has proved who it is: what it may send at once is what those may who are known. */
+  trust(): void;
 }
 
 /** Wraps a leg's socket in TLS; the leg listens for `secured` by itself. */
@@ -51,7 +82,7 @@ const handshaking = 2;
  * One socket of a session: batches what one event writes, counts what waits, and changes to TLS in place. It lives until it is
  * lost (reported once) or destroyed (not reported).
  */
-export class SocketLeg {
+export class SocketLeg implements TransportLeg {
   #socket: LegSocket;
   #owner: LegOwner;
   /** The last buffer written in this event: kept back so that one buffer goes out as one write and several as one writev. */
@@ -115,6 +146,9 @@ export class SocketLeg {
   moveTo(owner: LegOwner): void {
     this.#owner = owner;
   }
+
+  /** Bytes of a stream are limited by those who read them. */
+  trust(): void {}
 
   /** Queues; the bytes leave with `settle`. See `SessionPort.write` for the result. */
   write(bytes: Buffer): boolean {

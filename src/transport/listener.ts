@@ -20,16 +20,22 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
+const SCHEMES = {
+  websocket: { plain: 'ws', direct: 'wss' },
+  bosh: { plain: 'http', direct: 'https' },
+} as const;
+
 /** One address that clients connect to. */
 export class Listener {
   readonly #server: Server;
   readonly #config: ListenerConfig;
 
+  /** @param config of several that share the port, any one: they agree in what is done before the first byte of a client is read */
   constructor(config: ListenerConfig, reception: Reception) {
     this.#config = config;
     const proxies = networksOf(config.acceptProxyFrom);
-    // Where TLS or a PROXY header comes first, or may come, the bytes are not only a session's.
-    const plain = config.tls === 'off' && proxies === undefined;
+    // Where TLS, HTTP or a PROXY header comes first, or may come, the bytes are not only a session's.
+    const plain = config.tls === 'off' && proxies === undefined && config.web === undefined;
     const options = { allowHalfOpen: true, noDelay: true, pauseOnConnect: plain };
     this.#server = createServer(options, (accepted) => {
       const socket = plain ? reopened(accepted) : accepted;
@@ -69,13 +75,15 @@ export class Listener {
     });
   }
 
-  /** The URL with the address and port that are really bound. */
-  get url(): string {
+  /** The URL with the address and port that are really bound. @param config of the one that is asked for, where several share the port */
+  urlOf(config: ListenerConfig = this.#config): string {
     const address = this.#server.address();
     const host = isAddressInfo(address) ? address.address : this.#config.host;
     const port = isAddressInfo(address) ? address.port : this.#config.port;
-    const scheme = this.#config.tls === 'direct' ? 'xmpps' : 'xmpp';
-    return `${scheme}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    const { tls, web } = config;
+    const authority = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    if (web === undefined) return `${tls === 'direct' ? 'xmpps' : 'xmpp'}://${authority}`;
+    return `${SCHEMES[web.transport][tls === 'direct' ? 'direct' : 'plain']}://${authority}${web.path}`;
   }
 
   /** No new connections; those that are up stay. */
@@ -122,8 +130,8 @@ export function whyNot(error: NodeJS.ErrnoException, port: number): string {
   }
 }
 
-/** @param networks in CIDR form, already validated; undefined for none */
-function networksOf(networks: readonly string[]): BlockList | undefined {
+/** @param networks in CIDR form, already validated. @returns undefined for none */
+export function networksOf(networks: readonly string[]): BlockList | undefined {
   if (networks.length === 0) return undefined;
   const list = new BlockList();
   for (const network of networks) {
@@ -133,7 +141,8 @@ function networksOf(networks: readonly string[]): BlockList | undefined {
   return list;
 }
 
-function contains(networks: BlockList, address: string | undefined): boolean {
+/** Whether an address, as a socket has it or as plain text, is in one of the networks. */
+export function contains(networks: BlockList, address: string | undefined): boolean {
   if (address === undefined) return false;
   const plain = plainAddress(address);
   return networks.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');

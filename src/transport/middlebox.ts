@@ -2,20 +2,23 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Bus } from '../bus/bus.js';
 import { InProcessBus } from '../bus/in-process.js';
-import type { Config, ListenerConfig } from '../config/model.js';
+import { type Config, type LimitsConfig, type ListenerConfig, sharedPort } from '../config/model.js';
 import type { Metrics } from '../ops/metrics.js';
 import type { SessionEvents, SessionPort, SessionSummary, TlsFacts } from '../session/port.js';
 import type { Store } from '../store/store.js';
+import { NamespaceTable, NS } from '../xml/namespaces.js';
 import { Admission } from './admission.js';
-import type { ArrivalFailure, Reception } from './arrival.js';
+import type { ArrivalFailure } from './arrival.js';
 import type { CertificateStore } from './certificates.js';
 import { Clock } from './clock.js';
 import { UpstreamConnector } from './connector.js';
 import { type DriverEnvironment, SessionDriver } from './driver.js';
+import { type LegOwner, SocketLeg, type TransportLeg } from './leg.js';
 import { Listener } from './listener.js';
 import { type ProxiedEndpoints, plainAddress } from './proxy-protocol.js';
 import { ServerTls } from './server-tls.js';
 import { UpstreamTlsDialer } from './upstream-tls.js';
+import { type WebReception, WebServer } from './web/server.js';
 
 /** What a session needs to know when it begins. */
 export interface SessionStart {
@@ -33,7 +36,7 @@ export type SessionFactory = (port: SessionPort, start: SessionStart) => Session
 export const DRAIN_MS = 10_000;
 
 /** The transport as a whole: listeners, the sessions behind them, and the connector to the servers. */
-export class Middlebox implements Reception, DriverEnvironment {
+export class Middlebox implements WebReception, DriverEnvironment {
   readonly clock: Clock;
   readonly admission: Admission;
   readonly serverTls: ServerTls;
@@ -41,14 +44,19 @@ export class Middlebox implements Reception, DriverEnvironment {
   readonly upstreamTls = new UpstreamTlsDialer();
   readonly connector: UpstreamConnector;
   readonly #sessions = new Set<SessionDriver>();
-  readonly #listeners: Listener[] = [];
+  readonly #listeners = new Set<Listener>();
+  readonly #webServers: WebServer[] = [];
+  readonly #urls: string[] = [];
   readonly #create: SessionFactory;
   #config: Config;
   #quiet: (() => void) | undefined;
   #draining = false;
   #store: Store | undefined;
 
-  /** @param create makes the session that a new connection gets */
+  /**
+   * @param create makes the session that a new connection gets
+   * @param namespaces what the sessions read with
+   */
   constructor(
     config: Config,
     certificates: CertificateStore,
@@ -56,6 +64,7 @@ export class Middlebox implements Reception, DriverEnvironment {
     readonly metrics: Metrics,
     readonly log: Logger,
     clock: Clock = new Clock(),
+    readonly namespaces: NamespaceTable = new NamespaceTable(Object.values(NS)),
   ) {
     this.#config = config;
     this.#create = create;
@@ -80,10 +89,18 @@ export class Middlebox implements Reception, DriverEnvironment {
     this.#store = store;
     this.clock.start();
     try {
-      for (const config of this.#config.listeners) {
-        const listener = new Listener(config, this);
-        await listener.open();
-        this.#listeners.push(listener);
+      const shared = new Map<string, Listener>();
+      const { listeners } = this.#config;
+      for (const config of listeners) {
+        const port = sharedPort(config);
+        let listener = config.web === undefined ? undefined : shared.get(port);
+        if (listener === undefined) {
+          listener = new Listener(config, config.web === undefined ? this : this.#webServer(port, listeners));
+          if (config.web !== undefined) shared.set(port, listener);
+          await listener.open();
+          this.#listeners.add(listener);
+        }
+        this.#urls.push(listener.urlOf(config));
       }
     } catch (error) {
       this.close();
@@ -91,13 +108,25 @@ export class Middlebox implements Reception, DriverEnvironment {
     }
   }
 
+  /** One HTTP server for all that web clients find on a port. */
+  #webServer(port: string, listeners: readonly ListenerConfig[]): WebServer {
+    const here = listeners.filter((config) => config.web !== undefined && sharedPort(config) === port);
+    const server = new WebServer(here, this);
+    this.#webServers.push(server);
+    return server;
+  }
+
   /** Addresses that are really bound, as URLs, in the order of the configuration. */
   get urls(): readonly string[] {
-    return this.#listeners.map((listener) => listener.url);
+    return this.#urls;
   }
 
   get sessionCount(): number {
     return this.#sessions.size;
+  }
+
+  get limits(): LimitsConfig {
+    return this.#config.limits;
   }
 
   get draining(): boolean {
@@ -115,6 +144,7 @@ export class Middlebox implements Reception, DriverEnvironment {
   async drain(limitMs: number = DRAIN_MS): Promise<void> {
     this.#draining = true;
     for (const listener of this.#listeners) listener.close();
+    for (const server of this.#webServers) server.drain();
     for (const session of [...this.#sessions]) session.shutDown();
     if (this.#sessions.size > 0) {
       let timer: NodeJS.Timeout | undefined;
@@ -134,6 +164,7 @@ export class Middlebox implements Reception, DriverEnvironment {
   close(): void {
     for (const listener of this.#listeners) listener.close();
     for (const session of [...this.#sessions]) session.abandon();
+    for (const server of this.#webServers) server.close();
     this.#sessions.clear();
     this.clock.stop();
   }
@@ -152,7 +183,19 @@ export class Middlebox implements Reception, DriverEnvironment {
       socket.destroy();
       return;
     }
-    const driver = new SessionDriver(this, socket, address, proxied, this.#config.limits.queueBytes);
+    const { queueBytes } = this.#config.limits;
+    const client = (owner: LegOwner) => new SocketLeg('client', socket, owner, queueBytes);
+    this.welcomeLeg(client, listener, address, proxied, tls);
+  }
+
+  welcomeLeg(
+    client: (owner: LegOwner) => TransportLeg,
+    listener: ListenerConfig,
+    address: string,
+    proxied: ProxiedEndpoints | undefined,
+    tls: TlsFacts | undefined,
+  ): void {
+    const driver = new SessionDriver(this, client, address, proxied, this.#config.limits.queueBytes);
     this.#sessions.add(driver);
     this.metrics.sessionOpened();
     const { now } = this.clock;

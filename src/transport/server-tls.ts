@@ -8,6 +8,8 @@ import type { TlsWrapping } from './leg.js';
 
 /** The protocol name of direct TLS towards clients (XEP-0368 §4). */
 export const XMPP_CLIENT_ALPN = 'xmpp-client';
+/** What browsers are to speak inside of TLS, who would rather speak HTTP/2. */
+const HTTP_ALPN = 'http/1.1';
 
 type SniAnswer = (error: Error | null, context?: SecureContext) => void;
 
@@ -34,7 +36,7 @@ export class ServerTls {
     };
   }
 
-  wrap(socket: Socket, direct: boolean, domain: string): TLSSocket {
+  wrap(socket: Socket, direct: boolean, domain: string, web = false): TLSSocket {
     const secureContext = this.#certificates.contextFor(domain) ?? this.#certificates.defaultContext();
     if (secureContext === undefined) throw new Error('TLS is offered but there is no certificate');
     const SNICallback = this.#selectByName;
@@ -43,7 +45,7 @@ export class ServerTls {
           isServer: true,
           secureContext,
           SNICallback,
-          ALPNProtocols: [XMPP_CLIENT_ALPN],
+          ALPNProtocols: [web ? HTTP_ALPN : XMPP_CLIENT_ALPN],
         })
       : new TLSSocket(socket, { isServer: true, secureContext, SNICallback });
   }

@@ -30,6 +30,8 @@ export interface Address {
 export class RunningProxy {
   readonly logs: Record<string, unknown>[] = [];
   listeners: Address[] = [];
+  /** The same as the proxy says them. */
+  urls: string[] = [];
   admin = '';
   readonly #daemon: Daemon;
   readonly #data: string;
@@ -145,9 +147,10 @@ export class RunningProxy {
     this.logs.push(entry);
     if (entry.msg !== 'ready') return;
     this.admin = String(entry.admin ?? '');
-    this.listeners = (entry.listeners as string[]).map((url) => {
-      const { hostname, port } = new URL(url.replace(/^xmpps?:/, 'http:'));
-      return { host: hostname, port: Number(port) };
+    this.urls = entry.listeners as string[];
+    this.listeners = this.urls.map((url) => {
+      const { hostname, port } = new URL(url.replace(/^(xmpp|ws|http)s?:/, 'http:'));
+      return { host: hostname, port: Number(port || 80) };
     });
   }
 

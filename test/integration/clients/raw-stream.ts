@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Element } from 'ltx';
 import { SaxesParser, type SaxesTagNS } from 'saxes';
@@ -77,6 +78,11 @@ export class RawStream {
       }),
     );
     return new RawStream(socket);
+  }
+
+  /** A stream over whatever carries its bytes. */
+  static over(carrier: Duplex): RawStream {
+    return new RawStream(carrier as Socket);
   }
 
   get localPort(): number {

@@ -61,6 +61,11 @@ export class RawClient {
     return new RawClient(await RawStream.connect(endpoint.host, endpoint.port), endpoint);
   }
 
+  /** A client on a stream that is there already. */
+  static over(stream: RawStream, endpoint: Endpoint): RawClient {
+    return new RawClient(stream, endpoint);
+  }
+
   /** Connects, secures if asked, authenticates, binds, and enables stream management if asked. */
   static async login(endpoint: Endpoint, account: Account, options: LoginOptions = {}): Promise<RawClient> {
     for (let attempt = 1; ; attempt += 1) {

@@ -26,7 +26,7 @@ describe('the address of a listener', () => {
   });
 
   const mistakes: readonly (readonly [string, RegExp])[] = [
-    ['http://h:1', /begins neither with xmpp:\/\/ nor with xmpps:\/\//],
+    ['ftp://h:1', /begins with none of xmpp:\/\/, xmpps:\/\/, ws:\/\/, wss:\/\/, http:\/\/, https:\/\//],
     ['nonsense', /is not an address like xmpp:\/\/host:port/],
     ['xmpp://h:99999', /is not an address/],
     ['xmpp://', /names no host|is not an address/],
@@ -44,6 +44,62 @@ describe('the address of a listener', () => {
     ['xmpp://h?accept-proxy=10.0.0.0/', /no network/],
     ['xmpp://h?accept-proxy=', /no network/],
     ['xmpp://h?accept-proxy=host/8', /no network/],
+  ];
+  for (const [url, complaint] of mistakes) {
+    it(`is refused as ${url}`, () => expect(() => parseListener(url)).toThrow(complaint));
+  }
+});
+
+describe('the address of a listener for web clients', () => {
+  it('has the ports of its scheme, and the path as it is written', () => {
+    expect(parseListener('ws://127.0.0.1/ws')).toEqual({
+      url: 'ws://127.0.0.1/ws',
+      host: '127.0.0.1',
+      port: 80,
+      tls: 'off',
+      acceptProxyFrom: [],
+      web: { transport: 'websocket', path: '/ws', forwardedFrom: [], origins: [], publicHost: undefined },
+    });
+    expect(parseListener('wss://[::]:5281/a/b')).toMatchObject({
+      ...{ host: '::', port: 5281, tls: 'direct' },
+      web: { path: '/a/b' },
+    });
+    expect(parseListener('https://h')).toMatchObject({
+      port: 443,
+      tls: 'direct',
+      web: { transport: 'bosh', path: '/' },
+    });
+    expect(parseListener('http://h:0/http-bind')).toMatchObject({ port: 0, tls: 'off' });
+  });
+
+  it('takes its parameters', () => {
+    const { tls, acceptProxyFrom, web } = parseListener(
+      'ws://h/ws?tls=required&forwarded=10.0.0.0/8&forwarded=::1&origin=https://A.example,http://b.example:8080&origin=https://c.example/&public=chat.example.org:8443&accept-proxy=192.0.2.1',
+    );
+    expect(tls).toBe('required');
+    expect(acceptProxyFrom).toEqual(['192.0.2.1/32']);
+    expect(web).toEqual({
+      transport: 'websocket',
+      path: '/ws',
+      forwardedFrom: ['10.0.0.0/8', '::1/128'],
+      origins: ['https://a.example', 'http://b.example:8080', 'https://c.example'],
+      publicHost: 'chat.example.org:8443',
+    });
+  });
+
+  const mistakes: readonly (readonly [string, RegExp])[] = [
+    ['ws://h/ws?tls=optional', /which can be off, required/],
+    ['ws://h/ws?tls=required', /needs forwarded=CIDR/],
+    ['wss://h/ws?tls=required', /takes no tls=/],
+    ['ws://h/ws?origin=chat.example.org', /no web origin like https:/],
+    ['ws://h/ws?origin=https://chat.example.org/page', /no web origin/],
+    ['ws://h/ws?origin=null', /no web origin/],
+    ['ws://h/ws?forwarded=front', /forwarded=front, which is no network/],
+    ['ws://h/ws?public=https://h', /no HOST or HOST:PORT/],
+    ['ws://h/ws?public=a/b', /no HOST or HOST:PORT/],
+    ['ws://u@h/ws', /may only have host, port, path and parameters/],
+    ['http://h/bosh?orgin=https://a.example', /did you mean "origin"/],
+    ['ws://h/ws?tls=off&tls=off', /says tls= twice/],
   ];
   for (const [url, complaint] of mistakes) {
     it(`is refused as ${url}`, () => expect(() => parseListener(url)).toThrow(complaint));

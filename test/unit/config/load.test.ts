@@ -344,3 +344,39 @@ it('"did you mean" stays silent when nothing is near', () => {
   expect(didYouMean('x', ['listeners', 'domains'])).toBe('');
   expect(didYouMean('domain', ['listeners', 'domains'])).toBe(' (did you mean "domains"?)');
 });
+
+describe('listeners for web clients', () => {
+  it('can share a port, and have origins of their own in the file', async () => {
+    const { config } = await load(
+      `${DOMAIN}listeners:\n  - url: ws://127.0.0.1:5280/ws?origin=https://a.example\n    origins: [https://b.example]\n  - http://127.0.0.1:5280/bosh\n`,
+    );
+    expect(config.listeners.map(({ web }) => web?.origins)).toEqual([
+      ['https://a.example', 'https://b.example'],
+      [],
+    ]);
+  });
+
+  it.each([
+    [
+      'listeners: [ws://127.0.0.1:1/ws, wss://127.0.0.1:1/wss]',
+      /shares its port with .*TLS and accept-proxy must be the same/,
+    ],
+    [
+      'listeners: [ws://127.0.0.1:1/ws, "http://127.0.0.1:1/b?accept-proxy=::1"]',
+      /TLS and accept-proxy must be the same/,
+    ],
+    ['listeners: [ws://127.0.0.1:1/ws, ws://127.0.0.1:1/ws]', /is there twice/],
+    [
+      'listeners: [{ url: "xmpp://127.0.0.1", origins: [https://a.example] }]',
+      /only listeners for web clients/,
+    ],
+    ['listeners: [{ url: "ws://127.0.0.1/ws", origins: [a.example] }]', /no web origin/],
+  ])('%s is a mistake', async (yaml, complaint) => {
+    expect((await problems(load(`${DOMAIN}${yaml}\n`))).join()).toMatch(complaint);
+  });
+
+  it('without TLS, for all to reach, is worth a warning', async () => {
+    const { warnings } = await load(`${DOMAIN}listeners: [ws://0.0.0.0:5280/ws]\n`);
+    expect(warnings.join()).toContain('takes clients without TLS from other machines');
+  });
+});

@@ -238,6 +238,8 @@ export class ScriptedSession implements SessionEvents {
   onLoaded: SessionEvents['onLoaded'] = () => undefined;
   onPublished: SessionEvents['onPublished'] = () => undefined;
   onWake: SessionEvents['onWake'] = () => undefined;
+  onMisframed: SessionEvents['onMisframed'] = () => undefined;
+  onPaused: SessionEvents['onPaused'] = () => undefined;
   onShutdown: SessionEvents['onShutdown'] = () => undefined;
 
   constructor(readonly port: SessionPort) {}

@@ -81,6 +81,14 @@ export class RelaySession implements SessionEvents {
     this.events.push('wake');
   }
 
+  onMisframed(condition: string): void {
+    this.events.push(`misframed ${condition}`);
+  }
+
+  onPaused(paused: boolean): void {
+    this.events.push(paused ? 'paused' : 'back');
+  }
+
   onShutdown(): void {
     this.#port.destroy('client');
     this.#port.destroy('server');

@@ -1,0 +1,108 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { TlsFacts } from '../../session/port.js';
+import type { Refusal } from '../admission.js';
+import type { Reception } from '../arrival.js';
+import { Sleeper } from '../clock.js';
+import type { ProxiedEndpoints } from '../proxy-protocol.js';
+
+/** From a connection's beginning, or the first byte of a request, to the request's last byte; ms. */
+const REQUEST_MS = 15_000;
+/** How long a connection is kept on which nothing is open; ms. A client of BOSH comes back at once. */
+const IDLE_MS = 60_000;
+/** For the last answer to be taken; ms. */
+const LAST_WORDS_MS = 5_000;
+/** Requests of one connection that are not answered: one that is held, and what is sent behind it before that is answered. */
+const MOST_OPEN = 4;
+
+/**
+ * One connection that speaks HTTP. It has its place with admission like any other until it is known whose it is, and may be
+ * slow only where the protocol waits: a request that has begun has to end.
+ */
+export class WebConnection extends Sleeper {
+  /** Whose place with admission it has; undefined: it has none any more. */
+  #admitted: string | undefined;
+  #open = 0;
+  #draining = false;
+
+  constructor(
+    readonly socket: Socket,
+    address: string,
+    readonly proxied: ProxiedEndpoints | undefined,
+    readonly tls: TlsFacts | undefined,
+    private readonly reception: Reception,
+  ) {
+    super();
+    this.#admitted = address;
+    socket.on('error', () => undefined);
+    this.#deadline(REQUEST_MS);
+  }
+
+  /** A request has come, as far as its headers. @returns false when there are too many */
+  begins(request: IncomingMessage, response: ServerResponse): boolean {
+    this.#open += 1;
+    if (this.#open > MOST_OPEN) return false;
+    this.#deadline(REQUEST_MS);
+    request.once('end', () => this.#deadline(Number.POSITIVE_INFINITY));
+    response.once('close', () => {
+      this.#open -= 1;
+      if (this.#open > 0) return;
+      if (this.#draining) this.socket.end();
+      this.#deadline(this.#draining ? LAST_WORDS_MS : IDLE_MS);
+    });
+    return true;
+  }
+
+  /** It belongs to a client that is known. */
+  trusted(): void {
+    if (this.#admitted === undefined) return;
+    this.reception.admission.leave(this.#admitted);
+    this.#admitted = undefined;
+  }
+
+  /**
+   * It is a session's from now on.
+   * @param address whose place with admission the session takes
+   * @returns why it may not, when it has to be another one than the connection has
+   */
+  giveUpTo(address: string): Refusal | undefined {
+    this.#deadline(Number.POSITIVE_INFINITY);
+    const { admission } = this.reception;
+    if (this.#admitted === address) {
+      this.#admitted = undefined;
+      return undefined;
+    }
+    this.trusted();
+    return admission.enter(address);
+  }
+
+  /** What has been written is the last, and then it is closed. */
+  lastWords(): void {
+    this.#deadline(LAST_WORDS_MS);
+  }
+
+  drain(): void {
+    this.#draining = true;
+    if (this.#open === 0) this.destroy();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** The socket is gone. */
+  closed(): void {
+    this.trusted();
+    this.#deadline(Number.POSITIVE_INFINITY);
+  }
+
+  override wake(): void {
+    if (this.#open > 0 || this.#admitted !== undefined) this.reception.turnedAway('request-timeout');
+    this.destroy();
+  }
+
+  #deadline(milliseconds: number): void {
+    const { clock } = this.reception;
+    clock.wakeAt(this, clock.now + milliseconds);
+  }
+}

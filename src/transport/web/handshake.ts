@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+
+/** RFC 6455 §1.3. */
+const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+/** RFC 7395 §3.1. */
+const SUBPROTOCOL = 'xmpp';
+
+/** Why a handshake is refused, as an HTTP answer. */
+export interface HandshakeRefusal {
+  readonly status: number;
+  readonly text: string;
+  readonly headers?: readonly string[];
+}
+
+/**
+ * Looks at the request that opens a WebSocket (RFC 6455 §4.2.1).
+ * @returns the answer, header by header, or why there is none
+ */
+export function answerHandshake(request: IncomingMessage): readonly string[] | HandshakeRefusal {
+  const { headers, method, httpVersion } = request;
+  const key = headers['sec-websocket-key'];
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return { status: 400, text: 'This is for WebSocket.' };
+  if (method !== 'GET' || httpVersion !== '1.1') return { status: 405, text: 'WebSocket begins with GET.' };
+  if (key === undefined || !/^[+/0-9A-Za-z]{22}==$/.test(key))
+    return { status: 400, text: 'The Sec-WebSocket-Key is none.' };
+  if (headers['sec-websocket-version'] !== '13') {
+    return { status: 426, text: 'Version 13 is spoken here.', headers: ['Sec-WebSocket-Version: 13'] };
+  }
+  const protocols = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim().toLowerCase());
+  if (protocols?.includes(SUBPROTOCOL) !== true)
+    return { status: 400, text: 'The subprotocol here is xmpp (RFC 7395).' };
+  const accept = createHash('sha1')
+    .update(key + MAGIC)
+    .digest('base64');
+  return [
+    'HTTP/1.1 101 Switching Protocols',
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    `Sec-WebSocket-Accept: ${accept}`,
+    `Sec-WebSocket-Protocol: ${SUBPROTOCOL}`,
+  ];
+}

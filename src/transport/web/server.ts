@@ -1,0 +1,277 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
+import type { BlockList, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { LimitsConfig, ListenerConfig, WebConfig } from '../../config/model.js';
+import type { TlsFacts } from '../../session/port.js';
+import type { NamespaceTable } from '../../xml/namespaces.js';
+import { type ArrivalFailure, FRONT_END, type Reception } from '../arrival.js';
+import type { LegOwner, TransportLeg } from '../leg.js';
+import { contains, networksOf } from '../listener.js';
+import type { ProxiedEndpoints } from '../proxy-protocol.js';
+import { WebConnection } from './connection.js';
+import { type Forwarded, readForwarded } from './forwarded.js';
+import { answerHandshake, type HandshakeRefusal } from './handshake.js';
+import { MessageReader } from './message.js';
+import { WebSocketLeg, type WebSocketSurroundings } from './websocket-leg.js';
+
+/** What web clients are taken in by. */
+export interface WebReception extends Reception {
+  readonly limits: LimitsConfig;
+  readonly namespaces: NamespaceTable;
+  readonly draining: boolean;
+  /** The same for a client whose leg is not one socket. */
+  welcomeLeg(
+    client: (owner: LegOwner) => TransportLeg,
+    listener: ListenerConfig,
+    address: string,
+    proxied: ProxiedEndpoints | undefined,
+    tls: TlsFacts | undefined,
+  ): void;
+}
+
+/** TLS that somebody else has ended: nothing can be bound to it. */
+const FORWARDED_TLS: TlsFacts = { protocol: 'forwarded', certificateSha256: undefined };
+
+/** One way in on this port. */
+interface Place {
+  readonly listener: ListenerConfig;
+  readonly web: WebConfig;
+  readonly trusted: BlockList | undefined;
+}
+
+/** Who sent a request, as far as that can be known. */
+export interface Requester {
+  readonly place: Place;
+  readonly connection: WebConnection;
+  /** Whose place with admission it takes. */
+  readonly address: string;
+  readonly proxied: ProxiedEndpoints | undefined;
+  /** Present when the client sent it over TLS. */
+  readonly tls: TlsFacts | undefined;
+  /** Host and port that the client asked for. */
+  readonly host: string | undefined;
+}
+
+/** The HTTP server of one port: WebSocket, BOSH and host-meta for all listeners that share it. */
+export class WebServer implements Reception {
+  readonly #places: readonly Place[];
+  readonly #reception: WebReception;
+  /** Never listens: connections come to it when PROXY header and TLS are done. */
+  readonly #http: Server;
+  readonly #connections = new Map<Duplex, WebConnection>();
+
+  constructor(listeners: readonly ListenerConfig[], reception: WebReception) {
+    this.#reception = reception;
+    this.#places = listeners.flatMap((listener) => {
+      const { web } = listener;
+      return web === undefined ? [] : [{ listener, web, trusted: networksOf(web.forwardedFrom) }];
+    });
+    // What is too slow is found by `WebConnection`.
+    this.#http = createServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 });
+    this.#http.on('request', (request, response) => this.#requested(request, response));
+    this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#http.on('clientError', (_error, socket) => this.#unreadable(socket));
+  }
+
+  get clock() {
+    return this.#reception.clock;
+  }
+
+  get admission() {
+    return this.#reception.admission;
+  }
+
+  get serverTls() {
+    return this.#reception.serverTls;
+  }
+
+  turnedAway(failure: ArrivalFailure): void {
+    this.#reception.turnedAway(failure);
+  }
+
+  welcome(
+    socket: Socket,
+    _listener: ListenerConfig,
+    address: string,
+    proxied: ProxiedEndpoints | undefined,
+    tls: TlsFacts | undefined,
+  ): void {
+    if (this.#reception.draining) {
+      this.admission.leave(address);
+      socket.destroy();
+      return;
+    }
+    const connection = new WebConnection(socket, address, proxied, tls, this.#reception);
+    this.#connections.set(socket, connection);
+    socket.once('close', () => {
+      this.#connections.delete(socket);
+      connection.closed();
+    });
+    this.#http.emit('connection', socket);
+  }
+
+  /** No new requests on connections that have none. */
+  drain(): void {
+    for (const connection of this.#connections.values()) connection.drain();
+  }
+
+  close(): void {
+    for (const connection of this.#connections.values()) connection.destroy();
+  }
+
+  #requested(request: IncomingMessage, response: ServerResponse): void {
+    const connection = this.#connections.get(request.socket);
+    if (connection === undefined || !connection.begins(request, response)) {
+      request.socket.destroy();
+      return;
+    }
+    refuse(response, { status: 404, text: 'There is nothing here.' });
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    const place = this.#placeOf(request, 'websocket');
+    const answer = place === undefined ? NOT_FOUND : answerHandshake(request);
+    const requester = place === undefined ? undefined : this.#requester(request, connection, place);
+    if (place === undefined || requester === undefined || 'status' in answer) {
+      this.#turnDown(connection, 'status' in answer ? answer : BAD_FORWARDING, 'request-invalid');
+    } else if (!allows(place.web, request.headers.origin)) {
+      this.#turnDown(connection, ORIGIN_REFUSED, 'origin-refused');
+    } else if (place.listener.tls === 'required' && requester.tls === undefined) {
+      this.#turnDown(connection, INSECURE, 'insecure');
+    } else {
+      this.#openWebSocket(requester, answer, head);
+    }
+  }
+
+  #openWebSocket(requester: Requester, answer: readonly string[], head: Buffer): void {
+    const { connection, address, place, proxied, tls } = requester;
+    const { socket } = connection;
+    const refusal = connection.giveUpTo(address);
+    this.#connections.delete(socket);
+    if (refusal !== undefined) {
+      socket.resetAndDestroy();
+      this.turnedAway(refusal);
+      return;
+    }
+    socket.setTimeout(0);
+    if (head.length > 0) socket.unshift(head);
+    socket.write(`${answer.join('\r\n')}\r\n\r\n`, 'latin1');
+    const client = (owner: LegOwner) => new WebSocketLeg(socket, owner, this.#surroundings());
+    this.#reception.welcomeLeg(client, place.listener, address, proxied, tls);
+  }
+
+  #shared: (WebSocketSurroundings & { readonly limits: LimitsConfig }) | undefined;
+
+  #surroundings(): WebSocketSurroundings {
+    const { limits, namespaces } = this.#reception;
+    if (this.#shared?.limits !== limits) {
+      this.#shared = {
+        limits,
+        namespaces,
+        messages: new MessageReader(namespaces, limits.afterAuth),
+        strangerBytes: limits.beforeAuth.stanzaBytes,
+        knownBytes: limits.afterAuth.stanzaBytes,
+        queueBytes: limits.queueBytes,
+      };
+    }
+    return this.#shared;
+  }
+
+  #placeOf(request: IncomingMessage, transport: WebConfig['transport']): Place | undefined {
+    const path = pathOf(request);
+    return this.#places.find(({ web }) => web.transport === transport && web.path === path);
+  }
+
+  /** @returns undefined when what a front end says cannot be believed either way */
+  #requester(request: IncomingMessage, connection: WebConnection, place: Place): Requester | undefined {
+    const { socket, tls } = connection;
+    const { trusted } = place;
+    const nearest = connection.proxied?.sourceAddress ?? socket.remoteAddress ?? FRONT_END;
+    let said: Forwarded | undefined;
+    if (trusted !== undefined && contains(trusted, nearest)) {
+      said = readForwarded(request.headers, trusted);
+      if (said === undefined) return undefined;
+    }
+    const address = said?.address ?? nearest;
+    return {
+      place,
+      connection,
+      address,
+      proxied: said?.address === undefined ? connection.proxied : endpointsOf(connection, address),
+      tls: tls ?? (said?.secure === true ? FORWARDED_TLS : undefined),
+      host: said?.host ?? request.headers.host,
+    };
+  }
+
+  #turnDown(connection: WebConnection, refusal: HandshakeRefusal, failure: ArrivalFailure): void {
+    const { socket } = connection;
+    const head = [
+      `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? 'Refused'}`,
+      'Connection: close',
+      'Content-Type: text/plain; charset=utf-8',
+      `Content-Length: ${Buffer.byteLength(refusal.text)}`,
+      ...(refusal.headers ?? []),
+    ];
+    socket.end(`${head.join('\r\n')}\r\n\r\n${refusal.text}`);
+    connection.lastWords();
+    this.turnedAway(failure);
+  }
+
+  /** What comes is no HTTP. */
+  #unreadable(socket: Duplex): void {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    this.#turnDown(connection, { status: 400, text: 'This is no HTTP request.' }, 'request-invalid');
+  }
+}
+
+const NOT_FOUND: HandshakeRefusal = { status: 404, text: 'There is nothing here.' };
+const ORIGIN_REFUSED: HandshakeRefusal = { status: 403, text: 'Pages of this origin may not connect here.' };
+const INSECURE: HandshakeRefusal = { status: 403, text: 'Clients need TLS here.' };
+const BAD_FORWARDING: HandshakeRefusal = {
+  status: 400,
+  text: 'There are both Forwarded and X-Forwarded headers, of which one must be the client’s own.',
+};
+
+function pathOf(request: IncomingMessage): string {
+  const { url = '/' } = request;
+  const query = url.indexOf('?');
+  return query < 0 ? url : url.slice(0, query);
+}
+
+/** Whether pages of an origin may connect. Who sends none is no browser, and could send any. */
+export function allows(web: WebConfig, origin: string | undefined): boolean {
+  return origin === undefined || web.origins.length === 0 || web.origins.includes(origin.toLowerCase());
+}
+
+function endpointsOf(connection: WebConnection, address: string): ProxiedEndpoints {
+  const { socket, proxied } = connection;
+  return {
+    sourceAddress: address,
+    sourcePort: 0,
+    targetAddress: proxied?.targetAddress ?? socket.localAddress ?? FRONT_END,
+    targetPort: proxied?.targetPort ?? socket.localPort ?? 0,
+  };
+}
+
+function refuse(response: ServerResponse, { status, text }: HandshakeRefusal): void {
+  response.writeHead(status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': Buffer.byteLength(text),
+  });
+  response.end(text);
+}
