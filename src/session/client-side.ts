@@ -566,6 +566,15 @@ export class ClientSide extends LegSide {
   }
 
   #startTls(): void {
+    const { tls } = this.settings.listener;
+    // RFC 6120 §5.4.2.2: what was not offered fails, and takes the stream with it.
+    if (this.tls !== undefined || tls === 'off' || tls === 'direct') {
+      this.state = 'authenticating';
+      this.close(`<failure xmlns='${NS.tls}'/></stream:stream>`);
+      this.session.endsFor('starttls-not-offered');
+      this.session.server.close();
+      return;
+    }
     if (this.stopAndLook()) {
       // RFC 6120 §5.4.3.3; what the STARTTLS injections of 2021 were: plaintext read as if it had come over TLS.
       this.port.count('stream_error', 'starttls-leftover');

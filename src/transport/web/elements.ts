@@ -8,8 +8,11 @@ import { Tokenizer } from '../../xml/tokenizer.js';
 /** What the bytes of a stream consist of, one call for each part, in their order. */
 export interface StreamParts {
   header(header: StreamHeader): void;
-  /** One element as pieces that stand on their own when put together: it declares all namespaces that it uses. */
-  element(pieces: readonly Buffer[]): void;
+  /**
+   * One element as pieces that stand on their own when put together: it declares all namespaces that it uses.
+   * @param frame of the element as it was written, valid during the call
+   */
+  element(pieces: readonly Buffer[], frame: Frame): void;
   /** White space between elements. */
   whitespace(): void;
   streamEnd(): void;
@@ -36,7 +39,7 @@ export class StreamCutter {
     this.#tokenizer = new Tokenizer(
       {
         onHeader: (header) => parts.header(header),
-        onStanza: (frame) => parts.element(selfContained(frame)),
+        onStanza: (frame) => parts.element(selfContained(frame), frame),
         onWhitespace: () => parts.whitespace(),
         onClose: () => parts.streamEnd(),
       },

@@ -1,6 +1,7 @@
 import {
   createServer,
   type IncomingMessage,
+  type OutgoingHttpHeaders,
   type Server,
   type ServerResponse,
   STATUS_CODES,
@@ -14,6 +15,7 @@ import { type ArrivalFailure, FRONT_END, type Reception } from '../arrival.js';
 import type { LegOwner, TransportLeg } from '../leg.js';
 import { contains, networksOf } from '../listener.js';
 import type { ProxiedEndpoints } from '../proxy-protocol.js';
+import { BoshEndpoint } from './bosh/endpoint.js';
 import { WebConnection } from './connection.js';
 import { type Forwarded, readForwarded } from './forwarded.js';
 import { answerHandshake, type HandshakeRefusal } from './handshake.js';
@@ -65,9 +67,11 @@ export class WebServer implements Reception {
   /** Never listens: connections come to it when PROXY header and TLS are done. */
   readonly #http: Server;
   readonly #connections = new Map<Duplex, WebConnection>();
+  readonly #boshEndpoint: BoshEndpoint;
 
   constructor(listeners: readonly ListenerConfig[], reception: WebReception) {
     this.#reception = reception;
+    this.#boshEndpoint = new BoshEndpoint(reception);
     this.#places = listeners.flatMap((listener) => {
       const { web } = listener;
       return web === undefined ? [] : [{ listener, web, trusted: networksOf(web.forwardedFrom) }];
@@ -122,6 +126,7 @@ export class WebServer implements Reception {
   }
 
   close(): void {
+    this.#boshEndpoint.close();
     for (const connection of this.#connections.values()) connection.destroy();
   }
 
@@ -131,7 +136,28 @@ export class WebServer implements Reception {
       request.socket.destroy();
       return;
     }
-    refuse(response, { status: 404, text: 'There is nothing here.' });
+    const place = this.#placeOf(request, 'bosh');
+    if (place !== undefined) this.#bosh(request, response, connection, place);
+    else if (this.#placeOf(request, 'websocket') !== undefined) refuse(response, UPGRADE_REQUIRED);
+    else refuse(response, NOT_FOUND);
+  }
+
+  #bosh(request: IncomingMessage, response: ServerResponse, connection: WebConnection, place: Place): void {
+    const { origin } = request.headers;
+    const requester = this.#requester(request, connection, place);
+    const headers = { ...SAFE_HEADERS, ...corsHeaders(place.web, origin) };
+    if (requester === undefined) refuse(response, BAD_FORWARDING);
+    else if (!allows(place.web, origin)) {
+      refuse(response, ORIGIN_REFUSED);
+      this.turnedAway('origin-refused');
+    } else if (request.method === 'OPTIONS') {
+      response.writeHead(204, { ...headers, ...PREFLIGHT }).end();
+    } else if (place.listener.tls === 'required' && requester.tls === undefined) {
+      refuse(response, INSECURE);
+      this.turnedAway('insecure');
+    } else if (request.method === 'POST') this.#boshEndpoint.take(request, response, requester, headers);
+    else if (request.method === 'GET' || request.method === 'HEAD') refuse(response, BOSH_HERE);
+    else refuse(response, METHOD_NOT_ALLOWED);
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -239,6 +265,25 @@ export class WebServer implements Reception {
   }
 }
 
+/** A page that is shown an answer as a document must not run what is in it. */
+const SAFE_HEADERS = {
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': "default-src 'none'; sandbox",
+  'X-Content-Type-Options': 'nosniff',
+} as const;
+
+const PREFLIGHT = {
+  'Access-Control-Allow-Methods': 'POST, OPTIONS',
+  'Access-Control-Allow-Headers': 'Content-Type',
+  'Access-Control-Max-Age': '7200',
+} as const;
+
+const BOSH_HERE: HandshakeRefusal = { status: 200, text: 'BOSH (XEP-0124) is spoken here, by POST.' };
+const METHOD_NOT_ALLOWED: HandshakeRefusal = { status: 405, text: 'BOSH is spoken by POST.' };
+const UPGRADE_REQUIRED: HandshakeRefusal = {
+  status: 426,
+  text: 'XMPP over WebSocket (RFC 7395) is spoken here.',
+};
 const NOT_FOUND: HandshakeRefusal = { status: 404, text: 'There is nothing here.' };
 const ORIGIN_REFUSED: HandshakeRefusal = { status: 403, text: 'Pages of this origin may not connect here.' };
 const INSECURE: HandshakeRefusal = { status: 403, text: 'Clients need TLS here.' };
@@ -251,6 +296,12 @@ function pathOf(request: IncomingMessage): string {
   const { url = '/' } = request;
   const query = url.indexOf('?');
   return query < 0 ? url : url.slice(0, query);
+}
+
+/** What lets a page of another origin see the answer; nothing of it depends on who the browser says it is. */
+function corsHeaders(web: WebConfig, origin: string | undefined): OutgoingHttpHeaders {
+  if (web.origins.length === 0) return { 'Access-Control-Allow-Origin': '*' };
+  return origin === undefined ? {} : { 'Access-Control-Allow-Origin': origin, Vary: 'Origin' };
 }
 
 /** Whether pages of an origin may connect. Who sends none is no browser, and could send any. */

@@ -75,6 +75,23 @@ describe('RFC 6120 §5: STARTTLS towards the client', () => {
       .done();
   });
 
+  test.each(['off', 'direct'] as const)('§5.4.2.2: not offered (%s), it fails', (tls) => {
+    const facts = { protocol: 'TLSv1.3', certificateSha256: undefined };
+    new Playbook({ listener: { tls }, ...(tls === 'direct' && { directTls: facts }) })
+      .client(HEADER)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(/stream:stream/)
+      .server(`${SERVER_HEADER}<stream:features>${MECHANISMS}</stream:features>`)
+      .toClient(/mechanisms/)
+      .commands('resume client')
+      .client(STARTTLS)
+      .toClient("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>")
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .done();
+  });
+
   test('go-xmpp: a line feed behind <starttls/> is no injection', () => {
     new Playbook({ listener: { tls: 'required' } })
       .client(HEADER)

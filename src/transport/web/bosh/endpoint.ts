@@ -1,0 +1,184 @@
+import { Buffer } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { XmlLimits } from '../../../xml/limits.js';
+import type { LegOwner } from '../../leg.js';
+import type { Requester, WebReception } from '../server.js';
+import { type BoshRequest, readBody, sessionHint } from './body.js';
+import { type BoshSettings, type TerminalCondition, terminal } from './exchange.js';
+import { BoshLeg, type BoshSurroundings } from './leg.js';
+import { Reply, wantedType } from './reply.js';
+
+/** 192 bits: more than the 128 that make it unguessable. */
+const SID_BYTES = 24;
+/** For the wrapper around a stranger's stanza. */
+const WRAPPER_BYTES = 2_048;
+/** Pieces that a request may come in. */
+const MOST_CHUNKS = 4_096;
+
+/** XEP-0124 §10 wants `inactivity` a little above a round trip under difficult conditions, and more for those who poll. */
+const SETTINGS = {
+  wait: 60,
+  hold: 2,
+  inactivity: 30,
+  pollingInactivity: 75,
+  polling: 5,
+  maxPause: 120,
+} as const;
+
+/** BOSH on one port: takes requests apart, and finds the session that each is for. */
+export class BoshEndpoint {
+  readonly #reception: WebReception;
+  readonly #sessions = new Map<string, BoshLeg>();
+  readonly #around: BoshSurroundings;
+
+  constructor(reception: WebReception) {
+    this.#reception = reception;
+    const { clock, namespaces } = reception;
+    this.#around = {
+      clock,
+      namespaces,
+      get settings(): BoshSettings {
+        return { ...SETTINGS, answerBytes: reception.limits.queueBytes };
+      },
+      get queueBytes() {
+        return reception.limits.queueBytes;
+      },
+      get draining() {
+        return reception.draining;
+      },
+    };
+  }
+
+  /**
+   * Takes a POST.
+   * @param headers that every answer has to this origin
+   */
+  take(
+    request: IncomingMessage,
+    response: ServerResponse,
+    requester: Requester,
+    headers: OutgoingHttpHeaders,
+  ): void {
+    const reply = new Reply(request, response, headers);
+    const encoding = request.headers['content-encoding'];
+    // What is compressed may be anything once it is not: no `accept` was offered (XEP-0124 §7.2).
+    if (encoding !== undefined && encoding !== 'identity') {
+      this.#turnAway(request, response, reply, 'bad-request');
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let length = 0;
+    let limit = this.#limits(undefined).stanzaBytes;
+    let hinted = false;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      chunks.push(chunk);
+      if (length > limit && !hinted) {
+        // Only somebody who is known may send that much, and the beginning says who that would be.
+        hinted = true;
+        limit = this.#limits(this.#sessions.get(sessionHint(chunks[0] ?? chunk) ?? '')).stanzaBytes;
+      }
+      if (length <= limit && chunks.length <= MOST_CHUNKS) return;
+      request.removeAllListeners('data');
+      this.#turnAway(request, response, reply, 'policy-violation');
+      chunks.length = 0;
+    });
+    request.on('end', () => {
+      if (!response.headersSent && length > 0 && chunks.length > 0)
+        this.#read(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), reply, response, requester);
+      else if (!response.headersSent) reply.send(terminal('bad-request'));
+    });
+  }
+
+  close(): void {
+    this.#sessions.clear();
+  }
+
+  #read(body: Buffer, reply: Reply, response: ServerResponse, requester: Requester): void {
+    const { namespaces } = this.#reception;
+    const known = this.#sessions.get(sessionHint(body) ?? '');
+    const request = readBody(body, namespaces, this.#limits(known));
+    if (request === undefined || request.rid === undefined) {
+      reply.send(terminal('bad-request'), known?.legacy === true ? 'bad-request' : undefined);
+      return;
+    }
+    if (request.sid === undefined) {
+      this.#begin(request, reply, response, requester);
+      return;
+    }
+    const leg = this.#sessions.get(request.sid);
+    if (leg === undefined) {
+      reply.send(terminal('item-not-found'));
+      return;
+    }
+    // XEP-0124 §19.1: whoever has seen a session's ids on its secure way has no use for them on another; the session goes on.
+    if (leg.secure && requester.tls === undefined) {
+      requester.connection.destroy();
+      return;
+    }
+    if (leg.trusted) requester.connection.trusted();
+    response.once('close', () => {
+      if (!response.writableFinished) leg.gone(reply);
+    });
+    leg.request(request, reply);
+  }
+
+  /** The first request of a session (XEP-0124 §7.1). */
+  #begin(request: BoshRequest, reply: Reply, response: ServerResponse, requester: Requester): void {
+    const { admission, draining } = this.#reception;
+    const { address, place, proxied, tls } = requester;
+    if (draining) {
+      reply.send(terminal('system-shutdown'));
+      return;
+    }
+    const refusal = admission.enter(address);
+    if (refusal !== undefined) {
+      this.#reception.turnedAway(refusal);
+      requester.connection.socket.resetAndDestroy();
+      return;
+    }
+    const sid = randomBytes(SID_BYTES).toString('base64url');
+    const forget = (gone: string) => this.#sessions.delete(gone);
+    reply.contentType = wantedType(request.content) ?? reply.contentType;
+    let leg: BoshLeg | undefined;
+    const client = (owner: LegOwner) => {
+      leg = new BoshLeg(sid, tls !== undefined, this.#around, forget, request, reply, owner);
+      return leg;
+    };
+    this.#reception.welcomeLeg(client, place.listener, address, proxied, tls);
+    if (leg === undefined) return;
+    const made = leg;
+    this.#sessions.set(sid, made);
+    made.contentType = reply.contentType;
+    response.once('close', () => {
+      if (!response.writableFinished) made.gone(reply);
+    });
+    made.begin(request);
+  }
+
+  /** Of a request as a whole: one level and one element more than what is in it. */
+  #limits(leg: BoshLeg | undefined): XmlLimits {
+    const { beforeAuth, afterAuth } = this.#reception.limits;
+    if (leg?.trusted !== true)
+      return {
+        ...beforeAuth,
+        depth: beforeAuth.depth + 1,
+        stanzaBytes: beforeAuth.stanzaBytes + WRAPPER_BYTES,
+      };
+    return { ...afterAuth, depth: afterAuth.depth + 1, stanzaBytes: 2 * afterAuth.stanzaBytes };
+  }
+
+  /** Answers before all of the request is there, which nobody wants. */
+  #turnAway(
+    request: IncomingMessage,
+    response: ServerResponse,
+    reply: Reply,
+    condition: TerminalCondition,
+  ): void {
+    response.shouldKeepAlive = false;
+    response.once('finish', () => request.destroy());
+    reply.send(terminal(condition));
+    this.#reception.turnedAway('request-invalid');
+  }
+}

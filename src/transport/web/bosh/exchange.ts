@@ -1,0 +1,525 @@
+import { Buffer } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { type HeaderAttributes, streamHeader } from '../../../stream/header.js';
+import { type BodyAttributes, type BoshRequest, writeBody } from './body.js';
+
+/** What a session over BOSH may ask for at most, and what it is told; seconds and counts. */
+export interface BoshSettings {
+  readonly wait: number;
+  readonly hold: number;
+  /** Silence after which the client counts as gone; longer where it polls. */
+  readonly inactivity: number;
+  readonly pollingInactivity: number;
+  /** Below this time between requests without a payload the client is too busy. */
+  readonly polling: number;
+  readonly maxPause: number;
+  /** Bytes after which an answer is not added to. */
+  readonly answerBytes: number;
+}
+
+/** Why a session over BOSH is terminated (XEP-0124 §17.2). */
+export type TerminalCondition =
+  | 'bad-request'
+  | 'host-unknown'
+  | 'improper-addressing'
+  | 'internal-server-error'
+  | 'item-not-found'
+  | 'other-request'
+  | 'policy-violation'
+  | 'remote-connection-failed'
+  | 'remote-stream-error'
+  | 'system-shutdown';
+
+/** The commands of an exchange. `H` is what a request can be answered by. */
+export interface ExchangePort<H> {
+  /** Bytes of the client's stream, in their order. */
+  deliver(bytes: Buffer): void;
+  /** @param condition of an answer that terminates the session for the client's fault; for clients that expect HTTP's own codes */
+  answer(handle: H, body: Buffer, condition: TerminalCondition | undefined): void;
+  /** The client will be silent for a while, or is back. */
+  paused(paused: boolean): void;
+  /** Nothing comes any more: the session was terminated, or the client is gone. Called once. */
+  over(how: 'ended' | 'lost'): void;
+  /** Replaces the former wish; ms; Infinity: none. */
+  wakeAt(time: number): void;
+}
+
+interface Held<H> {
+  readonly rid: number;
+  readonly since: number;
+  readonly key: string | undefined;
+  /** Undefined: its connection is gone, and the client will ask again. */
+  handle: H | undefined;
+  /** How often it has been asked again. */
+  again: number;
+}
+
+interface Early<H> {
+  readonly request: BoshRequest;
+  readonly handle: H;
+  readonly at: number;
+}
+
+interface Answered {
+  readonly rid: number;
+  readonly key: string | undefined;
+  readonly body: Buffer;
+}
+
+/** How often one request may be sent again before that is taken for polling (XEP-0124 §14.3). */
+const MOST_REPEATS = 10;
+
+const VERSION = [1, 11] as const;
+
+/**
+ * One session over BOSH: requests, which may come late, twice or in the wrong order, on one side, and a stream of bytes on the other
+ * (XEP-0124). Pure: requests and the time come in, answers go out through the port.
+ */
+export class BoshExchange<H> {
+  readonly #port: ExchangePort<H>;
+  readonly #settings: BoshSettings;
+  readonly #wait: number;
+  readonly #hold: number;
+  readonly #polls: boolean;
+  readonly #acknowledges: boolean;
+  /** The client has not named a version: it expects HTTP's own codes. */
+  readonly legacy: boolean;
+  /** The last request that has been taken, and the last that has been answered. */
+  #last: number;
+  #held: Held<H>[];
+  readonly #early = new Map<number, Early<H>>();
+  #answered: Answered[] = [];
+  #key: string | undefined;
+  #queue: Buffer[] = [];
+  #queued = 0;
+  /** Attributes that the next answer has to have. */
+  #news: BodyAttributes;
+  /** Since when nothing can be answered. */
+  #quietSince: number;
+  #inactivity: number;
+  #paused = false;
+  /** Of the request before, for those who poll. */
+  #former: { readonly at: number; readonly empty: boolean; readonly rid: number };
+  /** Rid of the last answer that had no payload. */
+  #emptyAnswer = -1;
+  #blocked = false;
+  /** What ends the session, once it has been told or can be. */
+  #final: { readonly condition: TerminalCondition | undefined } | undefined;
+  #over = false;
+
+  /** @param request the first, which has a `rid` */
+  constructor(
+    port: ExchangePort<H>,
+    settings: BoshSettings,
+    request: BoshRequest,
+    sid: string,
+    handle: H,
+    now: number,
+  ) {
+    const rid = request.rid ?? 0;
+    this.#port = port;
+    this.#settings = settings;
+    this.#wait = Math.min(request.wait ?? settings.wait, settings.wait);
+    // Where nothing may wait, nothing is held.
+    this.#hold = this.#wait === 0 ? 0 : Math.min(request.hold ?? 1, settings.hold);
+    this.#polls = this.#hold === 0;
+    this.#inactivity = this.#normalInactivity;
+    this.#acknowledges = request.ack === 1;
+    this.legacy = request.version === undefined;
+    this.#last = rid;
+    this.#key = request.newKey?.toLowerCase();
+    this.#held = [{ rid, since: now, key: undefined, handle, again: 0 }];
+    this.#quietSince = now;
+    this.#former = { at: Number.NEGATIVE_INFINITY, empty: false, rid };
+    this.#news = [
+      ['xmlns:xmpp', 'urn:xmpp:xbosh'],
+      ['sid', sid],
+      ['wait', this.#wait],
+      ['requests', this.#requests],
+      ['hold', this.#hold],
+      ['polling', settings.polling],
+      ['inactivity', this.#normalInactivity],
+      ['maxpause', settings.maxPause],
+      ['ver', this.legacy ? undefined : lowerVersion(request.version ?? '')],
+      ['ack', this.#acknowledges ? rid : undefined],
+      ['xmpp:restartlogic', 'true'],
+    ];
+  }
+
+  /** Passes on what the first request says. To be called when all around is ready to hear of it. */
+  begin(request: BoshRequest, now: number): void {
+    this.#deliver(Buffer.from(streamHeader(request.stream)), request.payload);
+    this.flush(now);
+  }
+
+  /** The window of rids: so many requests may be open at one time. */
+  get #requests(): number {
+    return this.#hold + 1;
+  }
+
+  get #normalInactivity(): number {
+    return this.#polls ? this.#settings.pollingInactivity : this.#settings.inactivity;
+  }
+
+  /** Bytes that wait for a request. */
+  get queued(): number {
+    return this.#queued;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  // What the client sends.
+
+  /** @param handle by which it can be answered */
+  request(request: BoshRequest, handle: H, now: number): void {
+    const { rid } = request;
+    if (this.#over) this.#refuse(handle, 'item-not-found');
+    else if (rid === undefined) this.#violates('bad-request', handle);
+    else if (rid <= this.#last) this.#again(rid, request, handle, now);
+    // One more may come if it is to pause or to end (XEP-0124 §11).
+    else if (rid > this.#last + this.#requests + (isUrgent(request) ? 1 : 0))
+      this.#violates('item-not-found', handle);
+    else {
+      const early = this.#early.get(rid);
+      if (early !== undefined) this.#port.answer(early.handle, RECOVERABLE, undefined);
+      this.#early.set(rid, { request, handle, at: early?.at ?? now });
+      this.#takeInOrder(now);
+      this.flush(now);
+    }
+  }
+
+  /** A request's connection is gone before it was answered. */
+  gone(handle: H, now: number): void {
+    for (const [rid, early] of this.#early) if (early.handle === handle) this.#early.delete(rid);
+    for (const held of this.#held) if (held.handle === handle) held.handle = undefined;
+    this.#noteQuiet(now);
+    this.#setTimer();
+  }
+
+  /** While the session does not read, what has a payload is not taken, and the window is full soon. */
+  block(blocked: boolean, now: number): void {
+    this.#blocked = blocked;
+    if (blocked || this.#over) return;
+    this.#takeInOrder(now);
+  }
+
+  #takeInOrder(now: number): void {
+    for (
+      let next = this.#early.get(this.#last + 1);
+      next !== undefined;
+      next = this.#early.get(this.#last + 1)
+    ) {
+      if (this.#over || (this.#blocked && next.request.payload.length > 0)) return;
+      this.#early.delete(this.#last + 1);
+      this.#take(next.request, next.handle, now);
+    }
+  }
+
+  /** The next request in order. */
+  #take(request: BoshRequest, handle: H, now: number): void {
+    if (!this.#keyFits(request)) {
+      this.#violates('item-not-found', handle);
+      return;
+    }
+    const rid = this.#last + 1;
+    const empty = request.payload.length === 0 && !request.restart;
+    if (this.#tooBusy(request, empty, now)) {
+      this.#violates('policy-violation', handle);
+      return;
+    }
+    if (request.pause !== undefined && request.pause > this.#settings.maxPause) {
+      this.#violates('policy-violation', handle);
+      return;
+    }
+    this.#last = rid;
+    this.#former = { at: now, empty, rid };
+    this.#held.push({ rid, since: now, key: request.key?.toLowerCase(), handle, again: 0 });
+    this.#inactivity = this.#normalInactivity;
+    this.#acknowledged(request.ack);
+    if (this.#paused) {
+      this.#paused = false;
+      this.#port.paused(false);
+    }
+    if (request.restart) this.#deliver(Buffer.from(streamHeader(request.stream)));
+    else this.#deliver(request.payload);
+    // What it said may have been the end of it.
+    if (this.#over) return;
+    if (request.terminate) this.#terminated(now);
+    else if (request.pause !== undefined) this.#pause(request.pause, now);
+  }
+
+  #deliver(...pieces: readonly Buffer[]): void {
+    for (const piece of pieces) if (piece.length > 0) this.#port.deliver(piece);
+  }
+
+  /** XEP-0124 §15.4. */
+  #keyFits({ key, newKey }: BoshRequest): boolean {
+    if (this.#key === undefined) {
+      this.#key = newKey?.toLowerCase();
+      return true;
+    }
+    if (key === undefined || createHash('sha1').update(key).digest('hex') !== this.#key) return false;
+    this.#key = (newKey ?? key).toLowerCase();
+    return true;
+  }
+
+  /** XEP-0124 §11 and, for those who poll, §12. */
+  #tooBusy(request: BoshRequest, empty: boolean, now: number): boolean {
+    if (!empty || isUrgent(request)) return false;
+    const { at, empty: formerEmpty, rid } = this.#former;
+    if (now - at >= this.#settings.polling * 1000) return false;
+    if (this.#polls) return formerEmpty && this.#emptyAnswer === rid;
+    return this.#held.length + 1 >= this.#requests && this.#held.every(({ handle }) => handle !== undefined);
+  }
+
+  /** A request that has come before: its answer again, or, if there is none yet, to whoever asked last (XEP-0124 §14.3). */
+  #again(rid: number, request: BoshRequest, handle: H, now: number): void {
+    const key = request.key?.toLowerCase();
+    const held = this.#held.find((one) => one.rid === rid);
+    if (held !== undefined && held.key === key) {
+      if (held.again === MOST_REPEATS) {
+        this.#violates('policy-violation', handle);
+        return;
+      }
+      held.again += 1;
+      if (held.handle !== undefined) this.#port.answer(held.handle, RECOVERABLE, undefined);
+      held.handle = handle;
+      this.flush(now);
+      return;
+    }
+    const answered = this.#answered.find((one) => one.rid === rid);
+    if (answered !== undefined && answered.key === key) this.#port.answer(handle, answered.body, undefined);
+    else this.#violates('item-not-found', handle);
+  }
+
+  /** What the client has had of our answers need not be kept. */
+  #acknowledged(ack: number | undefined): void {
+    if (!this.#acknowledges || ack === undefined) return;
+    this.#answered = this.#answered.filter(({ rid }) => rid > ack);
+  }
+
+  /** XEP-0124 §10: all is answered at once, the request itself without a payload. */
+  #pause(seconds: number, now: number): void {
+    this.#answerAll(now, this.#held.length - 1);
+    this.#paused = true;
+    this.#inactivity = seconds;
+    this.#port.paused(true);
+    this.#setTimer();
+  }
+
+  /** XEP-0124 §13: the oldest says so, the others nothing. */
+  #terminated(now: number): void {
+    this.#port.deliver(Buffer.from('</stream:stream>'));
+    if (this.#over) return;
+    this.#final = { condition: undefined };
+    this.#finish(now);
+  }
+
+  // What the session writes.
+
+  /** The stream's header, with the next answer (XEP-0206 §4). */
+  header({ from, id, version }: HeaderAttributes): void {
+    if (this.#news.length === 0) this.#news = [['xmlns:xmpp', 'urn:xmpp:xbosh']];
+    this.#news = [
+      ...this.#news.filter(([name]) => !HEADER_NEWS.includes(name)),
+      ['from', from],
+      ['authid', id],
+      ['xmpp:version', version],
+    ];
+  }
+
+  /** One element, for the next answer. */
+  write(pieces: readonly Buffer[]): void {
+    if (this.#over) return;
+    for (const piece of pieces) {
+      this.#queue.push(piece);
+      this.#queued += piece.length;
+    }
+  }
+
+  /** The stream is over: what is queued still goes out, with the word that it was the last. */
+  end(condition: TerminalCondition | undefined): void {
+    this.#final ??= { condition };
+  }
+
+  /** Nothing is waited for any more: whoever still waits for an answer gets this one. */
+  destroy(condition: TerminalCondition): void {
+    if (this.#over) return;
+    const body = terminal(condition);
+    this.#over = true;
+    for (const { handle } of [...this.#held, ...this.#early.values()])
+      if (handle !== undefined) this.#port.answer(handle, body, undefined);
+    this.#forget();
+  }
+
+  /** Answers what there is an answer to. */
+  flush(now: number): void {
+    if (this.#over) return;
+    if (this.#final !== undefined) {
+      if (this.#held.some(({ handle }) => handle !== undefined)) this.#finish(now);
+      else this.#setTimer();
+      return;
+    }
+    while (this.#held.length > this.#hold || (this.#queued > 0 && this.#held[0]?.handle !== undefined))
+      this.#answerOldest(now, true);
+    this.#setTimer();
+  }
+
+  /** The last words, on the oldest request. */
+  #finish(now: number): void {
+    const { condition } = this.#final ?? {};
+    let told = false;
+    for (const held of this.#held.splice(0)) {
+      if (held.handle === undefined) continue;
+      const body = told
+        ? writeBody([])
+        : writeBody([...this.#news, ['type', 'terminate'], ['condition', condition]], this.#queue.splice(0));
+      told = true;
+      this.#port.answer(held.handle, body, undefined);
+    }
+    for (const { handle } of this.#early.values()) this.#port.answer(handle, writeBody([]), undefined);
+    this.#quietSince = now;
+    this.#end('ended');
+  }
+
+  // The time.
+
+  wake(now: number): void {
+    if (this.#over) return;
+    for (let [first] = this.#held; first !== undefined; [first] = this.#held) {
+      if (first.handle === undefined || now < first.since + this.#wait * 1000) break;
+      this.#answerOldest(now, false);
+    }
+    const [early] = this.#early.values();
+    const gap = early !== undefined && !this.#blocked && now >= early.at + this.#normalInactivity * 1000;
+    if (now >= this.#goneAt || gap) {
+      this.#lose();
+      return;
+    }
+    this.#setTimer();
+  }
+
+  /** When the client counts as gone: it has been silent for too long while nothing of its was held. */
+  get #goneAt(): number {
+    const waits = this.#held.some(({ handle }) => handle !== undefined) || this.#early.size > 0;
+    return waits ? Number.POSITIVE_INFINITY : this.#quietSince + this.#inactivity * 1000;
+  }
+
+  #lose(): void {
+    const early = [...this.#early.values()];
+    for (const { handle } of early) this.#refuse(handle, 'item-not-found');
+    this.#end('lost');
+  }
+
+  #setTimer(): void {
+    if (this.#over) return;
+    let next = this.#goneAt;
+    const [first] = this.#held;
+    if (first?.handle !== undefined) next = Math.min(next, first.since + this.#wait * 1000);
+    const [early] = this.#early.values();
+    if (early !== undefined) next = Math.min(next, early.at + this.#normalInactivity * 1000);
+    this.#port.wakeAt(next);
+  }
+
+  // Answers.
+
+  /** @param payload whether it may have one; what has no connection any more gets none, for it may never be asked for again */
+  #answerOldest(now: number, payload: boolean): void {
+    const held = this.#held.shift();
+    if (held === undefined) return;
+    const elements = payload && held.handle !== undefined ? this.#takeQueued() : [];
+    const ack = this.#acknowledges && this.#last !== held.rid ? this.#last : undefined;
+    const news = this.#news.some(([name]) => name === 'ack')
+      ? this.#news
+      : [...this.#news, ['ack', ack] as const];
+    const body = writeBody(news, elements);
+    this.#news = [];
+    if (elements.length === 0) this.#emptyAnswer = held.rid;
+    this.#answered.push({ rid: held.rid, key: held.key, body });
+    if (this.#answered.length > this.#requests) this.#answered.shift();
+    if (held.handle !== undefined) this.#port.answer(held.handle, body, undefined);
+    this.#noteQuiet(now);
+  }
+
+  /** @param withPayload so many of them may have one */
+  #answerAll(now: number, withPayload: number): void {
+    for (let n = 0; this.#held.length > 0; n += 1) this.#answerOldest(now, n < withPayload);
+  }
+
+  #takeQueued(): readonly Buffer[] {
+    let bytes = 0;
+    let count = 0;
+    // An element may be several pieces, but never ends in the middle of one.
+    while (count < this.#queue.length && (bytes < this.#settings.answerBytes || !this.#endsElement(count))) {
+      bytes += this.#queue[count]!.length;
+      count += 1;
+    }
+    this.#queued -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  #endsElement(count: number): boolean {
+    return count === 0 || this.#queue[count]?.[0] === LESS;
+  }
+
+  #noteQuiet(now: number): void {
+    if (!this.#held.some(({ handle }) => handle !== undefined)) this.#quietSince = now;
+  }
+
+  // The end.
+
+  /** The client has broken a rule: the session is terminated, and whoever sent what broke it is told which. */
+  #violates(condition: TerminalCondition, handle: H): void {
+    this.#refuse(handle, condition);
+    const others = [...this.#held, ...this.#early.values()];
+    for (const other of others)
+      if (other.handle !== undefined && other.handle !== handle) this.#refuse(other.handle, 'other-request');
+    this.#end('lost');
+  }
+
+  #refuse(handle: H, condition: TerminalCondition): void {
+    this.#port.answer(handle, terminal(condition), condition);
+  }
+
+  #end(how: 'ended' | 'lost'): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#forget();
+    this.#port.over(how);
+  }
+
+  #forget(): void {
+    this.#held = [];
+    this.#early.clear();
+    this.#answered = [];
+    this.#queue = [];
+    this.#queued = 0;
+    this.#port.wakeAt(Number.POSITIVE_INFINITY);
+  }
+}
+
+const LESS = 0x3c;
+const HEADER_NEWS: readonly string[] = ['from', 'authid', 'xmpp:version'];
+const RECOVERABLE = writeBody([['type', 'error']]);
+
+/** A `<body/>` that says that a session is over, or never was. */
+export function terminal(condition: TerminalCondition): Buffer {
+  return writeBody([
+    ['type', 'terminate'],
+    ['condition', condition],
+  ]);
+}
+
+/** What may be sent besides the requests that are allowed (XEP-0124 §11). */
+function isUrgent({ pause, terminate }: BoshRequest): boolean {
+  return pause !== undefined || terminate;
+}
+
+/** The lower of the client's version and ours (XEP-0124 §7.2). */
+function lowerVersion(version: string): string {
+  const [major = Number.NaN, minor = Number.NaN] = version.split('.').map(Number);
+  const lower = major < VERSION[0] || (major === VERSION[0] && minor < VERSION[1]);
+  return lower ? `${major}.${minor}` : VERSION.join('.');
+}
