@@ -155,6 +155,8 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
 
   resumeReading(leg: Leg): void {
     this.#leg(leg)?.resumeReading();
+    // A leg that is no socket may have something that has waited for this.
+    if (leg === 'client') this.#settleSoon();
   }
 
   wakeAt(time: number): void {

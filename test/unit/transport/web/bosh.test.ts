@@ -1,0 +1,406 @@
+import { request as httpRequest, type RequestOptions } from 'node:http';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { SessionPort } from '../../../../src/session/port.js';
+import type { SessionStart } from '../../../../src/transport/middlebox.js';
+import {
+  closeAll,
+  closed,
+  dial,
+  onClose,
+  openMiddlebox,
+  ScriptedSession,
+  summaryOf,
+  until,
+} from '../middlebox-harness.js';
+
+afterEach(closeAll);
+
+const NS = "xmlns='http://jabber.org/protocol/httpbind'";
+const STREAM =
+  "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='s1' from='a.test' version='1.0'>";
+const FEATURES = `${STREAM}<stream:features><bind xmlns='urn:b'/></stream:features>`;
+
+class Recorder extends ScriptedSession {
+  read = '';
+  readonly events: string[] = [];
+
+  constructor(
+    port: SessionPort,
+    readonly start: SessionStart,
+    answers: boolean,
+  ) {
+    super(port);
+    this.onData = (_leg, chunk) => {
+      if (this.read === '' && answers) this.write(FEATURES);
+      this.read += chunk.toString();
+    };
+    this.onPaused = (paused) => this.events.push(paused ? 'paused' : 'back');
+    this.onLost = (leg, cause) => {
+      this.events.push(`lost ${leg} ${cause}`);
+      this.port.finished(summaryOf('lost'));
+    };
+    this.onDrained = () => this.events.push('drained');
+    this.onFlushed = () => this.events.push('flushed');
+  }
+
+  write(xml: string): boolean {
+    return this.port.write('client', Buffer.from(xml));
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | undefined>;
+  readonly body: string;
+}
+
+async function open(listeners: string[] = ['http://127.0.0.1:0/bosh'], answers = true) {
+  const sessions: Recorder[] = [];
+  const running = await openMiddlebox({
+    flags: { listeners },
+    session: (port, start) => {
+      const session = new Recorder(port, start, answers);
+      sessions.push(session);
+      return session;
+    },
+  });
+  const [port = 0] = running.middlebox.urls.map((url) => Number(new URL(url).port));
+  const post = (body: string | Buffer, headers: Record<string, string> = {}, options: RequestOptions = {}) =>
+    new Promise<Answer>((resolve, reject) => {
+      const sent = httpRequest(
+        { host: '127.0.0.1', port, path: '/bosh', method: 'POST', headers, ...options },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('end', () => {
+            const all = Buffer.concat(chunks);
+            const plain = response.headers['content-encoding'] === 'gzip' ? gunzipSync(all) : all;
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, body: plain.toString() });
+          });
+        },
+      );
+      sent.on('error', reject);
+      onClose(() => sent.destroy());
+      sent.end(body);
+    });
+  /** A session whose first request has rid 100. */
+  const begin = async (attributes = "ver='1.6'", headers: Record<string, string> = {}) => {
+    const answer = await post(
+      `<body ${NS} rid='100' to='a.test' wait='60' hold='1' ${attributes}/>`,
+      headers,
+    );
+    const sid = / sid='([^']+)'/.exec(answer.body)?.[1] ?? '';
+    const session = sessions.at(-1)!;
+    const ask = (rid: number, payload = '', attributes = '', headers: Record<string, string> = {}) =>
+      post(`<body ${NS} rid='${rid}' sid='${sid}' ${attributes}>${payload}</body>`, headers);
+    return { answer, sid, session, ask };
+  };
+  return { ...running, port, sessions, post, begin };
+}
+
+describe('a session over BOSH', () => {
+  it('is one leg, made of requests', async () => {
+    const { begin } = await open();
+    const { answer, sid, session, ask } = await begin();
+    expect(answer.headers['content-type']).toBe('text/xml; charset=utf-8');
+    expect(sid).toMatch(/^[\w-]{32}$/);
+    expect(answer.body).toContain(
+      "authid='s1' xmpp:version='1.0'><stream:features xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'><bind xmlns='urn:b'/></stream:features></body>",
+    );
+    const held = ask(101, "<message xmlns='jabber:client'/>");
+    await until(() => session.read.endsWith("<message xmlns='jabber:client'/>"));
+    session.write("<presence/><r xmlns='urn:xmpp:sm:3'/>");
+    expect((await held).body).toBe(
+      `<body ${NS}><presence xmlns='jabber:client'/><r xmlns='urn:xmpp:sm:3'/></body>`,
+    );
+  });
+
+  it('COMPAT: stanzas without a namespace of their own are stanzas, whatever the wrapper says', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    void ask(
+      101,
+      "\n <message to='b'><body>x</body></message>\n<p:iq xmlns:p='jabber:client' id='1'/> ",
+    ).catch(() => {});
+    await until(() => session.read.includes('<iq'));
+    expect(session.read).toContain("<message to='b'><body>x</body></message><iq");
+  });
+
+  it('what a stanza uses of the wrapper’s prefixes it takes along', async () => {
+    const { post, begin } = await open();
+    const { session, sid } = await begin();
+    void post(`<body ${NS} xmlns:x='urn:x' rid='101' sid='${sid}'><message><x:y/></message></body>`).catch(
+      () => {},
+    );
+    await until(() => session.read.includes('<message'));
+    expect(session.read).toContain("<message xmlns:x='urn:x'><x:y/></message>");
+  });
+
+  it('a pause reaches the session, and so does its end', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    expect((await ask(101, '', "pause='60'")).body).toBe(`<body ${NS}/>`);
+    expect(session.events).toEqual(['paused']);
+    session.write('<presence/>');
+    expect((await ask(102)).body).toContain('<presence');
+    expect(session.events).toEqual(['paused', 'back']);
+  });
+
+  it('silence is a loss', async () => {
+    const { begin, advance, middlebox } = await open();
+    const { session } = await begin();
+    advance(29_000);
+    expect(session.events).toEqual([]);
+    advance(2_000);
+    expect(session.events).toEqual(['lost client reset']);
+    expect(middlebox.sessionCount).toBe(0);
+  });
+
+  it('a client that does not ask is waited for, within bounds', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    const large = `<message>${'x'.repeat(100_000)}</message>`;
+    expect(session.write(large)).toBe(true);
+    session.port.whenFlushed('client');
+    expect([session.write(large), session.write(large)]).toEqual([true, false]);
+    expect(session.port.unsent('client')).toBeGreaterThan(300_000);
+    expect(session.events).toEqual([]);
+    expect((await ask(101)).body.length).toBeGreaterThan(300_000);
+    await until(() => session.events.includes('drained') && session.events.includes('flushed'));
+    expect(session.port.unsent('client')).toBe(0);
+  });
+
+  it('a session that does not read fills the window, and no more', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    session.port.pauseReading('client');
+    const { length } = session.read;
+    const first = ask(101, '<a/>');
+    void ask(102, '<b/>').catch(() => {});
+    session.write('<presence/>');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(session.read.length).toBe(length);
+    session.port.resumeReading('client');
+    await first;
+    await until(() => session.read.endsWith('<a/><b/>'));
+  });
+
+  it('the session’s last words go out with its error, in both languages', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    const held = ask(101);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    session.write(
+      "<presence/><stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+    );
+    session.port.end('client');
+    const { body } = await held;
+    expect(body).toMatch(
+      /^<body [^>]*type='terminate' condition='remote-stream-error'><presence [^>]*\/><stream:error /,
+    );
+    expect((await ask(102)).body).toContain("condition='item-not-found'");
+  });
+});
+
+describe('HTTP', () => {
+  it('CORS: any page, or those that are listed', async () => {
+    const { post, begin } = await open();
+    expect((await begin()).answer.headers['access-control-allow-origin']).toBe('*');
+    const preflight = await post('', { Origin: 'https://a.example' }, { method: 'OPTIONS' });
+    expect(preflight).toMatchObject({
+      status: 204,
+      headers: {
+        'access-control-allow-methods': 'POST, OPTIONS',
+        'access-control-allow-headers': 'Content-Type',
+      },
+    });
+    const strict = await open(['http://127.0.0.1:0/bosh?origin=https://a.example']);
+    const { answer } = await strict.begin("ver='1.6'", {
+      Origin: 'https://a.example',
+      'Accept-Encoding': 'gzip',
+    });
+    expect(answer.headers).toMatchObject({
+      'access-control-allow-origin': 'https://a.example',
+      vary: 'Origin, Accept-Encoding',
+    });
+    for (const method of ['POST', 'OPTIONS'])
+      expect((await strict.post('', { Origin: 'https://evil.example' }, { method })).status).toBe(403);
+    expect(strict.sessions).toHaveLength(1);
+  });
+
+  it('answers are what the client wants them to be called, and run nowhere', async () => {
+    const { begin } = await open();
+    const { answer, ask } = await begin("ver='1.6' content='text/html; charset=utf-8'");
+    expect(answer.headers).toMatchObject({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': "default-src 'none'; sandbox",
+      'x-content-type-options': 'nosniff',
+    });
+    expect((await ask(101, '', "pause='1'")).headers['content-type']).toBe('text/html; charset=utf-8');
+    const other = await begin("ver='1.6' content='text/html&#13;&#10;X: y'");
+    expect(other.answer.headers['content-type']).toBe('text/xml; charset=utf-8');
+  });
+
+  it('gzip, where the client takes it and it is worth it', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    session.write(`<message>${'x'.repeat(5_000)}</message>`);
+    const answer = await ask(101, '', '', { 'Accept-Encoding': 'deflate, gzip;q=0.5' });
+    expect(answer.headers['content-encoding']).toBe('gzip');
+    expect(answer.body).toContain('x'.repeat(5_000));
+    session.write(`<message>${'x'.repeat(5_000)}</message>`);
+    expect(
+      (await ask(102, '', '', { 'Accept-Encoding': 'gzip;q=0' })).headers['content-encoding'],
+    ).toBeUndefined();
+  });
+
+  it('clients of before version 1.6 are told by HTTP’s own codes', async () => {
+    const { begin } = await open();
+    const { ask } = await begin('');
+    expect((await ask(5_000)).status).toBe(404);
+    const { ask: other } = await begin('');
+    expect((await other(101, '', "pause='9999'")).status).toBe(403);
+  });
+
+  it.each([
+    ['another path', { path: '/other' }, 404],
+    ['a look around', { method: 'GET' }, 200],
+    ['another method', { method: 'PUT' }, 405],
+  ])('%s', async (_what, options, status) => {
+    const { post } = await open();
+    expect((await post('', {}, options)).status).toBe(status);
+  });
+
+  it('tls=required: by the word of the front end; a session stays on the secure way', async () => {
+    const { post, begin } = await open(['http://127.0.0.1:0/bosh?tls=required&forwarded=127.0.0.1']);
+    const secure = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-For': '192.0.2.1' };
+    const { session, sid } = await begin("ver='1.6'", secure);
+    expect(session.start.directTls?.protocol).toBe('forwarded');
+    expect(session.start.peer).toBe('192.0.2.1');
+    expect((await post(`<body ${NS} rid='101' sid='${sid}'/>`, {})).status).toBe(403);
+    const open2 = await open(['http://127.0.0.1:0/bosh?forwarded=127.0.0.1']);
+    const other = await open2.begin("ver='1.6'", secure);
+    await expect(other.ask(101)).rejects.toThrow('socket hang up');
+    expect(other.session.events).toEqual([]);
+  });
+
+  it('who is known has no place among strangers any more', async () => {
+    const { begin, middlebox } = await open();
+    const { session, ask } = await begin();
+    expect(middlebox.admission.strangers).toBeGreaterThan(0);
+    session.port.authenticated();
+    await ask(101, '', "pause='5'");
+    await until(() => middlebox.admission.strangers === 0);
+  });
+});
+
+describe('what is refused', () => {
+  const TERMINATED = (condition: string) => `type='terminate' condition='${condition}'`;
+  it.each([
+    ['nothing', ''],
+    ['no XML', 'hello'],
+    ['another element', '<presence/>'],
+    ['a wrapper without its namespace', "<body rid='1' to='a.test'/>"],
+    ['text in the wrapper', `<body ${NS} rid='1' to='a.test'>hello</body>`],
+    ['two wrappers', `<body ${NS} rid='1' to='a.test'/><body ${NS} rid='2'/>`],
+    ['half an element', `<body ${NS} rid='1' to='a.test'><message></body>`],
+    ['a comment', `<body ${NS} rid='1' to='a.test'><!-- x --></body>`],
+    ['a document type', `<!DOCTYPE body><body ${NS} rid='1' to='a.test'/>`],
+    ['entities', `<!DOCTYPE b [<!ENTITY a 'x'>]><body ${NS} rid='1' to='&a;'/>`],
+    [
+      'the header of a stream',
+      `<body ${NS} rid='1' to='a'><stream:stream xmlns:stream='http://etherx.jabber.org/streams'/></body>`,
+    ],
+    ['no rid', `<body ${NS} to='a.test'/>`],
+    ['a rid that is none', `<body ${NS} rid='-1' to='a.test'/>`],
+    ['a rid above 2^53', `<body ${NS} rid='9007199254740993' to='a.test'/>`],
+  ])('%s', async (_what, body) => {
+    const { post, sessions } = await open();
+    expect((await post(body)).body).toContain(TERMINATED('bad-request'));
+    expect(sessions).toEqual([]);
+  });
+
+  it('a session that is none', async () => {
+    const { post } = await open();
+    for (const sid of ['x', '', '../../etc', 'a'.repeat(5_000)])
+      expect((await post(`<body ${NS} rid='1' sid='${sid}'/>`)).body).toContain(TERMINATED('item-not-found'));
+  });
+
+  it('a sid that was overheard is of no use without the rid, nor is what waits shown for it', async () => {
+    const { begin, post } = await open();
+    const { session, sid } = await begin();
+    session.write('<message>secret</message>');
+    const answer = await post(`<body ${NS} rid='1' sid='${sid}'><message>forged</message></body>`);
+    expect(answer.body).toContain(TERMINATED('item-not-found'));
+    expect(answer.body).not.toContain('secret');
+    expect(session.read).not.toContain('forged');
+    // The session is lost, which those who can resume it survive.
+    expect(session.events).toEqual(['lost client reset']);
+  });
+
+  it('more bytes than a stranger may send, before they are all there', async () => {
+    const { post, begin, metrics } = await open();
+    const { session, sid } = await begin();
+    const big = (n: number, rid: number) =>
+      `<body ${NS} rid='${rid}' sid='${sid}'><message>${'x'.repeat(n)}</message></body>`;
+    expect((await post(big(20_000, 101))).body).toContain(TERMINATED('policy-violation'));
+    session.port.authenticated();
+    void post(big(200_000, 101)).catch(() => {});
+    await until(() => session.read.length > 200_000);
+    expect((await post(big(600_000, 102)).catch(() => ({ body: '' }))).body).not.toContain('<message');
+    expect(session.read.length).toBeLessThan(300_000);
+    expect(metrics).toBeDefined();
+  });
+
+  it('what is compressed: it may be anything', async () => {
+    const { post, sessions } = await open();
+    const bomb = gzipSync(`<body ${NS} rid='1' to='a.test'>${' '.repeat(10_000_000)}</body>`);
+    for (const encoding of ['gzip', 'deflate', 'br', 'gzip, identity'])
+      expect((await post(bomb, { 'Content-Encoding': encoding })).body).toContain(TERMINATED('bad-request'));
+    expect(sessions).toEqual([]);
+  });
+
+  it('a slow request is cut off in time, and holds up nobody', async () => {
+    const { port, begin, advance, middlebox } = await open();
+    const slow = await dial(port);
+    slow.write('POST /bosh HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n<body ');
+    await until(() => middlebox.admission.strangers === 1);
+    expect((await begin()).answer.status).toBe(200);
+    for (let n = 0; n < 14; n += 1) {
+      slow.write('x');
+      advance(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(slow.destroyed).toBe(false);
+    advance(2_000);
+    await closed(slow);
+  });
+
+  it('a request in thousands of pieces', async () => {
+    const { port } = await open();
+    const socket = await dial(port);
+    socket.write('POST /bosh HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+    socket.write('1\r\n<\r\n'.repeat(6_000));
+    await closed(socket);
+  });
+
+  it('many requests on one connection, none of which waits for the one before', async () => {
+    const { port } = await open(['http://127.0.0.1:0/bosh'], false);
+    const socket = await dial(port);
+    const body = `<body ${NS} rid='1' to='a.test' wait='60' hold='1'/>`;
+    const request = `POST /bosh HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    socket.write(request.repeat(100));
+    await closed(socket);
+  });
+
+  it('too many strangers from one address', async () => {
+    const { begin, middlebox, sessions } = await open(['http://127.0.0.1:0/bosh?forwarded=127.0.0.1']);
+    middlebox.admission.limits = { unauthenticatedConnections: 100, unauthenticatedPerAddress: 2 };
+    const from = { 'X-Forwarded-For': '192.0.2.1' };
+    await begin("ver='1.6'", from);
+    await begin("ver='1.6'", from);
+    await expect(begin("ver='1.6'", from)).rejects.toThrow();
+    expect(sessions).toHaveLength(2);
+  });
+});
