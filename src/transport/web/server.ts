@@ -19,6 +19,7 @@ import { BoshEndpoint } from './bosh/endpoint.js';
 import { WebConnection } from './connection.js';
 import { type Forwarded, readForwarded } from './forwarded.js';
 import { answerHandshake, type HandshakeRefusal } from './handshake.js';
+import { HOST_META, HOST_META_JSON, hostMeta } from './host-meta.js';
 import { MessageReader } from './message.js';
 import { WebSocketLeg, type WebSocketSurroundings } from './websocket-leg.js';
 
@@ -137,9 +138,44 @@ export class WebServer implements Reception {
       return;
     }
     const place = this.#placeOf(request, 'bosh');
+    const path = pathOf(request);
     if (place !== undefined) this.#bosh(request, response, connection, place);
+    else if (path === HOST_META) this.#hostMeta(request, response, connection, 'xrd');
+    else if (path === HOST_META_JSON) this.#hostMeta(request, response, connection, 'jrd');
     else if (this.#placeOf(request, 'websocket') !== undefined) refuse(response, UPGRADE_REQUIRED);
     else refuse(response, NOT_FOUND);
+  }
+
+  /** XEP-0156: for pages of all origins, and over TLS only. */
+  #hostMeta(
+    request: IncomingMessage,
+    response: ServerResponse,
+    connection: WebConnection,
+    form: 'xrd' | 'jrd',
+  ): void {
+    const [any] = this.#places;
+    const requester = any === undefined ? undefined : this.#requester(request, connection, any);
+    if (requester === undefined) refuse(response, BAD_FORWARDING);
+    else if (request.method !== 'GET' && request.method !== 'HEAD') refuse(response, READ_ONLY);
+    else if (requester.tls === undefined) refuse(response, OVER_TLS_ONLY);
+    else {
+      const meta = hostMeta(
+        this.#places.map(({ web }) => web),
+        requester.host,
+        form,
+      );
+      if (meta === undefined) refuse(response, NOT_FOUND);
+      else {
+        response.writeHead(200, {
+          'Access-Control-Allow-Origin': '*',
+          'Content-Type': meta.type,
+          'Content-Length': Buffer.byteLength(meta.text),
+          // What it says may depend on the name that was asked for.
+          Vary: 'Host, X-Forwarded-Host, Forwarded',
+        });
+        response.end(meta.text);
+      }
+    }
   }
 
   #bosh(request: IncomingMessage, response: ServerResponse, connection: WebConnection, place: Place): void {
@@ -280,6 +316,8 @@ const PREFLIGHT = {
 
 const BOSH_HERE: HandshakeRefusal = { status: 200, text: 'BOSH (XEP-0124) is spoken here, by POST.' };
 const METHOD_NOT_ALLOWED: HandshakeRefusal = { status: 405, text: 'BOSH is spoken by POST.' };
+const READ_ONLY: HandshakeRefusal = { status: 405, text: 'This is to be read, by GET.' };
+const OVER_TLS_ONLY: HandshakeRefusal = { status: 404, text: 'This is told over https only (XEP-0156).' };
 const UPGRADE_REQUIRED: HandshakeRefusal = {
   status: 426,
   text: 'XMPP over WebSocket (RFC 7395) is spoken here.',
