@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the integration tests and the demo put Interstanza in front of:
 # three real XMPP servers and a dozen real clients, programs and libraries (with
-# what compiles a small program around one), all from Debian's own packages.
+# what compiles a small program around one, and a browser), all from Debian's own
+# packages.
 # None of them is started as a system service: the tests run their own copies on
 # loopback, in temporary folders.
 set -eu
@@ -9,7 +10,7 @@ set -eu
 SERVERS='prosody ejabberd jabberd2 jabber-muc sqlite3'
 CLIENTS='python3 python3-slixmpp python3-aioxmpp python3-nbxmpp python3-twisted
   libanyevent-xmpp-perl libnet-xmpp-perl ruby-xmpp4r sendxmpp go-sendxmpp mcabber profanity
-  libstrophe-dev libloudmouth1-dev libgloox-dev libpurple-dev gcc g++ libc6-dev pkg-config'
+  libstrophe-dev libloudmouth1-dev libgloox-dev libpurple-dev gcc g++ libc6-dev pkg-config chromium'
 # shellcheck disable=SC2086 # lists of names; in one line, so that a name can be looked up in it
 ALL=$(echo $SERVERS $CLIENTS)
 POLICY=/usr/sbin/policy-rc.d
