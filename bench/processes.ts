@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { LoadAnswer, LoadRequest } from './load.js';
 import { DOMAIN, LOOPBACK } from './streams.js';
+import type { WebEndpoint } from './web-servers.js';
 
 const HERE = import.meta.dirname;
 const START_MS = 20_000;
@@ -110,6 +111,20 @@ export interface Placement {
   readonly program: string;
 }
 
+/** The proxy as web clients find it. */
+export async function startWebProxy(place: Placement, upstreamPort: number): Promise<WebEndpoint> {
+  const listeners = [`ws://${LOOPBACK}:0/ws`, `http://${LOOPBACK}:0/bosh`];
+  const { child, port } = await startProxy(place, upstreamPort, ...listeners);
+  return {
+    name: 'proxy',
+    websocket: `ws://${LOOPBACK}:${port}/ws`,
+    bosh: `http://${LOOPBACK}:${port}/bosh`,
+    pid: child.pid,
+    mechanism: 'PLAIN',
+    stop: () => child.stop(),
+  };
+}
+
 export async function startBackend(place: Placement, options: readonly string[] = []): Promise<number> {
   const args = ['--import', 'tsx', join(HERE, 'backend.ts'), ...options];
   const child = new Child('backend', args, place.ends, true);
@@ -121,11 +136,12 @@ export async function startRelay(place: Placement, upstreamPort: number): Promis
   return { name: 'relay', port: Number((await child.announcement('port')).port), child };
 }
 
-/** @param listen the listener's URL */
+/** @param listen the listeners' URLs; the path is the first one's */
 export async function startProxy(
   place: Placement,
   upstreamPort: number,
   listen = `xmpp://${LOOPBACK}:0?tls=off`,
+  ...others: readonly string[]
 ): Promise<Path> {
   const program = resolve(place.program);
   if (!existsSync(program)) throw new Error(`${place.program} is missing: run npm run build`);
@@ -135,7 +151,7 @@ export async function startProxy(
     'serve',
     ...['--domain', DOMAIN],
     ...['--upstream', `xmpp://${LOOPBACK}:${upstreamPort}`],
-    ...['--listen', listen],
+    ...[listen, ...others].flatMap((url) => ['--listen', url]),
     ...['--data', data],
     ...['--admin', `${LOOPBACK}:0`],
     ...['--log-level', 'error'],
@@ -144,7 +160,7 @@ export async function startProxy(
   child.process.once('exit', () => rmSync(data, { recursive: true, force: true }));
   const { listeners, admin } = await child.announcement('listeners');
   const [url] = Array.isArray(listeners) ? listeners : [];
-  const { port } = new URL(String(url).replace(/^xmpps?:/, 'http:'));
+  const { port } = new URL(String(url).replace(/^(xmpp|ws)s?:/, 'http:'));
   return { name: 'proxy', port: Number(port), child, admin: String(admin) };
 }
 

@@ -14,6 +14,7 @@ import { RELAYING } from './relaying.js';
 import { reportOf, tableOf } from './report.js';
 import { SESSION_START } from './session-start.js';
 import { TOKENIZER } from './tokenizer-ratio.js';
+import { WEB } from './web.js';
 
 const MEASUREMENTS: readonly Measurement[] = [
   RELAYING,
@@ -23,6 +24,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   LATENCY,
   HOSTILE,
   SESSION_START,
+  WEB,
 ];
 
 interface ChartOf extends Omit<Chart, 'results'> {
@@ -62,7 +64,7 @@ const CHARTS: readonly ChartOf[] = [
 const HELP = `Usage: npm run bench -- [flags]
 
 Measures Interstanza against a raw relay and its targets, as ratios in one run. Needs Linux and the build
-(npm run build), session-start also a prosody. Takes about a quarter of an hour; --quick five minutes.
+(npm run build), session-start also a prosody, web an ejabberd too. Takes about a quarter of an hour; --quick five minutes.
 
 ${MEASUREMENTS.map(({ name, about }) => `  ${name.padEnd(13)} ${about}`).join('\n')}
 

@@ -16,11 +16,11 @@ import { freePort, greets } from './ports.js';
 import { findProgram, requireProgram, type ServerHandle, type ServerOptions } from './server.js';
 
 export function ejabberdMissing(): string | undefined {
-  return findProgram('erl') === undefined || compiledCode() === undefined ? 'ejabberd' : undefined;
+  return findProgram('erl') === undefined || ejabberdCode() === undefined ? 'ejabberd' : undefined;
 }
 
 /** Debian keeps the compiled code in a folder with architecture and version in its name. */
-function compiledCode(): string | undefined {
+export function ejabberdCode(): string | undefined {
   for (const architecture of readdirSync('/usr/lib')) {
     const libraries = join('/usr/lib', architecture);
     if (architecture !== 'ejabberd' && !architecture.endsWith('-linux-gnu')) continue;
@@ -42,7 +42,7 @@ export async function startEjabberd(options: ServerOptions = {}): Promise<Server
   const files = writeCertificate(directory, domain);
   const config = join(directory, 'ejabberd.yml');
   writeFileSync(config, configuration(files, domain, { port, tlsPort, proxyPort }, options));
-  const code = compiledCode();
+  const code = ejabberdCode();
   if (code === undefined) throw new Error('ejabberd is not installed: run scripts/install-servers.sh');
 
   let daemon: Daemon | undefined;
