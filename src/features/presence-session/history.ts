@@ -105,29 +105,34 @@ export function withinLimits<T extends { readonly xml: Buffer; readonly stamp: n
   return messages.slice(at);
 }
 
+/**
+ * COMPAT Prosody and mu-conference stamp history in whole seconds, and ejabberd stamps a message once for its history and once for its archive: by so
+ * many ms the stamps of one message may differ.
+ */
+const STAMPS_DIFFER = 2_000;
+
 /** The room's history completed from its archive: by time, each message once. */
 export function merged(archive: readonly RoomMessage[], history: readonly RoomMessage[]): RoomMessage[] {
   const ids = new Set<string>();
-  const contents = new Map<string, number>();
-  const seconds = (stamp: number): number => Math.floor(stamp / 1_000);
+  const contents = new Map<string, number[]>();
   const idOf = ({ mark }: RoomMessage): string | undefined =>
     mark.stanzaIdLo === 0 && mark.stanzaIdHi === 0 ? undefined : `${mark.stanzaIdHi}.${mark.stanzaIdLo}`;
-  // COMPAT Prosody and mu-conference stamp history in whole seconds.
-  const contentOf = ({ mark, stamp }: RoomMessage): string =>
-    `${mark.contentHi}.${mark.contentLo}.${seconds(stamp)}`;
+  const contentOf = ({ mark }: RoomMessage): string => `${mark.contentHi}.${mark.contentLo}`;
   for (const message of archive) {
     const id = idOf(message);
     if (id !== undefined) ids.add(id);
     const content = contentOf(message);
-    contents.set(content, (contents.get(content) ?? 0) + 1);
+    const stamps = contents.get(content);
+    if (stamps === undefined) contents.set(content, [message.stamp]);
+    else stamps.push(message.stamp);
   }
   const more = history.filter((message) => {
     const id = idOf(message);
     if (id !== undefined && ids.has(id)) return false;
-    const content = contentOf(message);
-    const left = contents.get(content) ?? 0;
-    if (left === 0) return true;
-    contents.set(content, left - 1);
+    const stamps = contents.get(contentOf(message)) ?? [];
+    const same = stamps.findIndex((stamp) => Math.abs(stamp - message.stamp) < STAMPS_DIFFER);
+    if (same === -1) return true;
+    stamps.splice(same, 1);
     return false;
   });
   return [...archive, ...more].sort((a, b) => a.stamp - b.stamp);

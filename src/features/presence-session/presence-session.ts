@@ -117,7 +117,7 @@ export class PresenceSessionSession implements FeatureSession {
   }
 
   onClose(): void {
-    this.#room.write();
+    this.#room.close();
   }
 
   #joins(stanza: PassingStanza): Verdict {

@@ -76,6 +76,7 @@ export class RoomSide {
       this.views.load(jid, session, (value) => {
         const view = value === undefined ? undefined : decodeView(session, value);
         room.restored(view);
+        if (this.#rooms.get(jid) === room) this.#enters(room);
       });
     }
   }
@@ -94,10 +95,11 @@ export class RoomSide {
     const inside = this.known.nickIn(room) !== undefined;
     if (playing === undefined && this.#rooms.size >= MOST_ROOMS) return this.#declined(stanza);
     if (wish.resume === undefined) {
+      if (playing !== undefined) this.#leaves(playing);
       const view = View.empty(this.#newSession(inside ? playing?.view.session : undefined));
       // COMPAT mu-conference says only the own presence to somebody who enters again.
       if (inside && playing !== undefined) view.adopt(playing.view);
-      this.#rooms.set(room, new PlayedRoom(this.context, room, nick, wish.dialect, view));
+      this.#enters(new PlayedRoom(this.context, room, nick, wish.dialect, view));
       this.#ask(stanza, undefined);
       return { action: 'edit', reason: 'presence-session-asked' };
     }
@@ -105,8 +107,9 @@ export class RoomSide {
       this.#update(stanza);
       this.context.count('presence-session-resumed');
       // The client may have to name it once more.
-      this.#write(playing);
+      this.#leaves(playing);
       playing.resumeAtOnce(wish.resume.id, this.#newSession(wish.resume.session));
+      this.#enters(playing);
       return { action: 'handled', reason: 'presence-session-asked' };
     }
     return this.#comesBack(stanza, room, nick, wish, inside);
@@ -116,9 +119,8 @@ export class RoomSide {
   notAsked(room: string): void {
     const playing = this.#rooms.get(room);
     if (playing === undefined) return;
-    if (playing.held === undefined) this.#write(playing);
-    else this.#passOn(playing);
-    this.#rooms.delete(room);
+    if (playing.held !== undefined) this.#passOn(playing);
+    this.#leaves(playing);
   }
 
   /** What rooms knowledge has seen in the stanza in hand, which this feature sees next. */
@@ -135,11 +137,11 @@ export class RoomSide {
         break;
       case 'join-failed':
         if (room.held?.expectsOwnLeaving === true && change.condition === undefined) break;
-        this.#rooms.delete(change.room);
+        this.#leaves(room);
         break;
       case 'left':
         if (room.held?.expectsOwnLeaving === true) break;
-        if (SILENT.has(change.cause)) this.#over(room);
+        if (SILENT.has(change.cause)) this.#leaves(room);
         else this.#leaving.add(change.room);
         break;
       default:
@@ -160,7 +162,7 @@ export class RoomSide {
     if (isPresence) playing.presence(frame, stanza.edit(), nick, entering !== undefined);
     else playing.message(frame, stanza.edit(), stanza.tree());
     this.#changed();
-    if (leaving) this.#over(playing);
+    if (leaving) this.#leaves(playing);
     return { action: 'edit', reason: 'presence-session-annotated' };
   }
 
@@ -192,9 +194,14 @@ export class RoomSide {
     else this.#settle(room, room.held);
   }
 
-  /** The client is away, or the session is over: what it has been shown is written down. */
+  /** The client is away: what it has been shown is written down. */
   write(): void {
     this.#save();
+  }
+
+  /** The session is over. */
+  close(): void {
+    for (const room of [...this.#rooms.values()]) this.#leaves(room);
   }
 
   #save(): void {
@@ -213,8 +220,17 @@ export class RoomSide {
     this.context.wakeAt(SAVE, this.context.now + SAVING_TIME);
   }
 
-  #over(room: PlayedRoom): void {
-    if (room.held === undefined) this.#write(room);
+  #enters(room: PlayedRoom): void {
+    this.#rooms.set(room.jid, room);
+    if (room.held !== undefined || room.restoring) return;
+    const { view } = room;
+    this.views.isLive(room.jid, view.session, () => encodeView(view, this.views.expires));
+  }
+
+  /** The session is not annotated in it any more, or not by this view. */
+  #leaves(room: PlayedRoom): void {
+    if (room.held === undefined && room.view.last > 0) this.#write(room);
+    this.views.isOver(room.jid, room.view.session);
     this.#rooms.delete(room.jid);
   }
 
@@ -255,9 +271,9 @@ export class RoomSide {
     const session = View.sessionName(key, this.context.randomId());
     const playing = new PlayedRoom(this.context, room, nick, wish.dialect, View.empty(session));
     const before = this.#rooms.get(room);
-    if (before !== undefined && before.held === undefined) this.#write(before);
+    if (before !== undefined) this.#leaves(before);
     playing.held = held;
-    this.#rooms.set(room, playing);
+    this.#enters(playing);
     if (isName) {
       this.views.load(room, resume.session, (value) => {
         held.old = value === undefined ? undefined : decodeView(resume.session, value);
@@ -317,7 +333,7 @@ export class RoomSide {
     if (isPresence && frame.type === 'unavailable' && isOwn && !held.expectsOwnLeaving) {
       // Out again before it was all there.
       this.#passOn(room);
-      this.#over(room);
+      this.#leaves(room);
       this.context.send('client', frame.bytes(), 'presence-session-passed-on');
       return { action: 'handled', reason: 'presence-session-held' };
     }
@@ -359,6 +375,7 @@ export class RoomSide {
     if (room.held !== held) return;
     const resumed = room.answer(held, this.settings.history);
     this.context.count(resumed ? 'presence-session-resumed' : 'presence-session-reset');
+    this.#enters(room);
     this.#changed();
   }
 
@@ -367,6 +384,7 @@ export class RoomSide {
     if (room.held === undefined) return;
     this.context.count('presence-session-passed-on');
     room.passOn(room.held, this.settings.history);
+    this.#enters(room);
     this.#changed();
   }
 

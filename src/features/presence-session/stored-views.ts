@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { prepareJid } from '../../jid.js';
 import type { FeatureContext } from '../../session/feature.js';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../store/store.js';
+import { type ViewsAtHand, viewsAtHandKey } from './views-at-hand.js';
 
 export const FEATURE_NAME = 'presence-session';
 
@@ -18,6 +19,7 @@ const HEAD = 12;
  */
 export class StoredViews {
   readonly #account: string;
+  readonly #atHand: ViewsAtHand;
 
   constructor(
     private readonly context: FeatureContext,
@@ -26,6 +28,7 @@ export class StoredViews {
     private readonly ageMs: number,
   ) {
     this.#account = prepareJid(context.identity.bare) ?? context.identity.bare;
+    this.#atHand = context.domain.shared(viewsAtHandKey);
   }
 
   /** When what is written now is of no use any more; ms since 1970. */
@@ -48,19 +51,35 @@ export class StoredViews {
       { key: this.#key('head', room, session), value: head },
     ];
     this.context.store.write(changes, done);
+    this.#atHand.wrote(changes[0]!.key, value, this.context.now);
     this.#keepBudget(this.#key('head', room, session));
   }
 
   /** @param done gets the value, or undefined when there is none that is still of use */
   load(room: string, session: string, done: (value: Buffer | undefined) => void): void {
     const key = this.#key('body', room, session);
+    const known = this.#atHand.get(key, this.context.now);
+    if (known !== undefined) {
+      done(known);
+      return;
+    }
     this.context.store.load(key, (entries) => {
       const entry = entries.find((candidate) => candidate.key === key);
       done(entry === undefined || isOutlived(entry, this.context.wallClock()) ? undefined : entry.value);
     });
   }
 
+  /** What a session knows now is what others of the account are given, until it is over. */
+  isLive(room: string, session: string, encode: () => Buffer): void {
+    this.#atHand.isLive(this.#key('body', room, session), this, encode);
+  }
+
+  isOver(room: string, session: string): void {
+    this.#atHand.isOver(this.#key('body', room, session), this);
+  }
+
   remove(room: string, session: string): void {
+    this.#atHand.removed(this.#key('body', room, session));
     this.context.store.write(
       ['body', 'head'].map((part) => ({ key: this.#key(part, room, session), value: undefined })),
     );

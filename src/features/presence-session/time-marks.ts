@@ -32,7 +32,8 @@ export class TimeMarks {
 
   /** A time at or before which the stanza was shown, and not long before it; undefined when nothing is known. */
   atOrBefore(id: number): number | undefined {
-    const at = this.#ids.findLastIndex((mark) => mark <= id);
-    return at === -1 ? this.#times[0] : this.#times[at];
+    let at = this.#ids.length - 1;
+    while (at > 0 && this.#ids[at]! > id) at--;
+    return this.#times[at];
   }
 }

@@ -59,7 +59,7 @@ class Play {
   readonly clock = new Clock();
   readonly room: MemoryRoom;
   readonly client = new ClientModel();
-  readonly domain = new FakeDomain();
+  domain = new FakeDomain();
   #session: ProxiedSession | undefined;
   #count = 0;
   #full = '';
@@ -244,7 +244,13 @@ class Play {
     if (how === 'closed') {
       session.clientGone();
       session.close();
-    } else session.kill();
+    } else {
+      session.kill();
+      // Nothing but the store is left of the process.
+      const { domain } = this;
+      this.domain = new FakeDomain();
+      for (const [key, value] of domain.store) this.domain.store.set(key, value);
+    }
     this.client.cut();
     this.room.dropSession(this.#full);
     this.#session = undefined;
