@@ -347,7 +347,8 @@ export class ClientSide {
     // What was missed is there when the room has answered once more.
     this.context.wakeAt(`messages ${room.jid}`, this.context.now + MESSAGES_TIME);
     const { joining } = room;
-    const payload = `<query xmlns='${NS.discoInfo}'/>`;
+    // About nothing that there is: every room answers, and shortly, since this crosses the thin link.
+    const payload = `<query xmlns='${NS.discoInfo}' node='end'/>`;
     this.context.request({ leg: 'server', type: 'get', to: room.jid, payload }, (answer) => {
       if (room.joining !== joining || joining === undefined || answer.kind === 'refused') return;
       if (answer.kind !== 'leg-lost') this.#complete(room, joining);

@@ -16,7 +16,7 @@ const toHer = (stanza: string) => stanza.replace('<presence', `<presence to='${F
 const asking = (nick: string) => join(nick).replace('</presence>', `${ASK}</presence>`);
 const resuming = (nick: string, id: number) =>
   `<presence to='${ROOM}/${nick}'><x xmlns='${NS.muc}'><history maxstanzas='200'/></x><presence-session xmlns='${NS.presenceSession}' type='resume' session='s' id='${id}'/></presence>`;
-const INFO = `<query xmlns='${NS.discoInfo}'/>`;
+const INFO = `<query xmlns='${NS.discoInfo}' node='end'/>`;
 
 /** A session of a legacy client in front of a room that knows the protocol. */
 function legacy(scene: Scene = {}) {
