@@ -179,6 +179,8 @@ export class Serving {
   async drain(): Promise<void> {
     await this.middlebox.drain();
     this.stop();
+    // What sessions have put away in their last moment must be on disk before the process goes.
+    await this.#store?.close();
   }
 
   stop(): void {

@@ -55,6 +55,10 @@ export const NS = {
   receipts: 'urn:xmpp:receipts',
   chatStates: 'http://jabber.org/protocol/chatstates',
   dataForms: 'jabber:x:data',
+  presenceSession: 'urn:xmpp:presence-session:0',
+  presenceVersioning: 'urn:xmpp:muc-presence-versioning:0',
+  /** XEP-0091, which XEP-0203 has replaced. */
+  delayLegacy: 'jabber:x:delay',
 } as const;
 
 /** Ids that are the same in every table, so that the reader can compare with a constant. */

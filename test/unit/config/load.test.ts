@@ -307,7 +307,7 @@ describe('the examples', () => {
       '',
     );
 
-  for (const name of ['minimal.yaml', 'full.yaml', 'two-domains.yaml']) {
+  for (const name of ['minimal.yaml', 'full.yaml', 'two-domains.yaml', 'edge.yaml', 'core.yaml']) {
     it(`${name} can be loaded`, async () => {
       const { config } = await load(withoutCertificates(name));
       expect(config.domains.size).toBeGreaterThan(0);

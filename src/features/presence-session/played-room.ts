@@ -1,0 +1,352 @@
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import type { FeatureContext } from '../../session/feature.js';
+import type { Reason } from '../../session/reasons.js';
+import type { Frame } from '../../xml/frame.js';
+import { type NamespaceTable, NS } from '../../xml/namespaces.js';
+import { escapeAttribute } from '../../xml/serialize.js';
+import type { Splice } from '../../xml/splice.js';
+import {
+  type Dialect,
+  gonePresence,
+  markedPresence,
+  markMessage,
+  markPresence,
+  resetPresence,
+  sessionMark,
+  truncatedMessage,
+  type Wish,
+  withLastChild,
+} from './annotation.js';
+import { type Difference, difference, liveDifference } from './difference.js';
+import { affiliationOf, isModerator, ROLES } from './digest.js';
+import { type Arrival, type HeldJoin, stripped } from './held-join.js';
+import {
+  type Missed,
+  merged,
+  missedAfter,
+  type RoomMessage,
+  readMessage,
+  withinLimits,
+  writeTime,
+} from './history.js';
+import { MessageTrail } from './message-trail.js';
+import { View } from './view.js';
+
+/** How many messages a client is given at the most. */
+interface HistorySettings {
+  readonly most: number;
+  readonly default: number;
+}
+
+/** A room's configuration says anew who sees real addresses (XEP-0045 §10.2.1): what was shown before is not what one would be shown. */
+const VISIBILITY_CODES: ReadonlySet<string> = new Set(['172', '173', '174']);
+
+/** One room that a session is annotated in. */
+export class PlayedRoom {
+  /** A client comes back, and the room's answer is not complete. */
+  held: HeldJoin | undefined;
+  /** Something was shown that is not written down. */
+  dirty = true;
+  /** The view of a process before is being read. */
+  restoring = false;
+  /** The last own presence and subject, without marks. */
+  #self: Buffer | undefined;
+  #subject: Buffer | undefined;
+  #namespaces: NamespaceTable | undefined;
+  /** What was shown while the view is being read. */
+  #later: ((view: View) => void)[] = [];
+
+  constructor(
+    private readonly context: FeatureContext,
+    readonly jid: string,
+    /** The session's own, as written. */
+    public nick: string,
+    readonly dialect: Dialect,
+    public view: View,
+  ) {}
+
+  /** Marks a presence that passes. @param nick '' for the room itself @param enters the session is in from now on */
+  presence(frame: Frame, splice: Splice, nick: string, enters: boolean): void {
+    this.dirty = true;
+    this.#namespaces = frame.namespaces;
+    const id = this.#next();
+    markPresence(frame, splice, this.dialect, this.view.session, id);
+    const isSelf = enters || nick === this.nick;
+    if (enters) this.nick = nick;
+    if (frame.type === 'unavailable') {
+      if (nick !== '') this.#note((view) => view.gone(nick, id));
+      return;
+    }
+    const xml = stripped(frame);
+    const begins = isSelf && this.#self === undefined && !this.restoring;
+    if (isSelf) this.#self = xml;
+    const kept = this.restoring ? frame.detach() : frame;
+    const entered = this.#self !== undefined;
+    this.#note((view) => {
+      view.here(nick, kept, id, entered && !isSelf ? xml : undefined);
+      if (!isSelf) return;
+      const { flags } = view.digest.presence(kept);
+      if (begins) view.begin(flags);
+      else view.self(flags, id);
+    });
+  }
+
+  /** Marks a groupchat message that passes. */
+  message(frame: Frame, splice: Splice, tree: Element): void {
+    this.dirty = true;
+    const id = this.#next();
+    markMessage(frame, splice, this.dialect, this.view.session, id);
+    const xml = stripped(frame);
+    const wall = this.context.wallClock();
+    const changesVisibility = tree
+      .getChildren('x', NS.mucUser)
+      .some((x) => x.getChildren('status').some(({ attrs }) => VISIBILITY_CODES.has(String(attrs.code))));
+    const message = readMessage(tree, xml, this.view.digest, this.jid);
+    if (message.isSubject) this.#subject = xml;
+    this.#note((view) => {
+      if (changesVisibility) view.visibilityChanged();
+      if (message.isSubject) return;
+      if (message.hasBody && isSaid(tree)) view.trail.add(id, message.mark);
+      view.said(id, xml, Number.isNaN(message.stamp) ? wall : message.stamp);
+    });
+  }
+
+  /** The view of a process before has been read; undefined: it is lost. */
+  restored(view: View | undefined): void {
+    const { last } = this.view;
+    if (view === undefined) this.view.giveUp();
+    else this.view = view;
+    this.view.continueAt(last);
+    this.restoring = false;
+    for (const shown of this.#later.splice(0)) shown(this.view);
+  }
+
+  // Somebody comes back while the session is in the room.
+
+  /** Whether all that a client has to be told is at hand. */
+  resumesAtOnce(wish: Wish, nick: string): boolean {
+    const { view } = this;
+    const { session, id } = wish.resume!;
+    return (
+      session === view.session &&
+      wish.dialect === this.dialect &&
+      nick === this.nick &&
+      !this.restoring &&
+      !view.isOutdated &&
+      this.#self !== undefined &&
+      this.#namespaces !== undefined &&
+      isKnown(view, id) &&
+      view.log.floor <= id
+    );
+  }
+
+  /** Tells a client that has had the stanzas up to `id` what it does not know. @param session the name of the view that begins */
+  resumeAtOnce(id: number, session: string): void {
+    const former = this.view;
+    const { left, changed } = liveDifference(former, id, this.nick);
+    const rows = changed.map((row) => ({
+      nick: former.occupants.nick(row),
+      xml: former.log.get(former.occupants.changed(row)),
+    }));
+    const messages = former.log.messagesAfter(id);
+    const trail = former.trail.upTo(id);
+    const marks = messages.map((shown) => former.trail.markOf(shown.id));
+    this.view = View.after(former, session, trail);
+    this.view.adopt(former);
+    this.view.begin((former.moderator ? ROLES.indexOf('moderator') : 0) << 3);
+    this.dirty = true;
+    for (const { nick, flags } of left) this.#sendGone(nick, flags);
+    for (const { nick, xml } of rows) {
+      if (xml !== undefined) this.view.again(nick, xml, this.#sendPresence(xml));
+    }
+    this.view.again(this.nick, this.#self!, this.#sendPresence(this.#self!));
+    messages.forEach(({ xml, at }, index) => {
+      const delay = `<delay xmlns='${NS.delay}' from='${escapeAttribute(this.jid)}' stamp='${writeTime(at)}'/>`;
+      const delayed = xml.includes(NS.delay) ? xml : withLastChild(xml, delay);
+      this.#sendMessage({ xml: delayed, mark: marks[index] });
+    });
+    if (this.#subject !== undefined) this.#sendMessage({ xml: this.#subject, mark: undefined });
+  }
+
+  // Somebody comes back, and the room was entered anew.
+
+  /** Whether the room's own history leaves open whether something was said that it has not. */
+  wantsArchive(held: HeldJoin): boolean {
+    return this.dialect === 'session' && this.#isResumable(held) && !this.#missed(held).complete;
+  }
+
+  /** When the client left off, or before; ms since 1970. */
+  missingSince(held: HeldJoin): number {
+    const { old, wish } = held;
+    const id = wish.resume?.id ?? 0;
+    const known = old?.trail.isAll === true && !old.trail.has(id) ? old.times.atOrBefore(1) : undefined;
+    return known ?? old?.times.atOrBefore(id) ?? this.context.wallClock();
+  }
+
+  /** Answers with the difference or, where there is none or it would be more, with all. @returns whether with the difference */
+  answer(held: HeldJoin, history: HistorySettings): boolean {
+    const { old, self } = held;
+    if (self === undefined) throw new Error('a join is answered before the room has confirmed it');
+    const { namespaces } = held;
+    this.held = undefined;
+    this.#namespaces = namespaces;
+    const resumable = this.#isResumable(held);
+    const news = resumable ? this.#difference(held) : undefined;
+    const trail = resumable ? old?.trail.upTo(held.wish.resume!.id) : undefined;
+    const view = View.after(old, this.view.session, trail ?? new MessageTrail());
+    this.view = view;
+    this.dirty = true;
+    const all = [...held.others.values()];
+    if (news === undefined) {
+      this.#sendReset();
+      for (const each of all) this.#arrive(each);
+    } else {
+      for (const { nick, flags } of news.left) this.#sendGone(nick, flags);
+      const changed = new Set(news.changed);
+      for (const each of all) {
+        if (!changed.has(each)) view.occupants.add(each.nick, each.lo, each.hi, each.flags, 0, 0);
+      }
+      for (const each of news.changed) this.#arrive(each);
+    }
+    this.#self = self.xml;
+    this.#arrive(self);
+    view.begin(self.flags);
+    this.#sendMessages(held, resumable, history);
+    return news !== undefined;
+  }
+
+  /** What has come is given to the client as a full join, although it may not be all; the rest will pass. */
+  passOn(held: HeldJoin, history: HistorySettings): void {
+    this.held = undefined;
+    this.#namespaces = held.namespaces;
+    this.view = View.after(held.old, this.view.session, new MessageTrail());
+    this.dirty = true;
+    this.#sendReset();
+    for (const each of held.others.values()) this.#arrive(each);
+    if (held.self === undefined) {
+      // Messages come behind the own presence, so that there are none yet.
+      return;
+    }
+    this.#self = held.self.xml;
+    this.#arrive(held.self);
+    this.view.begin(held.self.flags);
+    this.#sendMessages(held, false, history);
+  }
+
+  #isResumable(held: HeldJoin): boolean {
+    const { old, wish, self, created } = held;
+    const id = wish.resume?.id ?? Number.NaN;
+    if (old === undefined || self === undefined || created || !isKnown(old, id)) return false;
+    // In a semi-anonymous room a moderator is shown more, and somebody who was one would keep it.
+    return old.moderator === isModerator(self.flags);
+  }
+
+  /** @returns undefined when a fresh join is less, in stanzas or bytes (XEP-0311 §4.2) */
+  #difference(held: HeldJoin): Difference<Arrival> | undefined {
+    const now = [...held.others.values()];
+    const found = difference(held.old!, held.wish.resume!.id, now, held.self!.nick);
+    const stanzas = found.left.length + found.changed.length;
+    // The reset counts, the own presence is on both sides.
+    if (stanzas > now.length + 1) return undefined;
+    const extra = sessionMark(this.view.session, 1_000).length;
+    const { full } = this.context.identity;
+    const one = gonePresence(this.dialect, `${this.jid}/`, full, 'member', this.view.session, 1_000).length;
+    const gone = found.left.reduce((sum, { nick }) => sum + nick.length + one, 0);
+    const size = (arrivals: readonly Arrival[]): number =>
+      arrivals.reduce((sum, { xml }) => sum + xml.length + extra, 0);
+    return gone + size(found.changed) > size(now) + this.jid.length + 80 ? undefined : found;
+  }
+
+  #missed(held: HeldJoin): Missed {
+    const all = merged(held.archive ?? [], held.history);
+    const { old, wish } = held;
+    return missedAfter(all, old!.trail, wish.resume!.id, this.missingSince(held), held.archiveReachesBack);
+  }
+
+  #sendMessages(held: HeldJoin, resumable: boolean, history: HistorySettings): void {
+    if (this.dialect === 'version') {
+      for (const message of held.history) this.#sendMessage(message);
+    } else {
+      const missed = resumable ? this.#missed(held) : { messages: held.history, complete: false };
+      const most = resumable ? history.most : history.default;
+      const sent = withinLimits(missed.messages, held.limits, this.context.wallClock(), most);
+      // What the client did not want it will not have missed the next time.
+      const unsent = missed.messages.slice(0, missed.messages.length - sent.length);
+      for (const { mark } of unsent) this.view.trail.add(this.view.last, mark);
+      if (!missed.complete || unsent.length > 0) {
+        this.#send(Buffer.from(truncatedMessage(this.jid, this.context.identity.full)));
+      }
+      for (const message of sent) this.#sendMessage(message);
+    }
+    if (held.subject !== undefined) {
+      this.#subject = held.subject.xml;
+      this.#sendMessage({ xml: held.subject.xml, mark: undefined });
+    }
+    for (const message of held.live) this.#sendMessage(message);
+  }
+
+  #arrive({ nick, xml, lo, hi, flags }: Arrival): void {
+    // Whether the client knew of it is not kept: it might be told of its leaving without need, and never miss it.
+    this.view.occupants.add(nick, lo, hi, flags, 0, this.#sendPresence(xml));
+  }
+
+  /** @returns the number it was sent under */
+  #sendPresence(xml: Buffer): number {
+    const id = this.#next();
+    this.#send(markedPresence(xml, this.#namespaces!, this.dialect, this.view.session, id));
+    return id;
+  }
+
+  #sendGone(nick: string, flags: number): void {
+    const id = this.#next();
+    const { full } = this.context.identity;
+    const { dialect, view } = this;
+    const affiliation = affiliationOf(flags);
+    this.#send(
+      Buffer.from(gonePresence(dialect, `${this.jid}/${nick}`, full, affiliation, view.session, id)),
+    );
+    view.depart({ nick, flags, appeared: 0, id });
+  }
+
+  #sendReset(): void {
+    const { full } = this.context.identity;
+    this.#send(Buffer.from(resetPresence(this.dialect, this.jid, full, this.view.session)));
+  }
+
+  #sendMessage({
+    xml,
+    mark,
+  }: Pick<RoomMessage, 'xml'> & { readonly mark: RoomMessage['mark'] | undefined }): void {
+    const { view } = this;
+    const id = this.#next();
+    this.#send(this.dialect === 'session' ? withLastChild(xml, sessionMark(view.session, id)) : xml);
+    if (mark !== undefined) {
+      view.trail.add(id, mark);
+      view.said(id, xml, this.context.wallClock());
+    }
+  }
+
+  #send(xml: Buffer, reason: Reason = 'presence-session-annotated'): void {
+    this.context.send('client', xml, reason);
+  }
+
+  #next(): number {
+    return this.view.next(this.context.wallClock());
+  }
+
+  #note(shown: (view: View) => void): void {
+    if (this.restoring) this.#later.push(shown);
+    else shown(this.view);
+  }
+}
+
+/** Whether what somebody knows who has had the stanzas up to `id` can be told from the view. */
+function isKnown(view: View, id: number): boolean {
+  return Number.isInteger(id) && id >= view.floor && id <= view.last && id >= 0;
+}
+
+/** Said by an occupant: what the room itself says (COMPAT mu-conference: its name) is no part of its history. */
+function isSaid(message: Element): boolean {
+  return String(message.attrs.from ?? '').includes('/');
+}

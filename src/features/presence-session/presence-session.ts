@@ -1,0 +1,186 @@
+import { bare, prepareJid, resource } from '../../jid.js';
+import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import {
+  type DiscoAmendment,
+  type DiscoAnswer,
+  type Feature,
+  type FeatureContext,
+  type FeatureSession,
+  PASS,
+  type PassingStanza,
+  type Verdict,
+  type Watch,
+} from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import {
+  capabilitiesProbe,
+  capabilitiesProbeKey,
+  type ProbeSession,
+} from '../capabilities-probe/capabilities-probe.js';
+import { isMarked } from './annotation.js';
+import { ClientSide } from './client-side.js';
+import { type NativeRooms, nativeRoomsKey } from './native-rooms.js';
+import { RoomSide } from './room-side.js';
+import { type PresenceSessionSettings, presenceSessionSettings } from './settings.js';
+import { FEATURE_NAME, isOutlived, StoredViews } from './stored-views.js';
+import { readWish } from './wish.js';
+
+const JOIN = 0;
+const FROM_ROOM = 1;
+const SAID = 2;
+const ARCHIVED = 3;
+const MARKED = 4;
+const WATCHES: readonly Watch[] = [
+  { direction: 'to-server', stanza: 'presence', types: [''], address: ['full'] },
+  {
+    direction: 'to-client',
+    stanza: 'presence',
+    types: ['', 'unavailable', 'error'],
+    address: ['full', 'bare'],
+  },
+  { direction: 'to-client', stanza: 'message', types: ['groupchat'], address: ['full', 'bare'] },
+  {
+    direction: 'to-client',
+    stanza: 'message',
+    child: { namespace: NS.mam2, name: 'result' },
+    address: ['bare'],
+  },
+  {
+    direction: 'to-client',
+    stanza: 'message',
+    child: { namespace: NS.presenceSession },
+    address: ['full', 'bare'],
+  },
+  { direction: 'to-server', stanza: 'presence', types: ['unavailable'], address: ['full', 'bare'] },
+  { direction: 'to-server', stanza: 'message', address: ['full', 'bare'] },
+  { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'] },
+];
+
+/**
+ * MUC Fast Reconnect (XEP-0311) and MUC Presence Versioning (XEP-0436): whoever comes back to a room is told what has changed, and not everything.
+ */
+export class PresenceSessionSession implements FeatureSession {
+  readonly #rooms: RoomsSession;
+  readonly #probe: ProbeSession;
+  readonly #native: NativeRooms;
+  readonly #settings: PresenceSessionSettings;
+  readonly #room: RoomSide;
+  readonly #client: ClientSide;
+
+  constructor(
+    private readonly context: FeatureContext,
+    snapshot?: string,
+  ) {
+    const settings = context.settings(presenceSessionSettings);
+    this.#rooms = context.know(roomsKey);
+    this.#probe = context.know(capabilitiesProbeKey);
+    this.#native = context.domain.shared(nativeRoomsKey);
+    this.#settings = settings;
+    const views = new StoredViews(context, 'view', settings.bytesPerAccount, settings.age * 1_000);
+    this.#room = new RoomSide(context, this.#rooms, views, settings);
+    const caches = new StoredViews(context, 'cache', settings.bytesPerAccount, settings.age * 1_000);
+    this.#client = new ClientSide(context, caches, settings);
+    this.#rooms.onChange((change) => {
+      this.#room.changed(change);
+      this.#client.changed(change);
+    });
+    if (snapshot !== undefined) this.#room.restore(JSON.parse(snapshot));
+  }
+
+  onStanza(stanza: PassingStanza, watch: number): Verdict {
+    const { frame } = stanza;
+    if (watch === JOIN) return this.#joins(stanza);
+    if (watch > MARKED) return this.#client.waits ? this.#client.toRoom(stanza, bareOf(frame.to)) : PASS;
+    if (watch === ARCHIVED) return this.#room.fromArchive(stanza);
+    const from = frame.from ?? '';
+    const room = bareOf(from);
+    if (this.#client.plays(room) && watch !== MARKED) {
+      return this.#client.fromRoom(stanza, room, resource(from) ?? '');
+    }
+    if (!this.#room.plays(room)) {
+      // What claims to be the room's own word must not come from an occupant.
+      if (!isMarked(frame) || this.#isNative(room) || this.#rooms.isRoom(room) === 'unknown') return PASS;
+      return this.#room.stripped(stanza);
+    }
+    if (watch === FROM_ROOM || watch === SAID) return this.#room.fromRoom(stanza, room, resource(from) ?? '');
+    return this.#room.stripped(stanza);
+  }
+
+  onDisco(answer: DiscoAnswer): DiscoAmendment | undefined {
+    if (answer.entity !== 'muc-service' && answer.entity !== 'muc-room') return undefined;
+    if (answer.node !== undefined) return undefined;
+    if (answer.features.has(NS.presenceSession)) {
+      this.#native.note(answer.from, this.context.now);
+      return undefined;
+    }
+    this.#native.forget(answer.from);
+    return this.#settings.playRoom ? { add: [NS.presenceSession, NS.presenceVersioning] } : undefined;
+  }
+
+  onLegDown(leg: 'client' | 'server'): void {
+    if (leg !== 'client') return;
+    this.#room.write();
+    this.#client.write();
+  }
+
+  onWakeup(token: string): void {
+    this.#room.wakeup(token);
+    this.#client.wakeup(token);
+  }
+
+  snapshot(): string | undefined {
+    const rooms = this.#room.snapshot();
+    return rooms.length === 0 ? undefined : JSON.stringify(rooms);
+  }
+
+  onClose(): void {
+    this.#room.close();
+    this.#client.close();
+  }
+
+  #joins(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const to = frame.to ?? '';
+    const room = bareOf(to);
+    const nick = resource(to);
+    if (nick === undefined) return PASS;
+    const wish = readWish(stanza);
+    if (wish === undefined) {
+      if (frame.findChild('x', NS.muc) < 0) return this.#client.toRoom(stanza, room);
+      this.#room.notAsked(room);
+      return this.#mayPlayClient(room) ? this.#client.joins(stanza, room) : PASS;
+    }
+    if (!this.#settings.playRoom || this.#isNative(room)) return PASS;
+    return this.#room.asked(stanza, room, nick, wish);
+  }
+
+  #mayPlayClient(room: string): boolean {
+    const { playClient } = this.#settings;
+    if (playClient === 'off') return false;
+    if (this.#isNative(room)) return true;
+    return playClient === 'speculative' && !this.#probe.mucServices().has(room.slice(room.indexOf('@') + 1));
+  }
+
+  /** Whether the room, or an Interstanza in front of it, speaks the protocol itself. */
+  #isNative(room: string): boolean {
+    const service = room.slice(room.indexOf('@') + 1);
+    const { now } = this.context;
+    if (this.#native.has(room, now) || this.#native.has(service, now)) return true;
+    return this.#probe.mucServices().get(service)?.has(NS.presenceSession) === true;
+  }
+}
+
+/** The bare JID in an address, prepared; '' for what is none. */
+function bareOf(address: string | undefined): string {
+  return prepareJid(bare(address ?? '')) ?? '';
+}
+
+export const presenceSession: Feature<PresenceSessionSession> = {
+  name: FEATURE_NAME,
+  watches: WATCHES,
+  needs: [rooms, capabilitiesProbe],
+  amendsDisco: true,
+  settings: presenceSessionSettings,
+  isOutlived,
+  open: (context, snapshot) => new PresenceSessionSession(context, snapshot),
+};

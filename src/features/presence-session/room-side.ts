@@ -1,0 +1,424 @@
+import { formatJid, parseJid } from '../../jid.js';
+import type { RoomChange } from '../../knowledge/rooms/room.js';
+import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
+import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { pageQuery, readPageEnd } from '../../session/start/archive.js';
+import { StanzaKind } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
+import { isMarked, strip, type Wish } from './annotation.js';
+import { readArchived } from './archive.js';
+import { HeldJoin } from './held-join.js';
+import { readLimits, writeTime } from './history.js';
+import { PlayedRoom } from './played-room.js';
+import type { PresenceSessionSettings } from './settings.js';
+import type { StoredViews } from './stored-views.js';
+import { View } from './view.js';
+import { decodeView, encodeView } from './view-codec.js';
+
+/** Behind the own presence the rest of a join is there within so many ms, also where nothing says that it is over. */
+const QUIET_TIME = 5_000;
+/** ms that an archive may take. */
+const ARCHIVE_TIME = 10_000;
+/** Between two writes of the views that have changed; ms. */
+const SAVING_TIME = 60_000;
+/** Rooms of one session that are played; a client that asks in more is not annotated in them. */
+const MOST_ROOMS = 200;
+/** An archive is asked from so many ms before the time a client has left off. */
+const ARCHIVE_MARGIN = 10_000;
+const SAVE = 'save';
+
+/** Rooms that the session is annotated in, for the next process. */
+interface Snapshot {
+  readonly room: string;
+  readonly nick: string;
+  readonly session: string;
+  readonly last: number;
+  readonly dialect: Wish['dialect'];
+}
+
+/** The room's half of the protocol for one session: annotates, and answers those who come back (XEP-0311 §4). */
+export class RoomSide {
+  readonly #rooms = new Map<string, PlayedRoom>();
+  /** Rooms that the stanza in hand has put the session out of. */
+  readonly #leaving = new Set<string>();
+  /** Rooms whose own presence is the stanza in hand. */
+  readonly #entering = new Map<string, { readonly created: boolean }>();
+  #saves = false;
+  /** Open questions to archives, by their ids. */
+  readonly #asked = new Map<string, HeldJoin>();
+
+  constructor(
+    private readonly context: FeatureContext,
+    private readonly known: RoomsSession,
+    private readonly views: StoredViews,
+    private readonly settings: PresenceSessionSettings,
+  ) {}
+
+  /** What has to be known to go on in another process; the views themselves are written. */
+  snapshot(): readonly Snapshot[] {
+    this.#save();
+    return [...this.#rooms.values()]
+      .filter((room) => room.held === undefined)
+      .map(({ jid, nick, view, dialect }) => {
+        const { session, last } = view;
+        return { room: jid, nick, session, last, dialect };
+      });
+  }
+
+  /** Goes on where another process has stopped. */
+  restore(snapshots: readonly Snapshot[]): void {
+    for (const { room: jid, nick, session, last, dialect } of snapshots) {
+      const room = new PlayedRoom(this.context, jid, nick, dialect, View.empty(session));
+      room.view.continueAt(last);
+      room.restoring = true;
+      this.#rooms.set(jid, room);
+      this.views.load(jid, session, (value) => {
+        const view = value === undefined ? undefined : decodeView(session, value);
+        room.restored(view);
+        if (this.#rooms.get(jid) === room) this.#enters(room);
+      });
+    }
+  }
+
+  /** Whether the session is annotated in a room. */
+  plays(room: string): boolean {
+    return this.#rooms.has(room);
+  }
+
+  /**
+   * A client enters a room and asks for the protocol.
+   * @param room prepared bare JID @param nick as written
+   */
+  asked(stanza: PassingStanza, room: string, nick: string, wish: Wish): Verdict {
+    const playing = this.#rooms.get(room);
+    const inside = this.known.nickIn(room) !== undefined;
+    if (playing === undefined && this.#rooms.size >= MOST_ROOMS) return this.#declined(stanza);
+    if (wish.resume === undefined) {
+      if (playing !== undefined) this.#leaves(playing);
+      const view = View.empty(this.#newSession(inside ? playing?.view.session : undefined));
+      // COMPAT mu-conference says only the own presence to somebody who enters again.
+      if (inside && playing !== undefined) view.adopt(playing.view);
+      this.#enters(new PlayedRoom(this.context, room, nick, wish.dialect, view));
+      this.#ask(stanza, undefined);
+      return { action: 'edit', reason: 'presence-session-asked' };
+    }
+    if (inside && playing?.held === undefined && playing?.resumesAtOnce(wish, nick) === true) {
+      this.#update(stanza);
+      this.context.count('presence-session-resumed');
+      // The client may have to name it once more.
+      this.#leaves(playing);
+      playing.resumeAtOnce(wish.resume.id, this.#newSession(wish.resume.session));
+      this.#enters(playing);
+      return { action: 'handled', reason: 'presence-session-asked' };
+    }
+    return this.#comesBack(stanza, room, nick, wish, inside);
+  }
+
+  /** A client enters a room, or says something about itself there, without asking for the protocol. */
+  notAsked(room: string): void {
+    const playing = this.#rooms.get(room);
+    if (playing === undefined) return;
+    if (playing.held !== undefined) this.#passOn(playing);
+    this.#leaves(playing);
+  }
+
+  /** What rooms knowledge has seen in the stanza in hand, which this feature sees next. */
+  changed(change: RoomChange): void {
+    const room = this.#rooms.get(change.room);
+    if (room === undefined) return;
+    switch (change.kind) {
+      case 'joined':
+        this.#entering.set(change.room, { created: change.created });
+        break;
+      case 'nick-changed':
+        room.nick = change.to;
+        this.#entering.set(change.room, { created: false });
+        break;
+      case 'join-failed':
+        if (room.held?.expectsOwnLeaving === true && change.condition === undefined) break;
+        this.#leaves(room);
+        break;
+      case 'left':
+        if (room.held?.expectsOwnLeaving === true) break;
+        if (SILENT.has(change.cause)) this.#leaves(room);
+        else this.#leaving.add(change.room);
+        break;
+      default:
+    }
+  }
+
+  /** A presence or groupchat message from a room. @param room prepared @param nick as written, '' for the room itself */
+  fromRoom(stanza: PassingStanza, room: string, nick: string): Verdict {
+    const entering = this.#entering.get(room);
+    const leaving = this.#leaving.has(room);
+    this.#entering.clear();
+    this.#leaving.clear();
+    const playing = this.#rooms.get(room);
+    const { frame } = stanza;
+    if (playing === undefined || frame.type === 'error') return this.stripped(stanza);
+    if (playing.held !== undefined) return this.#hold(stanza, playing, playing.held, nick, entering);
+    const isPresence = frame.kind === StanzaKind.Presence;
+    if (isPresence) playing.presence(frame, stanza.edit(), nick, entering !== undefined);
+    else playing.message(frame, stanza.edit(), stanza.tree());
+    this.#changed();
+    if (leaving) this.#leaves(playing);
+    return { action: 'edit', reason: 'presence-session-annotated' };
+  }
+
+  /** A result of an archive that was asked from here. */
+  fromArchive(stanza: PassingStanza): Verdict {
+    const found = readArchived(stanza.tree());
+    const held = found === undefined ? undefined : this.#asked.get(found.queryId);
+    if (found === undefined || held === undefined || found.room !== held.room) return PASS;
+    held.archive ??= [];
+    if (held.archive.length < this.settings.history.most) {
+      const message = found.read(held.digest, this.context.identity.full);
+      if (message !== undefined) held.archive.push(message);
+    }
+    return { action: 'handled', reason: 'presence-session-held' };
+  }
+
+  wakeup(token: string): void {
+    if (token === SAVE) {
+      this.#saves = false;
+      this.#save();
+      return;
+    }
+    const [kind, jid = ''] = token.split(' ');
+    const room = this.#rooms.get(jid);
+    if (room?.held === undefined) return;
+    if (kind === 'quiet') {
+      if (!room.held.awaits('self') && room.held.has('end')) this.#complete(room, room.held);
+    } else if (room.held.awaits('self')) this.#passOn(room);
+    else this.#settle(room, room.held);
+  }
+
+  /** The client is away: what it has been shown is written down. */
+  write(): void {
+    this.#save();
+  }
+
+  /** The session is over. */
+  close(): void {
+    for (const room of [...this.#rooms.values()]) this.#leaves(room);
+  }
+
+  #save(): void {
+    for (const room of this.#rooms.values()) if (room.dirty && room.held === undefined) this.#write(room);
+  }
+
+  #write(room: PlayedRoom): void {
+    room.dirty = false;
+    if (room.restoring) return;
+    this.views.save(room.jid, room.view.session, encodeView(room.view, this.views.expires));
+  }
+
+  #changed(): void {
+    if (this.#saves) return;
+    this.#saves = true;
+    this.context.wakeAt(SAVE, this.context.now + SAVING_TIME);
+  }
+
+  #enters(room: PlayedRoom): void {
+    this.#rooms.set(room.jid, room);
+    if (room.held !== undefined || room.restoring) return;
+    const { view } = room;
+    this.views.isLive(room.jid, view.session, () => encodeView(view, this.views.expires));
+  }
+
+  /** The session is not annotated in it any more, or not by this view. */
+  #leaves(room: PlayedRoom): void {
+    if (room.held === undefined && room.view.last > 0) this.#write(room);
+    this.views.isOver(room.jid, room.view.session);
+    this.#rooms.delete(room.jid);
+  }
+
+  #newSession(former?: string): string {
+    const key = former === undefined ? this.context.randomId().slice(0, 8) : View.keyOf(former);
+    return View.sessionName(key, this.context.randomId());
+  }
+
+  /** Strips the join and sets what history it asks for. */
+  #ask(stanza: PassingStanza, most: number | undefined): void {
+    const { frame } = stanza;
+    const splice = stanza.edit();
+    strip(frame, splice);
+    const tree = stanza.tree();
+    const at = frame.findChild('x', NS.muc);
+    const x = tree.getChild('x', NS.muc);
+    if (at >= 0 && x !== undefined && most !== undefined) {
+      for (const history of x.getChildren('history')) x.remove(history);
+      splice.removeChild(at).appendChild(serializeElement(x.c('history', { maxstanzas: String(most) }).up()));
+    }
+    const versioned = frame.findChild('x', NS.mucUser);
+    if (versioned < 0) return;
+    // XEP-0436 "Security Considerations": nobody need know when one was here last.
+    const user = tree.getChild('x', NS.mucUser)!;
+    for (const version of user.getChildren('version', NS.presenceVersioning)) user.remove(version);
+    splice.removeChild(versioned);
+    if (user.getChildElements().length > 0) splice.appendChild(serializeElement(user));
+    // COMPAT the example in XEP-0436 enters without the element by which rooms know that somebody enters.
+    if (at < 0) splice.appendChild(`<x xmlns='${NS.muc}'/>`);
+  }
+
+  #comesBack(stanza: PassingStanza, room: string, nick: string, wish: Wish, inside: boolean): Verdict {
+    const resume = wish.resume!;
+    const isName = /^[\w-]{5,40}$/.test(resume.session);
+    const key = isName ? View.keyOf(resume.session) : this.context.randomId().slice(0, 8);
+    const limits = readLimits(stanza.tree().getChild('x', NS.muc));
+    const held = new HeldJoin(room, nick, wish, limits, key);
+    const session = View.sessionName(key, this.context.randomId());
+    const playing = new PlayedRoom(this.context, room, nick, wish.dialect, View.empty(session));
+    const before = this.#rooms.get(room);
+    if (before !== undefined) this.#leaves(before);
+    playing.held = held;
+    this.#enters(playing);
+    if (isName) {
+      this.views.load(room, resume.session, (value) => {
+        held.old = value === undefined ? undefined : decodeView(resume.session, value);
+        // The client has had some of this view: it will not name the one before any more.
+        if (held.old?.former !== undefined) this.views.remove(room, held.old.former);
+        if (held.has('view')) this.#complete(playing, held);
+      });
+    } else held.has('view');
+    if (inside) {
+      // COMPAT mu-conference tells of the others only to somebody who was outside; what a remote room does is not known.
+      held.expectsOwnLeaving = true;
+      const occupant = escapeAttribute(`${room}/${nick}`);
+      this.#sendBefore(stanza, `<presence to='${occupant}' type='unavailable'/>`);
+      return { action: 'handled', reason: 'presence-session-asked' };
+    }
+    this.#ask(stanza, wish.dialect === 'session' ? this.settings.history.most : undefined);
+    this.#awaitEnd(playing, held);
+    return { action: 'edit', reason: 'presence-session-asked' };
+  }
+
+  /** The join goes up behind another stanza. */
+  #sendBefore(stanza: PassingStanza, first: string): void {
+    const room = this.#rooms.get(prepared(stanza.frame.to ?? '').room)!;
+    const splice = stanza.edit();
+    this.#ask(stanza, this.settings.history.most);
+    this.context.send('server', first, 'presence-session-asked');
+    this.context.send('server', splice.toBuffer(), 'presence-session-asked');
+    this.#awaitEnd(room, room.held!);
+  }
+
+  /** Asks the room what it is, behind the join: what the join brings has come when it answers, and what it is has to be known. */
+  #awaitEnd(room: PlayedRoom, held: HeldJoin): void {
+    this.context.wakeAt(`answer ${room.jid}`, this.context.now + this.settings.answerTime * 1_000);
+    const payload = `<query xmlns='${NS.discoInfo}'/>`;
+    this.context.request({ leg: 'server', type: 'get', to: room.jid, payload }, (answer) => {
+      if (room.held !== held || answer.kind === 'leg-lost') return;
+      // Whoever does not answer is given the time in which it usually is over.
+      if (answer.kind !== 'result' && answer.kind !== 'error') return;
+      if (answer.kind === 'result') {
+        const features = answer.iq.getChild('query', NS.discoInfo)?.getChildren('feature') ?? [];
+        held.hasArchive = features.some(({ attrs }) => attrs.var === NS.mam2);
+      }
+      if (held.has('end')) this.#complete(room, held);
+    });
+  }
+
+  #hold(
+    stanza: PassingStanza,
+    room: PlayedRoom,
+    held: HeldJoin,
+    nick: string,
+    entering: { readonly created: boolean } | undefined,
+  ): Verdict {
+    const { frame } = stanza;
+    const isPresence = frame.kind === StanzaKind.Presence;
+    const isOwn = entering !== undefined || (frame.type === 'unavailable' && nick === held.nick);
+    if (isPresence && frame.type === 'unavailable' && isOwn && !held.expectsOwnLeaving) {
+      // Out again before it was all there.
+      this.#passOn(room);
+      this.#leaves(room);
+      this.context.send('client', frame.bytes(), 'presence-session-passed-on');
+      return { action: 'handled', reason: 'presence-session-held' };
+    }
+    if (isPresence) held.presence(frame, nick, entering !== undefined);
+    else held.message(frame, stanza.tree());
+    if (held.bytes > this.settings.heldBytes) this.#passOn(room);
+    else if (entering !== undefined) {
+      held.created = entering.created;
+      held.expectsOwnLeaving = false;
+      this.context.wakeAt(`quiet ${room.jid}`, this.context.now + QUIET_TIME);
+      if (held.has('self')) this.#complete(room, held);
+    }
+    return { action: 'handled', reason: 'presence-session-held' };
+  }
+
+  /** Everything is there but perhaps what only the archive has. */
+  #complete(room: PlayedRoom, held: HeldJoin): void {
+    if (room.held !== held || !held.complete) return;
+    if (!held.hasArchive || held.archive !== undefined || !room.wantsArchive(held)) {
+      this.#settle(room, held);
+      return;
+    }
+    held.await('archive');
+    held.archive = [];
+    const queryId = this.context.randomId();
+    this.#asked.set(queryId, held);
+    const since = writeTime(room.missingSince(held) - ARCHIVE_MARGIN);
+    const payload = pageQuery({ queryId, most: this.settings.history.most, newest: true, since });
+    this.context.count('room-history-asked');
+    const query = { leg: 'server', type: 'set', to: room.jid, payload, timeoutMs: ARCHIVE_TIME } as const;
+    this.context.request(query, (answer) => {
+      this.#asked.delete(queryId);
+      if (answer.kind === 'result') held.archiveReachesBack = readPageEnd(answer.iq)?.complete === true;
+      if (answer.kind !== 'leg-lost' && held.has('archive')) this.#settle(room, held);
+    });
+  }
+
+  #settle(room: PlayedRoom, held: HeldJoin): void {
+    if (room.held !== held) return;
+    const resumed = room.answer(held, this.settings.history);
+    this.context.count(resumed ? 'presence-session-resumed' : 'presence-session-reset');
+    this.#enters(room);
+    this.#changed();
+  }
+
+  /** The room takes too long, or says too much: the client is given what has come, as a full join, and the rest as it comes. */
+  #passOn(room: PlayedRoom): void {
+    if (room.held === undefined) return;
+    this.context.count('presence-session-passed-on');
+    room.passOn(room.held, this.settings.history);
+    this.#enters(room);
+    this.#changed();
+  }
+
+  /** What the join says about the client itself, for a room that it is in. */
+  #update(stanza: PassingStanza): void {
+    const splice = stanza.edit();
+    const { frame } = stanza;
+    strip(frame, splice);
+    for (let i = 0; i < frame.childCount; i++) {
+      const namespace = frame.childNamespace(i);
+      if (namespace === NS.muc || namespace === NS.mucUser) splice.removeChild(i);
+    }
+    this.context.send('server', splice.toBuffer(), 'presence-session-asked');
+  }
+
+  #declined(stanza: PassingStanza): Verdict {
+    strip(stanza.frame, stanza.edit());
+    return { action: 'edit', reason: 'presence-session-stripped' };
+  }
+
+  /** Takes out what an occupant wants to pass for the room's. */
+  stripped(stanza: PassingStanza): Verdict {
+    if (!isMarked(stanza.frame)) return PASS;
+    strip(stanza.frame, stanza.edit());
+    return { action: 'edit', reason: 'presence-session-stripped' };
+  }
+}
+
+/** Nothing comes from the room behind these. */
+const SILENT: ReadonlySet<string> = new Set(['went-unavailable', 'forgotten', 'not-an-occupant']);
+
+/** The room and nick in an address. */
+export function prepared(address: string): { readonly room: string; readonly nick: string } {
+  const jid = parseJid(address);
+  if (jid === undefined) return { room: '', nick: '' };
+  return { room: formatJid({ ...jid, resource: undefined }), nick: jid.resource ?? '' };
+}

@@ -1,0 +1,98 @@
+import { Buffer } from 'node:buffer';
+import { MessageTrail } from './message-trail.js';
+import { Occupants } from './occupants.js';
+import { TimeMarks } from './time-marks.js';
+import { type Departure, View } from './view.js';
+
+const FORMAT = 1;
+const HEADER = 12;
+const ROW = 17;
+
+interface Head {
+  readonly format: number;
+  readonly former?: string | undefined;
+  readonly last: number;
+  readonly floor: number;
+  readonly moderator: boolean;
+  readonly departures: readonly (readonly [nick: string, flags: number, appeared: number, id: number])[];
+  readonly trail: readonly number[];
+  readonly ids: readonly number[];
+  readonly times: readonly number[];
+  readonly occupants: number;
+}
+
+/** A view as bytes: its expiry, a head in JSON, and a row for each occupant. */
+export function encodeView(view: View, expires: number): Buffer {
+  const { former, last, floor, moderator, occupants, departures, trail, times } = view.parts();
+  const head: Head = {
+    format: FORMAT,
+    former,
+    last,
+    floor,
+    moderator,
+    departures: departures.map(({ nick, flags, appeared, id }) => [nick, flags, appeared, id]),
+    trail: [...trail.records],
+    ...times.marks,
+    occupants: occupants.size,
+  };
+  const headBytes = Buffer.from(JSON.stringify(head));
+  const nicks = Array.from({ length: occupants.size }, (_, row) => Buffer.from(occupants.nick(row)));
+  const nickBytes = nicks.reduce((sum, { length }) => sum + length + 2, 0);
+  const out = Buffer.allocUnsafeSlow(HEADER + headBytes.length + ROW * nicks.length + nickBytes);
+  out.writeDoubleBE(expires, 0);
+  out.writeUInt32BE(headBytes.length, 8);
+  headBytes.copy(out, HEADER);
+  let at = HEADER + headBytes.length;
+  nicks.forEach((nick, row) => {
+    at = out.writeUInt32BE(occupants.lo(row), at);
+    at = out.writeUInt32BE(occupants.hi(row), at);
+    at = out.writeUInt32BE(occupants.appeared(row), at);
+    at = out.writeUInt32BE(occupants.changed(row), at);
+    at = out.writeUInt8(occupants.flags(row), at);
+    at = out.writeUInt16BE(nick.length, at);
+    at += nick.copy(out, at);
+  });
+  return out;
+}
+
+/** @returns undefined for what this version has not written */
+export function decodeView(session: string, value: Buffer): View | undefined {
+  try {
+    const headEnd = HEADER + value.readUInt32BE(8);
+    const head = JSON.parse(value.toString('utf8', HEADER, headEnd)) as Head;
+    if (head.format !== FORMAT) return undefined;
+    const occupants = new Occupants();
+    let at = headEnd;
+    for (let row = 0; row < head.occupants; row++) {
+      const nickEnd = at + ROW + 2 + value.readUInt16BE(at + ROW);
+      occupants.add(
+        value.toString('utf8', at + ROW + 2, nickEnd),
+        value.readUInt32BE(at),
+        value.readUInt32BE(at + 4),
+        value.readUInt8(at + 16),
+        value.readUInt32BE(at + 8),
+        value.readUInt32BE(at + 12),
+      );
+      at = nickEnd;
+    }
+    const departures: Departure[] = head.departures.map(([nick, flags, appeared, id]) => ({
+      nick,
+      flags,
+      appeared,
+      id,
+    }));
+    return View.from({
+      session,
+      former: head.former,
+      last: head.last,
+      floor: head.floor,
+      moderator: head.moderator,
+      occupants,
+      departures,
+      trail: MessageTrail.from(Uint32Array.from(head.trail)),
+      times: new TimeMarks(head.ids, head.times),
+    });
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,192 @@
+import { describe, expect, it } from 'vitest';
+import { presenceSession } from '../../../src/features/presence-session/presence-session.js';
+import { NS } from '../../../src/xml/namespaces.js';
+import { here, join } from '../knowledge/room-stanzas.js';
+import { FakeDomain, play, type Scene } from './playbook.js';
+import { ClientModel } from './presence-session-client.js';
+import { ROOM as HALL, MemoryRoom } from './presence-session-room.js';
+import { Clock, ProxiedSession, upstreamOf } from './presence-session-world.js';
+
+const ROOM = 'orchard@chats.shakespeare.lit';
+const FULL = 'juliet@capulet.lit/balcony';
+const ASK = `<presence-session xmlns='${NS.presenceSession}'/>`;
+const mark = (id: number) => `<presence-session xmlns='${NS.presenceSession}' session='s' id='${id}'/>`;
+const marked = (stanza: string, id: number) => stanza.replace(/<\/(presence|message)>$/, `${mark(id)}</$1>`);
+const toHer = (stanza: string) => stanza.replace('<presence', `<presence to='${FULL}'`);
+const asking = (nick: string) => join(nick).replace('</presence>', `${ASK}</presence>`);
+const resuming = (nick: string, id: number) =>
+  `<presence to='${ROOM}/${nick}'><x xmlns='${NS.muc}'><history maxstanzas='200'/></x><presence-session xmlns='${NS.presenceSession}' type='resume' session='s' id='${id}'/></presence>`;
+const INFO = `<query xmlns='${NS.discoInfo}' node='end'/>`;
+
+/** A session of a legacy client in front of a room that knows the protocol. */
+function legacy(scene: Scene = {}) {
+  const conversation = play(presenceSession, scene);
+  const features = new Set([NS.presenceSession]);
+  conversation.disco({ from: ROOM, node: undefined, entity: 'muc-room', features });
+  return conversation;
+}
+
+/** She has been in the room with Romeo, and has had three stanzas. */
+function been(): FakeDomain {
+  const domain = new FakeDomain();
+  legacy({ domain })
+    .fromClient(join('Juliet'))
+    .expectVerdict('handled presence-session-asked')
+    .expectSent('server', asking('Juliet'))
+    .fromServer(marked(here('Romeo'), 1))
+    .expectVerdict('changed presence-session-stripped', here('Romeo'))
+    .fromServer(marked(here('Tybalt'), 2))
+    .expectVerdict('changed presence-session-stripped', here('Tybalt'))
+    .fromServer(marked(here('Juliet', '110'), 3))
+    .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
+    .close()
+    .end();
+  return domain;
+}
+
+describe('playing the client', () => {
+  it('the first join asks, and nothing of the marks reaches the client', () => {
+    been();
+  });
+
+  it('a later one resumes, and the client is told everything', () => {
+    legacy({ domain: been() })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+      .fromServer(marked(here('Paris'), 4))
+      .expectVerdict('handled presence-session-held')
+      .fromServer(marked(here('Juliet', '110'), 5))
+      .expectVerdict('handled presence-session-held')
+      .expectSent('client', toHer(here('Romeo')))
+      .expectSent('client', toHer(here('Tybalt')))
+      .expectSent('client', toHer(here('Paris')))
+      .expectSent('client', toHer(here('Juliet', '110')))
+      .expectRequest(ROOM, INFO)
+      .answerIq(ROOM, INFO)
+      .end();
+  });
+
+  it('a reset drops what is kept', () => {
+    legacy({ domain: been() })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+      .fromServer(`<presence from='${ROOM}' type='unavailable'/>`)
+      .expectVerdict('handled presence-session-held')
+      .fromServer(marked(here('Paris'), 4))
+      .expectVerdict('handled presence-session-held')
+      .fromServer(marked(here('Juliet', '110'), 5))
+      .expectVerdict('handled presence-session-held')
+      .expectSent('client', toHer(here('Paris')))
+      .expectSent('client', toHer(here('Juliet', '110')))
+      .expectRequest(ROOM, INFO)
+      .answerIq(ROOM, INFO)
+      .end();
+  });
+
+  it('a join while in the room means "send me everything"', () => {
+    const domain = been();
+    legacy({ domain })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+      .fromServer(marked(here('Juliet', '110'), 4))
+      .expectVerdict('handled presence-session-held')
+      .expectSent('client', toHer(here('Romeo')))
+      .expectSent('client', toHer(here('Tybalt')))
+      .expectSent('client', toHer(here('Juliet', '110')))
+      .expectRequest(ROOM, INFO)
+      .answerIq(ROOM, INFO)
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 4))
+      .fromServer(marked(here('Juliet', '110'), 5))
+      .expectVerdict('handled presence-session-held')
+      .expectSent('client', toHer(here('Romeo')))
+      .expectSent('client', toHer(here('Tybalt')))
+      .expectSent('client', toHer(here('Juliet', '110')))
+      .expectRequest(ROOM, INFO)
+      .answerIq(ROOM, INFO)
+      .end();
+  });
+
+  it('a room that marks nothing any more is passed on as it is', () => {
+    legacy({ domain: been() })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+      .fromServer(here('Paris'))
+      .expectVerdict('handled presence-session-held')
+      .fromServer(here('Juliet', '110'))
+      .expectVerdict('handled presence-session-held')
+      .expectSent('client', toHer(here('Paris')))
+      .expectSent('client', toHer(here('Juliet', '110')))
+      .fromServer(here('Nurse'))
+      .end();
+  });
+
+  it('what the client sends behind its join keeps its place', () => {
+    const message = `<message to='${ROOM}' type='groupchat'><body>hi</body></message>`;
+    const conversation = legacy();
+    conversation
+      .fromClient(join('Juliet'))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', asking('Juliet'))
+      .fromClient(message)
+      .end();
+  });
+
+  it.each([
+    ['off', { playClient: 'off' }],
+    ['not announced', {}],
+  ])('nothing is asked where it is %s', (what, settings) => {
+    const conversation = what === 'off' ? legacy({ settings }) : play(presenceSession, { settings });
+    conversation.fromClient(join('Juliet')).fromServer(here('Juliet', '110')).end();
+  });
+
+  it('speculative: it asks before anything is known (§3)', () => {
+    play(presenceSession, { settings: { playClient: 'speculative' } })
+      .fromClient(join('Juliet'))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', asking('Juliet'))
+      .fromServer(here('Juliet', '110'))
+      .end();
+  });
+});
+
+describe('legacy client – edge – core – legacy room', () => {
+  it('only what has changed crosses the link between the two', () => {
+    const clock = new Clock();
+    const room = new MemoryRoom({}, clock.wall);
+    for (let n = 0; n < 200; n++) room.enters(`Guest ${n}`, '<show>away</show>');
+    room.says('Guest 1', 'before');
+    const domains = [new FakeDomain(), new FakeDomain()] as const;
+    const visit = (resource: string) => {
+      const full = `juliet@capulet.lit/${resource}`;
+      const edge: { session?: ProxiedSession } = {};
+      const deliver = (xml: string) => edge.session?.deliver(xml);
+      const core = new ProxiedSession(full, domains[0], clock, upstreamOf(room, HALL, full), {}, {}, deliver);
+      edge.session = new ProxiedSession(full, domains[1], clock, (xml) => core.send(xml));
+      edge.session.disco(HALL, [NS.presenceSession]);
+      edge.session.send(`<presence to='${HALL}/Juliet'><x xmlns='${NS.muc}'/></presence>`);
+      for (let n = 0; n < 4; n++) {
+        core.settle();
+        edge.session.settle();
+      }
+      const client = new ClientModel(false);
+      for (const xml of edge.session.wire) client.read(xml);
+      const bytes = { thin: core.bytesDown, client: edge.session.bytesDown };
+      edge.session.close();
+      core.close();
+      room.dropSession(full);
+      return { client, bytes };
+    };
+    const first = visit('1');
+    room.changes('Guest 7', '<show>dnd</show>');
+    room.says('Guest 2', 'meanwhile');
+    const second = visit('2');
+    expect(first.bytes.thin).toBeGreaterThan(200 * 150);
+    expect(second.bytes.thin).toBeLessThan(2_000);
+    expect(second.client.occupants.size).toBe(201);
+    expect(second.client.occupants.get('Guest 7')).toContain('dnd');
+    expect(second.client.messages).toEqual(['m1', 'm2']);
+    expect(second.client.breaches).toEqual([]);
+    expect(second.bytes.client).toBeGreaterThan(200 * 150);
+  });
+});
