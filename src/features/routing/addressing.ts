@@ -46,8 +46,9 @@ export class Addressing {
       const written = markedAddress(frame);
       if (written !== undefined && this.#isOwn(written)) return this.#byAddress(written);
       // COMPAT: jabberd2 writes each resource's full JID over a bare one; what had a full one is kept from being copied.
-      if (this.serverKind === 'jabberd2' && !alone) return isSingle(frame.type) ? HERE : ACCOUNT;
-      return this.#byAddress(frame.to);
+      const target = this.serverKind === 'jabberd2' && !alone ? ACCOUNT : this.#byAddress(frame.to);
+      // Its sender wants no copies, though he has written to the account.
+      return target.for === 'account' && (alone || isSingle(frame.type)) ? HERE : target;
     }
     if (isSingle(frame.type)) return HERE;
     const target = this.#byAddress(frame.to);

@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer';
-import type { PassingStanza } from '../../session/feature.js';
+import type { PassingStanza, SessionIdentity } from '../../session/feature.js';
 import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
-import { serializeElement } from '../../xml/serialize.js';
+import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
 import { parseStanza } from '../../xml/tokenizer.js';
+import { parseElement } from '../../xml/tree.js';
 
 export interface CarbonCopy {
   readonly direction: 'received' | 'sent';
@@ -31,4 +32,16 @@ export function readCarbonCopy(stanza: PassingStanza): CarbonCopy | undefined {
     return frame instanceof Frame && frame.portable ? { direction, message: frame } : undefined;
   }
   return undefined;
+}
+
+/** A received message in the form in which somebody with carbons gets what another resource has received (XEP-0280 §6). */
+export function asCarbon(xml: string, { bare, full }: SessionIdentity): string {
+  const message = parseElement(Buffer.from(xml));
+  message.attrs.xmlns = NS.client;
+  const { type } = message.attrs as { type?: string };
+  const typed = type === undefined ? '' : ` type='${escapeAttribute(type)}'`;
+  return (
+    `<message from='${escapeAttribute(bare)}' to='${escapeAttribute(full)}'${typed}><received xmlns='${NS.carbons2}'>` +
+    `<forwarded xmlns='${NS.forward0}'>${serializeElement(message)}</forwarded></received></message>`
+  );
 }

@@ -221,6 +221,8 @@ export const CARBON = 256;
 /** `<im-ng/>`: for the addressed resource alone (XEP-0409 §3.3). */
 export const ALONE = 512;
 export const ARCHIVE_RESULT = 1024;
+/** A room's: a private message, or an invitation. */
+export const OF_ROOM = 2048;
 
 interface Sign {
   readonly element: string | undefined;
@@ -238,6 +240,7 @@ const SIGNS: readonly (Sign & { readonly namespace: string })[] = [
   { namespace: NS.hints, element: 'no-permanent-store', flags: NO_ARCHIVE },
   { namespace: NS.imNg, element: 'im-ng', flags: ALONE },
   { namespace: NS.mam2, element: 'result', flags: ARCHIVE_RESULT },
+  { namespace: NS.mucUser, element: undefined, flags: OF_ROOM },
   { namespace: NS.client, element: 'body', flags: BODY },
   ...KINDS.flatMap(({ namespace, elements, nature }) => {
     const flags = nature === 'conversational' ? CONVERSATIONAL : nature === 'single' ? SINGLE : 0;

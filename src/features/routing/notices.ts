@@ -1,7 +1,10 @@
 /** What sessions tell each other about messages. */
 export type Notice =
-  /** A message for the account, for those whom the server has not given it. */
-  | { readonly kind: 'copy'; readonly key: string; readonly xml: string }
+  /**
+   * A message for the account, for those whom the server has not given it.
+   * @param priority of the one that tells: the server gives it to all that have as much or more by itself
+   */
+  | { readonly kind: 'copy'; readonly key: string; readonly xml: string; readonly priority: number }
   /** A message that those who have opted in to the new rules get (XEP-0409), sent by a resource of the account, or received by one. */
   | { readonly kind: 'reflection'; readonly key: string; readonly xml: string }
   /** An error for the session with this full JID, from an address that nobody may write from. */

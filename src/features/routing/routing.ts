@@ -26,7 +26,7 @@ import {
   type ProbeSession,
 } from '../capabilities-probe/capabilities-probe.js';
 import { Addressing, type Target } from './addressing.js';
-import { readCarbonCopy } from './carbon-copy.js';
+import { asCarbon, readCarbonCopy } from './carbon-copy.js';
 import { Carbons, conflict, resultFrom, type ServerCopies } from './carbons.js';
 import { Counts } from './counts.js';
 import {
@@ -37,6 +37,7 @@ import {
   CONVERSATIONAL,
   examine,
   NO_COPY,
+  OF_ROOM,
   PRIVATE,
   SINGLE,
   TWO,
@@ -71,7 +72,10 @@ const WATCHES: readonly Watch[] = [
   },
 ];
 
-const BEGIN = 'begin';
+const EXPECTED = 'expected';
+/** How long what another session has had from the server may take to come here from there; ms. */
+const SERVER_TIME = 2_000;
+const MOST_EXPECTED = 200;
 /** Messages of an account that are told apart at a time. */
 const MOST_COUNTED = 500;
 /** The same of all accounts of a domain, for messages to resources that are gone. */
@@ -111,6 +115,8 @@ export class RoutingSession implements FeatureSession {
   // Made when needed: most sessions never do.
   #readdressed: Readdressed | undefined;
   #counts: Counts | undefined;
+  /** What another session has told of and the server should give this one itself. */
+  #expected: { readonly key: string; readonly xml: string; readonly from: string }[] | undefined;
 
   constructor(
     private readonly context: FeatureContext,
@@ -129,12 +135,8 @@ export class RoutingSession implements FeatureSession {
     const before = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
     this.#carbons = new Carbons(context, before);
     if (before?.optedIn === true) this.#optIn();
-    // Not from inside `open`: the session around is not complete yet.
-    if (this.#settings.copies) context.wakeAt(BEGIN, context.now);
-  }
-
-  onWakeup(): void {
-    this.#carbons.enable();
+    // At once: what comes before copies are on, the others do not get.
+    if (this.#settings.copies) this.#carbons.enable();
   }
 
   snapshot(): string | undefined {
@@ -184,7 +186,28 @@ export class RoutingSession implements FeatureSession {
     }
     if (!this.#settings.copies || !this.#wantsMessages) return;
     if (notice.kind === 'reflection' && !this.#optedIn) return;
-    if (this.#isNew(notice.key, from)) this.context.send('client', notice.xml, 'copy-from-other-session');
+    const { availability } = this.#account;
+    if (notice.kind === 'copy' && availability.available && availability.priority >= notice.priority) {
+      // It comes from the server too, unless our priority has just changed: that is waited for, so that nothing overtakes it.
+      this.#expected ??= [];
+      if (this.#expected.length >= MOST_EXPECTED) this.#takeExpected(1);
+      this.#expected.push({ key: notice.key, xml: notice.xml, from });
+      if (this.#expected.length === 1) this.context.wakeAt(EXPECTED, this.context.now + SERVER_TIME);
+      return;
+    }
+    if (!this.#isNew(notice.key, from)) return;
+    const xml = this.#carbons.wanted ? asCarbon(notice.xml, this.context.identity) : notice.xml;
+    this.context.send('client', xml, 'copy-from-other-session');
+  }
+
+  onWakeup(): void {
+    this.#takeExpected(MOST_EXPECTED);
+  }
+
+  /** What the server should have given by now. */
+  #takeExpected(most: number): void {
+    for (const { key, xml, from } of this.#expected?.splice(0, most) ?? [])
+      if (this.#isNew(key, from)) this.context.send('client', xml, 'copy-from-other-session');
   }
 
   // Leaving the realm.
@@ -311,8 +334,7 @@ export class RoutingSession implements FeatureSession {
   /** Tells the others of a message for the account that the server does not copy for certain. @returns whether one of them was first */
   #comesAgain(frame: Frame, flags: number, target: Target): boolean {
     const all = target.for === 'account' && !isOfOneResource(frame);
-    // COMPAT: servers agree to copy what has a body, and about nothing else.
-    const server = this.#carbons.server === 'on' && (flags & (BODY | SINGLE)) === BODY;
+    const server = this.#isCopiedByServer(flags);
     const reflects = this.#common.optedIn.has(this.#own) && (flags & (PRIVATE | NO_COPY | ALONE)) === 0;
     if ((!all || server) && !reflects) return false;
     if (isOfOneResource(frame)) return false;
@@ -322,9 +344,19 @@ export class RoutingSession implements FeatureSession {
     editEntering(frame, flags, this.#settings, () => splice);
     if (all) splice.setAttribute('to', this.context.identity.bare);
     const xml = splice.toBuffer().toString();
-    const kind = all && !server ? 'copy' : 'reflection';
-    this.context.tell(this.context.identity.bare, writeNotice({ kind, key, xml }));
+    const { availability } = this.#account;
+    const priority = availability.available ? availability.priority : 0;
+    const notice =
+      all && !server
+        ? ({ kind: 'copy', key, xml, priority } as const)
+        : ({ kind: 'reflection', key, xml } as const);
+    this.context.tell(this.context.identity.bare, writeNotice(notice));
     return !isNew;
+  }
+
+  /** COMPAT: Prosody and ejabberd agree to copy what has a body and is not of a room, and about nothing else. */
+  #isCopiedByServer(flags: number): boolean {
+    return this.#carbons.server === 'on' && (flags & (BODY | OF_ROOM)) === BODY;
   }
 
   #isNew(key: string, source: string): boolean {
@@ -335,18 +367,21 @@ export class RoutingSession implements FeatureSession {
   /** A copy made by the server. */
   #carbon(stanza: PassingStanza): Verdict {
     const { context } = this;
-    // Who has asked for copies gets them as they come.
-    if (!this.#settings.copies || this.#carbons.wanted) return PASS;
-    const unwanted: Verdict = { action: 'drop', reason: 'carbon-not-wanted' };
+    if (!this.#settings.copies) return PASS;
+    // Who has asked for copies gets them as they come; what surely no other session has told of is not even read.
+    const { wanted } = this.#carbons;
+    if (wanted && stanza.frame.bytes().includes('<body')) return PASS;
+    const unwanted: Verdict = wanted ? PASS : { action: 'drop', reason: 'carbon-not-wanted' };
     const copy = readCarbonCopy(stanza);
-    if (copy === undefined || !this.#wantsMessages) return unwanted;
+    if (copy === undefined || (!wanted && !this.#wantsMessages)) return unwanted;
     const { message, direction } = copy;
     const flags = examine(message);
-    if (!this.#isWanted(direction, message, flags)) return unwanted;
-    if (this.#optedIn || (flags & BODY) === 0 || this.#carbons.server !== 'on') {
+    if (!wanted && !this.#isWanted(direction, message, flags)) return unwanted;
+    if (this.#optedIn || !this.#isCopiedByServer(flags)) {
       if (!this.#isNew(messageKey(message), direction))
         return { action: 'drop', reason: 'duplicate-copy-dropped' };
     }
+    if (wanted) return PASS;
     const splice = new Splice(message);
     // What the own account has sent does not enter the realm.
     if (direction === 'received') editEntering(message, flags, this.#settings, () => splice);
