@@ -12,6 +12,7 @@ import { type Bench, type Measurement, type Result, TOLERANCE, verdict } from '.
 import { type Placement, stopAll } from './processes.js';
 import { RELAYING } from './relaying.js';
 import { reportOf, tableOf } from './report.js';
+import { ROUTING } from './routing.js';
 import { SESSION_START } from './session-start.js';
 import { TOKENIZER } from './tokenizer-ratio.js';
 
@@ -23,6 +24,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   LATENCY,
   HOSTILE,
   SESSION_START,
+  ROUTING,
 ];
 
 interface ChartOf extends Omit<Chart, 'results'> {
@@ -57,6 +59,7 @@ const CHARTS: readonly ChartOf[] = [
     title: 'Round trips from TLS to a whole session',
     unit: 'trips',
   },
+  { of: 'routing', file: 'routing', title: 'CPU of XMPP 2.0 routing, µs a message there and back' },
 ];
 
 const HELP = `Usage: npm run bench -- [flags]

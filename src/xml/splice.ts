@@ -1,7 +1,9 @@
 import { Buffer } from 'node:buffer';
+import { bare } from '../jid.js';
 import type { Frame } from './frame.js';
-import { A_NAME, A_VALUE, A_VALUE_END } from './frame-records.js';
+import { A_FLAGS, A_NAME, A_VALUE, A_VALUE_END } from './frame-records.js';
 import { escapeAttribute } from './serialize.js';
+import { NEEDS_DECODING } from './values.js';
 
 const SLASH = 0x2f;
 const SPACE = 0x20;
@@ -29,6 +31,8 @@ export class Splice {
   private removed: Set<number> | undefined;
   private appended: Buffer[] | undefined;
   private replacement: Buffer | undefined;
+  /** The resource that is cut off an address; void as soon as an attribute is set. */
+  private cut: Edit | undefined;
 
   constructor(frame: Frame) {
     this.frame = frame;
@@ -38,6 +42,7 @@ export class Splice {
   get touched(): boolean {
     return (
       this.appended !== undefined ||
+      this.cut !== undefined ||
       this.attributes !== undefined ||
       this.removed !== undefined ||
       this.replacement !== undefined
@@ -46,9 +51,9 @@ export class Splice {
 
   /** Whether this namespace may be that of a child after the edits; true also in doubt. */
   mayHaveChild(namespace: string): boolean {
-    if (this.replacement?.includes(namespace) === true) return true;
+    if (this.replacement !== undefined) return this.replacement.includes(namespace);
     if (this.appended?.some((xml) => xml.includes(namespace)) === true) return true;
-    return this.replacement === undefined && this.frame.findChild(undefined, namespace) >= 0;
+    return this.frame.findChild(undefined, namespace) >= 0;
   }
 
   /** Puts another stanza in its place; what else has been edited does not count. @param xml well-formed, on its own */
@@ -65,7 +70,28 @@ export class Splice {
    */
   setAttribute(name: string, value: string): this {
     this.attributes ??= new Map();
+    this.keepCut();
     this.attributes.set(name, value);
+    return this;
+  }
+
+  /**
+   * Cuts the resource off an address (RFC 7622 §3.1) that is an attribute of the root. Where that can be done on the bytes nothing is decoded or made
+   * anew: it is what re-addressing a message costs.
+   */
+  cutResource(name: 'to' | 'from'): this {
+    const { frame } = this;
+    const at = frame.attributeAt(name);
+    if (at < 0) return this;
+    const a = frame.records.rootAttributes;
+    const end = frame.start + a[at + A_VALUE_END]!;
+    if ((a[at + A_FLAGS]! & NEEDS_DECODING) !== 0 || this.attributes !== undefined)
+      return this.setAttribute(name, bare(this.attributes?.get(name) ?? frame.attribute(name) ?? ''));
+    for (let slash = frame.start + a[at + A_VALUE]!; slash < end; slash++) {
+      if (frame.buffer[slash] !== SLASH) continue;
+      this.cut = { start: slash, end, bytes: NOTHING };
+      break;
+    }
     return this;
   }
 
@@ -73,6 +99,7 @@ export class Splice {
   removeAttribute(name: string): this {
     if (this.frame.attributeAt(name) < 0 && !this.attributes?.has(name)) return this;
     this.attributes ??= new Map();
+    this.keepCut();
     this.attributes.set(name, undefined);
     return this;
   }
@@ -103,6 +130,7 @@ export class Splice {
     if (this.replacement !== undefined) return this.replacement;
     const { buffer, start, end } = this.frame;
     const edits = this.attributes === undefined ? [] : this.attributeEdits(this.attributes);
+    if (this.cut !== undefined) edits.push(this.cut);
     if (this.removed !== undefined || this.appended !== undefined) this.childEdits(edits);
     if (edits.length > 1) edits.sort(byPlace);
     let length = end - start;
@@ -122,6 +150,22 @@ export class Splice {
     }
     buffer.copy(out, to, from, end);
     return out;
+  }
+
+  /** An address that was cut is one of the edited attributes like others, once there are such. */
+  private keepCut(): void {
+    if (this.cut === undefined) return;
+    const { start } = this.cut;
+    this.cut = undefined;
+    const a = this.frame.records.rootAttributes;
+    for (const name of ['to', 'from']) {
+      const at = this.frame.attributeAt(name);
+      const isIt =
+        at >= 0 &&
+        this.frame.start + a[at + A_VALUE]! <= start &&
+        start < this.frame.start + a[at + A_VALUE_END]!;
+      if (isIt) this.attributes?.set(name, bare(this.frame.attribute(name)!));
+    }
   }
 
   private attributeEdits(attributes: ReadonlyMap<string, string | undefined>): Edit[] {

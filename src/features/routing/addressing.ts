@@ -21,6 +21,9 @@ const ACCOUNT: Target = { for: 'account' };
 /** By what a message says of itself, and by where the server says it was addressed. Types as in RFC 6121 §5.2.2. */
 export class Addressing {
   readonly #own: string;
+  /** The address looked at last and what it is: mostly it is one and the same. */
+  #last: string | undefined;
+  #lastTarget: Target = HERE;
 
   constructor(
     private readonly identity: SessionIdentity,
@@ -63,10 +66,18 @@ export class Addressing {
   }
 
   #byAddress(address: string | undefined): Target {
-    if (address === this.identity.full) return HERE;
+    if (address === undefined) return ACCOUNT;
+    if (address !== this.#last) {
+      this.#lastTarget = this.#judge(address);
+      this.#last = address;
+    }
+    return this.#lastTarget;
+  }
+
+  #judge(address: string): Target {
     if (this.isAccount(address)) return ACCOUNT;
-    if (address === undefined || !this.#isOwn(address)) return HERE;
-    return isSameJid(address, this.identity.full) ? HERE : { for: 'gone', address };
+    if (!this.#isOwn(address) || isSameJid(address, this.identity.full)) return HERE;
+    return { for: 'gone', address };
   }
 }
 

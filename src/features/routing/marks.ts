@@ -8,6 +8,8 @@ import { NO_ARCHIVE, NO_COPY, ONE, PRIVATE, TWO } from './kinds.js';
 import type { RoutingSettings } from './settings.js';
 
 const TWO_MARK = Buffer.from(`<xmpp-2 xmlns='${NS.xmpp2}'/>`);
+/** ` to='a@b'` would not have room in it. */
+const LONGEST_PLAIN = TWO_MARK.length + '></xmpp-2>'.length - '/>'.length;
 const ONE_MARK = Buffer.from(`<xmpp-1 xmlns='${NS.xmpp2}'/>`);
 const PRIVATE_MODIFIER = `<private xmlns='${NS.carbons2}'/>`;
 const NO_COPY_MODIFIER = `<no-copy xmlns='${NS.hints}'/>`;
@@ -40,8 +42,11 @@ export function leavingChildren(
 export function markedAddress(frame: Frame): string | undefined {
   const mark = frame.findChild('xmpp-2', NS.xmpp2);
   if (mark < 0) return undefined;
-  const bytes = frame.buffer.subarray(frame.childStart(mark), frame.childEnd(mark));
-  if (!bytes.includes('to')) return undefined;
+  const start = frame.childStart(mark);
+  const end = frame.childEnd(mark);
+  // As long as it is without an address, with an end tag or without: what servers give back.
+  if (end - start <= LONGEST_PLAIN) return undefined;
+  const bytes = frame.buffer.subarray(start, end);
   // A prefix of the mark's may be declared outside of it.
   const text = bytes.toString();
   if (/^<[^\s/>]*:/u.test(text)) return undefined;

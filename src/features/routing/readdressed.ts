@@ -8,20 +8,26 @@ const MOST = 32;
  * client knows nothing of it.
  */
 export class Readdressed {
-  readonly #addresses = new Map<string, string>();
+  readonly #ids: string[] = [];
+  readonly #addresses: string[] = [];
+  #next = 0;
 
   note(id: string | undefined, to: string): void {
     if (id === undefined) return;
-    this.#addresses.delete(id);
-    if (this.#addresses.size >= MOST) this.#addresses.delete(this.#addresses.keys().next().value!);
-    this.#addresses.set(id, to);
+    this.#ids[this.#next] = id;
+    this.#addresses[this.#next] = to;
+    this.#next = (this.#next + 1) % MOST;
   }
 
   /** @returns where the client had sent what this is an error for; undefined when it knows the address that the error comes from */
   addressOf(id: string | undefined, from: string | undefined): string | undefined {
-    const address = id === undefined ? undefined : this.#addresses.get(id);
-    return address !== undefined && from !== undefined && isSameJid(bare(address), from)
-      ? address
-      : undefined;
+    if (id === undefined || from === undefined) return undefined;
+    // The newest first: a client may use an id again.
+    for (let back = 1; back <= this.#ids.length; back++) {
+      const at = (this.#next - back + MOST) % MOST;
+      const address = this.#addresses[at];
+      if (this.#ids[at] === id && address !== undefined && isSameJid(bare(address), from)) return address;
+    }
+    return undefined;
   }
 }

@@ -47,7 +47,12 @@ import { messageKey } from './message-key.js';
 import { readNotice, writeNotice } from './notices.js';
 import { Readdressed } from './readdressed.js';
 import { type RoutingSettings, SETTINGS } from './settings.js';
-import { isSomebodysDevice } from './user-address.js';
+import {
+  type AddressKnowledge,
+  type DeviceAddress,
+  isSomebodysDevice,
+  readDeviceAddress,
+} from './user-address.js';
 
 const MESSAGE_OUT = 0;
 const MESSAGE_IN = 1;
@@ -71,6 +76,10 @@ const WATCHES: readonly Watch[] = [
     address: ['account', 'domain'],
   },
 ];
+
+const LEFT: Verdict = { action: 'edit', reason: 'left-realm' };
+const READDRESSED: Verdict = { action: 'edit', reason: 'readdressed' };
+const ENTERED: Verdict = { action: 'edit', reason: 'entered-realm' };
 
 const EXPECTED = 'expected';
 /** How long what another session has had from the server may take to come here from there; ms. */
@@ -106,7 +115,10 @@ export class RoutingSession implements FeatureSession {
   readonly #rooms: RoomsSession;
   readonly #presence: PresenceSession;
   readonly #services: ProbeSession;
-  readonly #userDomains: ReadonlySet<string>;
+  readonly #known: AddressKnowledge;
+  /** The full JID looked at last: a conversation goes on with one. What is known of it is looked up each time. */
+  #lastTo: string | undefined;
+  #lastDevice: DeviceAddress | undefined;
   readonly #carbons: Carbons;
   /** Prepared. */
   readonly #own: string;
@@ -130,7 +142,10 @@ export class RoutingSession implements FeatureSession {
     this.#rooms = context.know(roomsKey);
     this.#presence = context.know(presenceKey);
     this.#services = context.know(capabilitiesProbeKey);
-    this.#userDomains = new Set(this.#settings.userDomains.map((name) => prepareJid(name) ?? name));
+    this.#known = {
+      ...{ identity, rooms: this.#rooms, presence: this.#presence, services: this.#services },
+      userDomains: new Set(this.#settings.userDomains.map((name) => prepareJid(name) ?? name)),
+    };
     this.#own = prepareJid(identity.bare) ?? identity.bare;
     const before = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
     this.#carbons = new Carbons(context, before);
@@ -225,10 +240,10 @@ export class RoutingSession implements FeatureSession {
     }
     if (this.#common.optedIn.size > 0 && (goesToAll || !isFull)) this.#reflectSent(frame, flags, to);
     const children = leavingChildren(flags, isFull && !goesToAll ? to : undefined, settings);
-    if (goesToAll) stanza.edit().setAttribute('to', bare(to));
+    if (goesToAll) stanza.edit().cutResource('to');
     else if (children === undefined) return PASS;
     if (children !== undefined) stanza.edit().appendChild(children);
-    return { action: 'edit', reason: goesToAll ? 'readdressed' : 'left-realm' };
+    return goesToAll ? READDRESSED : LEFT;
   }
 
   /** What a client that knows nothing of all this says to one resource because it had heard from there last (RFC 6121 §5.1). */
@@ -236,13 +251,11 @@ export class RoutingSession implements FeatureSession {
     if (!this.#settings.readdress || (flags & CONVERSATIONAL) === 0) return false;
     if ((flags & (SINGLE | TWO | PRIVATE | NO_COPY | ALONE)) !== 0) return false;
     if (isOfOneResource(frame)) return false;
-    return isSomebodysDevice(to, {
-      identity: this.context.identity,
-      rooms: this.#rooms,
-      presence: this.#presence,
-      services: this.#services,
-      userDomains: this.#userDomains,
-    });
+    if (to !== this.#lastTo) {
+      this.#lastDevice = readDeviceAddress(to);
+      this.#lastTo = to;
+    }
+    return this.#lastDevice !== undefined && isSomebodysDevice(this.#lastDevice, this.#known);
   }
 
   // Entering it.
@@ -264,7 +277,7 @@ export class RoutingSession implements FeatureSession {
 
   #edited(stanza: PassingStanza, flags: number): Verdict {
     const edited = editEntering(stanza.frame, flags, this.#settings, () => stanza.edit());
-    return edited ? { action: 'edit', reason: 'entered-realm' } : PASS;
+    return edited ? ENTERED : PASS;
   }
 
   #error(stanza: PassingStanza, flags: number): Verdict {
