@@ -18,7 +18,16 @@ export type LoadRequest =
       readonly resumable?: boolean;
     }
   /** All connections at once, each with `perWrite` stanzas in flight. */
-  | { readonly do: 'relay'; readonly path: string; readonly perWrite: number; readonly milliseconds: number }
+  | {
+      readonly do: 'relay';
+      readonly path: string;
+      readonly perWrite: number;
+      readonly milliseconds: number;
+      /** Default: an ordinary chat message. */
+      readonly stanza?: string;
+      /** So many bytes longer it comes back. */
+      readonly grows?: number;
+    }
   /** One stanza at a time, the connections in turns, at a given rate. */
   | { readonly do: 'pace'; readonly path: string; readonly perSecond: number; readonly milliseconds: number }
   /** New connections that will send something hostile. */
@@ -51,7 +60,7 @@ async function answer(request: LoadRequest): Promise<LoadAnswer> {
     case 'relay':
       return {
         done: 'relayed',
-        stanzas: await relay(of(request.path), request.perWrite, request.milliseconds),
+        stanzas: await relay(of(request.path), request),
       };
     case 'pace':
       return pace(of(request.path), request.perSecond, request.milliseconds);
@@ -90,8 +99,13 @@ async function openAll(
 }
 
 /** @returns how many stanzas have come back */
-function relay(clients: readonly Connection[], perWrite: number, milliseconds: number): Promise<number> {
-  const batch = perWrite === 1 ? CHAT : Buffer.concat(Array.from({ length: perWrite }, () => CHAT));
+function relay(
+  clients: readonly Connection[],
+  { perWrite, milliseconds, stanza, grows = 0 }: Extract<LoadRequest, { readonly do: 'relay' }>,
+): Promise<number> {
+  const one = stanza === undefined ? CHAT : Buffer.from(stanza);
+  const batch = perWrite === 1 ? one : Buffer.concat(Array.from({ length: perWrite }, () => one));
+  const expected = batch.length + perWrite * grows;
   return new Promise((resolve, reject) => {
     const until = performance.now() + milliseconds;
     let batches = 0;
@@ -101,7 +115,7 @@ function relay(clients: readonly Connection[], perWrite: number, milliseconds: n
       milliseconds + LOST_MS,
     );
     for (const client of clients) {
-      let missing = batch.length;
+      let missing = expected;
       client.onGone = () => reject(new Error('a client has been thrown out'));
       client.onBytes = (length) => {
         missing -= length;
@@ -109,7 +123,7 @@ function relay(clients: readonly Connection[], perWrite: number, milliseconds: n
         // More than was sent is no echo: the count would be wrong.
         if (missing < 0) reject(new Error(`${-missing} bytes too many`));
         batches += 1;
-        missing = batch.length;
+        missing = expected;
         if (performance.now() < until) client.send(batch);
         else if (--busy === 0) {
           clearTimeout(lost);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { LoadAnswer, LoadRequest } from './load.js';
@@ -137,21 +137,34 @@ export async function startRelay(place: Placement, upstreamPort: number): Promis
 }
 
 /** @param listen the listeners' URLs; the path is the first one's */
+/** What is measured is what passes untouched, unless a measurement is about a feature that touches everything. */
+const NOTHING_TOUCHED = { routing: false };
+
+/**
+ * @param listen the listener's URL
+ * @param features as in the configuration
+ */
 export async function startProxy(
   place: Placement,
   upstreamPort: number,
   listen = `xmpp://${LOOPBACK}:0?tls=off`,
   ...others: readonly string[]
+  features: Readonly<Record<string, boolean>> = NOTHING_TOUCHED,
 ): Promise<Path> {
   const program = resolve(place.program);
   if (!existsSync(program)) throw new Error(`${place.program} is missing: run npm run build`);
   const data = mkdtempSync(join(tmpdir(), 'interstanza-bench-'));
+  const file = join(data, 'interstanza.yaml');
+  const upstreams = [`xmpp://${LOOPBACK}:${upstreamPort}`];
+  writeFileSync(file, JSON.stringify({ domains: { [DOMAIN]: { upstreams, features } } }));
   const args = [
     program,
     'serve',
     ...['--domain', DOMAIN],
     ...['--upstream', `xmpp://${LOOPBACK}:${upstreamPort}`],
     ...[listen, ...others].flatMap((url) => ['--listen', url]),
+    ...['--config', file],
+    ...['--listen', listen],
     ...['--data', data],
     ...['--admin', `${LOOPBACK}:0`],
     ...['--log-level', 'error'],

@@ -12,6 +12,7 @@ import { type Bench, type Measurement, type Result, TOLERANCE, verdict } from '.
 import { type Placement, stopAll } from './processes.js';
 import { RELAYING } from './relaying.js';
 import { reportOf, tableOf } from './report.js';
+import { ROUTING } from './routing.js';
 import { SESSION_START } from './session-start.js';
 import { TOKENIZER } from './tokenizer-ratio.js';
 import { WEB } from './web.js';
@@ -25,6 +26,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   HOSTILE,
   SESSION_START,
   WEB,
+  ROUTING,
 ];
 
 interface ChartOf extends Omit<Chart, 'results'> {
@@ -59,6 +61,7 @@ const CHARTS: readonly ChartOf[] = [
     title: 'Round trips from TLS to a whole session',
     unit: 'trips',
   },
+  { of: 'routing', file: 'routing', title: 'CPU of XMPP 2.0 routing, µs a message there and back' },
 ];
 
 const HELP = `Usage: npm run bench -- [flags]

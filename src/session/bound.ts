@@ -90,6 +90,7 @@ export class BoundSession implements MessageTaker {
   #greeted = false;
   /** Prepared. */
   readonly #account: string;
+  #enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
 
   constructor(
     readonly identity: SessionIdentity,
@@ -110,8 +111,13 @@ export class BoundSession implements MessageTaker {
   /**
    * Starts the features; what they send at once goes out behind all that has been sent.
    * @param snapshots of the process before, when its session is gone on with
+   * @param enabled namespaces of what was switched on along with binding
    */
-  open(snapshots: Readonly<Record<string, string>> = {}): void {
+  open(
+    snapshots: Readonly<Record<string, string>> = {},
+    enabled: ReadonlySet<string> = NOTHING_ENABLED,
+  ): void {
+    this.#enabledAtStart = enabled;
     const { pipeline } = this.around.domain;
     if (pipeline.features.length === 0) return;
     this.#pipeline = new PipelineSession(
@@ -444,6 +450,12 @@ export class BoundSession implements MessageTaker {
     if (this.#seen.size < MOST_SEEN) for (const key of keys) this.#seen.add(key);
   }
 
+  /** The same of what did not come from the server, such as a copy of what another session got. */
+  #noteBytes(bytes: Buffer): void {
+    const frame = parseStanza(bytes, this.around.domain.namespaces);
+    if (!('condition' in frame)) this.#note(frame);
+  }
+
   /** A message of the server's that the client has had out of the store. */
   #comesAgain(frame: Frame): boolean {
     if (frame.kind !== StanzaKind.Message) return false;
@@ -544,6 +556,7 @@ export class BoundSession implements MessageTaker {
     const { acknowledgement, around } = this;
     around.port.count('stanza_injected', reason);
     this.#outbox(leg).bytes(bytes);
+    if (leg === 'client' && around.domain.sightingsOf(this.#account) !== undefined) this.#noteBytes(bytes);
     const ledger = leg === 'client' ? acknowledgement.down : acknowledgement.up;
     ledger.inject();
     if (leg === 'client' && acknowledgement.waiting !== undefined) this.#keep(bytes, stored);
@@ -576,6 +589,7 @@ export class BoundSession implements MessageTaker {
     return {
       identity: this.identity,
       serverKind: around.serverKind,
+      enabledAtStart: this.#enabledAtStart,
       domain: around.domain,
       get now() {
         return around.now;
@@ -608,6 +622,8 @@ export class BoundSession implements MessageTaker {
 
 /** Keys of messages that are remembered by a session. */
 const MOST_SEEN = 1_000;
+
+const NOTHING_ENABLED: ReadonlySet<string> = new Set();
 
 /** Name of the deadline of an arrival. */
 const ARRIVAL = 'arrival';

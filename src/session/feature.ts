@@ -93,6 +93,8 @@ export interface DiscoAmendment {
 export interface FeatureContext {
   readonly identity: SessionIdentity;
   readonly serverKind: ServerKind;
+  /** Namespaces of what the client had switched on along with binding (XEP-0386 §4.2). */
+  readonly enabledAtStart: ReadonlySet<string>;
   /** Shared by all sessions of this process with the same domain. */
   readonly domain: DomainContext;
   readonly now: number;

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { addressShapes } from '../jid.js';
 import type { XmlError } from '../xml/errors.js';
@@ -208,7 +209,9 @@ export class PipelineSession {
     for (const watch of lane.watches) {
       // A feature is asked once, for the first of its patterns that fits.
       if (watch.feature === done) continue;
-      const current: Frame = stanza?.frame ?? frame;
+      // Edited bytes are read again only when somebody may want to see them.
+      if (stanza?.cannotHave(watch) === true) continue;
+      const current: Frame = stanza?.settled() ?? frame;
       if (!this.#matches(watch, direction, current)) continue;
       done = watch.feature;
       const instance = this.instances[watch.feature]!;
@@ -219,11 +222,11 @@ export class PipelineSession {
       if (verdict.action === 'handled') return { kind: 'handled', reason: verdict.reason };
       if (verdict.action === 'edit') {
         reason = verdict.reason;
-        stanza.settleEdits();
+        stanza.keepEdits();
       }
     }
     if (stanza === undefined || reason === undefined) return PASSED;
-    return { kind: 'changed', bytes: stanza.frame.bytes(), reason };
+    return { kind: 'changed', bytes: stanza.bytes(), reason };
   }
 
   #matches(watch: CompiledWatch, direction: Direction, frame: Frame): boolean {
@@ -246,7 +249,10 @@ function hasChild(frame: Frame, namespace: number, name: string | undefined): bo
 }
 
 class Passing implements PassingStanza {
+  /** Being made; counts only with an `edit` verdict. */
   #splice: Splice | undefined;
+  /** Made, and not read again yet. */
+  #kept: Splice | undefined;
 
   constructor(
     readonly direction: Direction,
@@ -264,12 +270,29 @@ class Passing implements PassingStanza {
     return frameToElement(this.frame);
   }
 
-  /** Makes the edits what later features see. */
-  settleEdits(): void {
-    if (this.#splice === undefined || !this.#splice.touched) return;
-    const edited: Frame | XmlError = parseStanza(this.#splice.toBuffer(), this.namespaces);
+  /** The edits that have been made count. */
+  keepEdits(): void {
+    this.#kept = this.#splice?.touched === true ? this.#splice : undefined;
+    this.#splice = undefined;
+  }
+
+  /** Whether the edits cannot have made the stanza one that this watch is for, and it was none before. */
+  cannotHave(watch: CompiledWatch): boolean {
+    if (this.#kept === undefined || watch.childNamespace === 0) return false;
+    return !this.#kept.mayHaveChild(this.namespaces.uri(watch.childNamespace));
+  }
+
+  /** The stanza as it has been edited. */
+  settled(): Frame {
+    if (this.#kept === undefined) return this.frame;
+    const edited: Frame | XmlError = parseStanza(this.#kept.toBuffer(), this.namespaces);
     if (!(edited instanceof Frame)) throw new Error(`an edit broke a stanza: ${edited.reason}`);
     this.frame = edited;
-    this.#splice = undefined;
+    this.#kept = undefined;
+    return edited;
+  }
+
+  bytes(): Buffer {
+    return this.#kept?.toBuffer() ?? this.frame.bytes();
   }
 }

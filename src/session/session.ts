@@ -257,8 +257,12 @@ export class Session implements SessionEvents, BoundSurroundings {
     return true;
   }
 
-  /** A resource has been bound. @param welcome tells the client, where that is not done yet, before anything else goes to it */
-  bind(identity: SessionIdentity, welcome?: () => void): void {
+  /**
+   * A resource has been bound.
+   * @param welcome tells the client, where that is not done yet, before anything else goes to it
+   * @param enabled namespaces of what was switched on along with it
+   */
+  bind(identity: SessionIdentity, welcome?: () => void, enabled?: ReadonlySet<string>): void {
     const bound = new BoundSession(identity, this);
     this.boundAs = undefined;
     this.#enter(bound);
@@ -267,7 +271,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     if (this.holdTime === 0) this.enableServer(false);
     else this.serverUndecided = this.server.sm !== undefined;
     welcome?.();
-    bound.open();
+    bound.open({}, enabled);
   }
 
   #enter(bound: BoundSession): void {

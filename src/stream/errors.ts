@@ -39,6 +39,7 @@ export function streamError(condition: StreamErrorCondition, text?: string, deta
 /** Stanza error conditions (RFC 6120 §8.3.3) that the proxy itself answers with. */
 export type StanzaErrorCondition =
   | 'bad-request'
+  | 'conflict'
   | 'not-acceptable'
   | 'policy-violation'
   | 'service-unavailable'

@@ -223,6 +223,18 @@ export class Frame {
     );
   }
 
+  /** Whether child `i` has this name without prefix, in whatever namespace. */
+  childHasName(i: number, localName: string): boolean {
+    const c = this.records.children;
+    const at = i * C_SIZE;
+    return equalsString(
+      this.buffer,
+      this.start + c[at + C_LOCAL]!,
+      this.start + c[at + C_NAME_END]!,
+      localName,
+    );
+  }
+
   /** The first child with this namespace and, unless undefined, this name; -1 if there is none. */
   findChild(localName: string | undefined, namespace: string): number {
     const c = this.records.children;

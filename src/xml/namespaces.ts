@@ -59,6 +59,30 @@ export const NS = {
   presenceVersioning: 'urn:xmpp:muc-presence-versioning:0',
   /** XEP-0091, which XEP-0203 has replaced. */
   delayLegacy: 'jabber:x:delay',
+  /** Of both marks, `<xmpp-2/>` and `<xmpp-1/>`: the draft leaves it open. */
+  xmpp2: 'urn:xmpp:xmpp-2:0',
+  imNg: 'urn:xmpp:im-ng:0',
+  chatMarkers: 'urn:xmpp:chat-markers:0',
+  correction: 'urn:xmpp:message-correct:0',
+  reactions: 'urn:xmpp:reactions:0',
+  retraction: 'urn:xmpp:message-retract:1',
+  fastening: 'urn:xmpp:fasten:0',
+  omemo: 'eu.siacs.conversations.axolotl',
+  omemo2: 'urn:xmpp:omemo:2',
+  openPgp: 'urn:xmpp:openpgp:0',
+  pgpEncrypted: 'jabber:x:encrypted',
+  encryptedMessage: 'urn:xmpp:eme:0',
+  directInvite: 'jabber:x:conference',
+  pubsubEvent: 'http://jabber.org/protocol/pubsub#event',
+  inBandBytes: 'http://jabber.org/protocol/ibb',
+  jingleMessage: 'urn:xmpp:jingle-message:0',
+  outOfBand: 'jabber:x:oob',
+  fileSharing: 'urn:xmpp:sfs:0',
+  xhtml: 'http://jabber.org/protocol/xhtml-im',
+  messageEvents: 'jabber:x:event',
+  rosterExchange: 'http://jabber.org/protocol/rosterx',
+  httpAuth: 'http://jabber.org/protocol/http-auth',
+  attention: 'urn:xmpp:attention:0',
 } as const;
 
 /** Ids that are the same in every table, so that the reader can compare with a constant. */

@@ -17,11 +17,15 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 const escapeCharacter = (c: string): string => ESCAPES[c]!;
 
+/** Printable ASCII that stands for itself, as in most addresses and ids. */
+const PLAIN = /^[ !#-%(-;=?-~]*$/;
+
 /**
  * A string as the content of an attribute, for quotes of either kind. Tab, line feed and carriage return become
  * references, or a reader would turn them into spaces (XML 1.0 §3.3.3). What XML cannot carry becomes U+FFFD.
  */
 export function escapeAttribute(value: string): string {
+  if (PLAIN.test(value)) return value;
   return value.replace(NOT_CHAR, '\ufffd').replace(/[&<>'"\t\n\r]/g, escapeCharacter);
 }
 

@@ -63,8 +63,10 @@ describeRoutes('archive and carbons', (route) => {
       const account = await newAccount(server, 'bob');
       const desk = await logIn(route, account, { resource: 'desk' });
       const phone = await logIn(route, account, { resource: 'phone' });
+      // So that it is the phone that gets copies, also of what is for the account as a whole.
+      await desk.becomeAvailable('<presence><priority>5</priority></presence>');
+      await phone.becomeAvailable();
       for (const session of [desk, phone]) {
-        await session.becomeAvailable();
         expect((await session.iq('set', `<enable xmlns='${CARBONS}'/>`)).attrs.type).toBe('result');
       }
       alice.send(`<message to='${desk.jid}' type='chat'><body>to the desk</body></message>`);
@@ -85,7 +87,8 @@ describeRoutes('archive and carbons', (route) => {
       const account = await newAccount(server, 'bob');
       const desk = await logIn(route, account, { resource: 'desk' });
       const phone = await logIn(route, account, { resource: 'phone' });
-      for (const session of [desk, phone]) await session.becomeAvailable();
+      await desk.becomeAvailable('<presence><priority>5</priority></presence>');
+      await phone.becomeAvailable();
       await phone.iq('set', `<enable xmlns='${CARBONS}'/>`);
       const toDesk = (body: string, extra = '') =>
         alice.send(`<message to='${desk.jid}' type='chat'><body>${body}</body>${extra}</message>`);

@@ -266,12 +266,12 @@ export class SessionStart {
   #welcome(): void {
     const { session } = this;
     const { client, server } = session;
-    const { clientState, enable, start } = this.#request.bind!;
+    const { carbons, clientState, enable, start } = this.#request.bind!;
     const identity = this.#identity!;
     const { bounds, early } = this.#preparation!;
     session.setDeadline('start', Number.POSITIVE_INFINITY);
     client.start = undefined;
-    session.bind(identity, () => {
+    const welcome = (): void => {
       const started = start === undefined ? '' : startedElement(bounds !== undefined);
       const bound = `<bound xmlns='${NS.bind2}'>${metadataElement(bounds)}${started}`;
       client.outbox.text(successHead(this.#additional, identity.full) + bound);
@@ -280,7 +280,9 @@ export class SessionStart {
       else if (start !== undefined) session.enableServer(false);
       const token = this.#newToken(identity.full, session.hold?.resumption.id);
       client.outbox.text(`</bound>${this.#failed}${token}${SUCCESS_END}${this.#features}`);
-    });
+    };
+    const copies = server.kind !== 'jabberd2' && (carbons || start?.archive !== undefined);
+    session.bind(identity, welcome, new Set(copies ? [NS.carbons2] : []));
     if (clientState !== undefined && server.takesClientState)
       server.outbox.text(`<${clientState} xmlns='${NS.csi}'/>`);
     if (start !== undefined) {

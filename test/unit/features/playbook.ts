@@ -68,6 +68,8 @@ export interface Scene {
   readonly jid?: string;
   readonly serverKind?: ServerKind;
   readonly now?: number;
+  /** Namespaces of what the client had switched on along with binding. */
+  readonly enabledAtStart?: readonly string[];
   /** As in the domain's configuration. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Of a process before: the session is gone on with. */
@@ -298,6 +300,7 @@ export class Playbook<S extends FeatureSession> {
     return {
       identity,
       serverKind,
+      enabledAtStart: new Set(this.#scene.enabledAtStart),
       domain,
       get now() {
         return playbook.now;

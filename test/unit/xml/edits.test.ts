@@ -29,6 +29,57 @@ const splice = (xml: string, edit: (splice: Splice) => unknown): string =>
     return edited.toBuffer().toString();
   });
 
+describe('Splice, for an address', () => {
+  test.each<[string, (s: Splice) => unknown, string]>([
+    ["<message to='a@b/c/d' id='1'/>", (s) => s.cutResource('to'), "<message to='a@b' id='1'/>"],
+    [
+      '<message to="a@b/c"><x/></message>',
+      (s) => s.cutResource('to').appendChild('<y/>'),
+      '<message to="a@b"><x/><y/></message>',
+    ],
+    ["<message to='a@b'/>", (s) => s.cutResource('to'), "<message to='a@b'/>"],
+    ['<message/>', (s) => s.cutResource('to'), '<message/>'],
+    ["<message to='a&amp;@b/c'/>", (s) => s.cutResource('to'), "<message to='a&amp;@b'/>"],
+    ["<message to='a@b&#47;c/d'/>", (s) => s.cutResource('to'), "<message to='a@b'/>"],
+    ["<message to='é@b/é'/>", (s) => s.cutResource('to'), "<message to='é@b'/>"],
+    [
+      "<message to='a@b/c' from='d@e/f'/>",
+      (s) => s.cutResource('to').setAttribute('id', '1'),
+      "<message id='1' to='a@b' from='d@e/f'/>",
+    ],
+    [
+      "<message to='a@b/c' id='1'/>",
+      (s) => s.setAttribute('id', '2').cutResource('to'),
+      "<message to='a@b' id='2'/>",
+    ],
+    [
+      "<message to='a@b/c'/>",
+      (s) => s.cutResource('to').setAttribute('to', 'x@y/z'),
+      "<message to='x@y/z'/>",
+    ],
+    ["<message to='a@b/c'/>", (s) => s.setAttribute('to', 'x@y/z').cutResource('to'), "<message to='x@y'/>"],
+    ["<message to='a@b/c' id='1'/>", (s) => s.cutResource('to').removeAttribute('id'), "<message to='a@b'/>"],
+    ["<message to='a@b/c' id='1'/>", (s) => s.cutResource('to').removeAttribute('to'), "<message id='1'/>"],
+  ])('%s', (xml, edit, expected) => {
+    expect(splice(xml, edit)).toBe(expected);
+  });
+
+  test('another stanza can take its place', () => {
+    expect(
+      splice("<message to='a'/>", (s) => s.setAttribute('to', 'b').replaceAll(Buffer.from('<message/>'))),
+    ).toBe('<message/>');
+  });
+
+  test('whether a child may be there is known without reading the result', () => {
+    withFrame("<message><x xmlns='urn:x'/></message>", (frame) => {
+      const edited = new Splice(frame).appendChild("<y xmlns='urn:y'/>");
+      expect(['urn:x', 'urn:y', 'urn:z'].map((uri) => edited.mayHaveChild(uri))).toEqual([true, true, false]);
+      edited.replaceAll(Buffer.from("<message><z xmlns='urn:z'/></message>"));
+      expect(['urn:x', 'urn:z'].map((uri) => edited.mayHaveChild(uri))).toEqual([false, true]);
+    });
+  });
+});
+
 describe('Splice', () => {
   test('an untouched stanza is its own bytes', () => {
     withFrame("<message to='a'/>", (frame) => {

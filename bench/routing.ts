@@ -1,0 +1,109 @@
+import type { Bench, Measurement, Result } from './measurement.js';
+import { overRounds, sleep } from './measurement.js';
+import { cpuMicroseconds, Load, type Path, startBackend, startProxy, stopAll } from './processes.js';
+import { quantile } from './statistics.js';
+import { CHAT, LOOPBACK } from './streams.js';
+
+const CONNECTIONS = 100;
+const WARM_UP_ROUNDS = 3;
+/** Microseconds of CPU. */
+const TARGET = 2;
+
+const FULL = CHAT.toString();
+const RESOURCE = '/balcony';
+const MARK = "<xmpp-2 xmlns='urn:xmpp:xmpp-2:0'/>";
+
+interface Shape {
+  readonly name: string;
+  readonly title: string;
+  readonly stanza: string;
+  /** How much longer a message is behind the proxy. */
+  readonly grows: number;
+}
+
+const SHAPES: readonly Shape[] = [
+  {
+    name: 'marked',
+    title: 'a message is marked',
+    stanza: FULL.replace(RESOURCE, ''),
+    grows: MARK.length,
+  },
+  {
+    name: 'readdressed',
+    title: 'a message is re-addressed and marked',
+    stanza: FULL,
+    grows: MARK.length - RESOURCE.length,
+  },
+];
+
+/**
+ * What a message costs more when the rules of routing are applied to it, in rounds that take turns with one where they are off: marked, and perhaps re-addressed,
+ * on its way there, and looked at on its way back.
+ */
+export const ROUTING: Measurement = {
+  name: 'routing',
+  about: `CPU of routing, ${CONNECTIONS} connections, 1 and 20 messages at a time`,
+  async run(bench) {
+    const { place } = bench;
+    const upstream = await startBackend(place);
+    const load = new Load(place);
+    const listen = `xmpp://${LOOPBACK}:0?tls=off`;
+    const off: Path = { ...(await startProxy(place, upstream, listen)), name: 'relay' };
+    const on = await startProxy(place, upstream, listen, { routing: true });
+    for (const { name, port } of [off, on])
+      await load.ask({ do: 'connect', path: name, port, tls: 'off', count: CONNECTIONS }, 'connected');
+    await sleep(500);
+    const results: Result[] = [];
+    for (const shape of SHAPES)
+      for (const perWrite of [1, 20]) results.push(await measure(bench, load, off, on, shape, perWrite));
+    await stopAll();
+    return results;
+  },
+};
+
+async function measure(
+  { quick, progress }: Bench,
+  load: Load,
+  off: Path,
+  on: Path,
+  { name, title, stanza, grows }: Shape,
+  perWrite: number,
+): Promise<Result> {
+  const milliseconds = quick ? 250 : 400;
+  /** Microseconds a message, there and back. */
+  const cost = async (path: Path): Promise<number> => {
+    const before = cpuMicroseconds(path.child.pid);
+    const longer = path === on ? grows : 0;
+    const { stanzas } = await load.ask(
+      { do: 'relay', path: path.name, perWrite, milliseconds, stanza, grows: longer },
+      'relayed',
+    );
+    return (cpuMicroseconds(path.child.pid) - before) / stanzas;
+  };
+  for (let i = 0; i < WARM_UP_ROUNDS; i++) {
+    await cost(off);
+    await cost(on);
+  }
+  const rounds = quick ? 8 : 30;
+  const more: number[] = [];
+  const base: number[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    const first = await cost(round % 2 === 0 ? off : on);
+    const second = await cost(round % 2 === 0 ? on : off);
+    const [without, withIt] = round % 2 === 0 ? [first, second] : [second, first];
+    more.push(withIt - without);
+    base.push(without);
+    progress(`routing, ${title}, ${perWrite} at a time: round ${round} of ${rounds}`);
+  }
+  return overRounds(
+    {
+      name: `routing-${name}-${perWrite}`,
+      title: `More CPU when ${title}, ${perWrite} at a time`,
+      unit: 'µs',
+      target: TARGET,
+      better: 'less',
+      detail: `without ${quantile(base, 0.5).toFixed(2)} µs there and back; ${stanza.length} characters, ${rounds} rounds`,
+    },
+    more,
+  );
+}

@@ -1,0 +1,84 @@
+import { Buffer } from 'node:buffer';
+import type { Frame } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute } from '../../xml/serialize.js';
+import type { Splice } from '../../xml/splice.js';
+import { parseElement } from '../../xml/tree.js';
+import { NO_ARCHIVE, NO_COPY, ONE, PRIVATE, TWO } from './kinds.js';
+import type { RoutingSettings } from './settings.js';
+
+const TWO_MARK = Buffer.from(`<xmpp-2 xmlns='${NS.xmpp2}'/>`);
+/** ` to='a@b'` would not have room in it. */
+const LONGEST_PLAIN = TWO_MARK.length + '></xmpp-2>'.length - '/>'.length;
+const ONE_MARK = Buffer.from(`<xmpp-1 xmlns='${NS.xmpp2}'/>`);
+const PRIVATE_MODIFIER = `<private xmlns='${NS.carbons2}'/>`;
+const NO_COPY_MODIFIER = `<no-copy xmlns='${NS.hints}'/>`;
+
+/**
+ * What is put behind a message that leaves the realm. Nothing comes twice, and what is there stays.
+ *
+ * @param full the full JID that it stays addressed to; the mark says it again, because ejabberd and jabberd2 write another address over it when that
+ *   resource is gone
+ */
+export function leavingChildren(
+  flags: number,
+  full: string | undefined,
+  settings: RoutingSettings,
+): Buffer | undefined {
+  const marked = !settings.marks || (flags & TWO) !== 0;
+  if (full === undefined) return marked ? undefined : TWO_MARK;
+  let children = '';
+  if (settings.modifiers) {
+    if ((flags & PRIVATE) === 0) children += PRIVATE_MODIFIER;
+    if ((flags & NO_COPY) === 0) children += NO_COPY_MODIFIER;
+    if ((flags & NO_ARCHIVE) === 0 && settings.archiveHint !== 'none')
+      children += `<${settings.archiveHint} xmlns='${NS.hints}'/>`;
+  }
+  if (!marked) children += `<xmpp-2 xmlns='${NS.xmpp2}' to='${escapeAttribute(full)}'/>`;
+  return children === '' ? undefined : Buffer.from(children);
+}
+
+/** The address that a message was sent to, by its mark; undefined where the mark does not say. */
+export function markedAddress(frame: Frame): string | undefined {
+  const mark = frame.findChild('xmpp-2', NS.xmpp2);
+  if (mark < 0) return undefined;
+  const start = frame.childStart(mark);
+  const end = frame.childEnd(mark);
+  // As long as it is without an address, with an end tag or without: what servers give back.
+  if (end - start <= LONGEST_PLAIN) return undefined;
+  const bytes = frame.buffer.subarray(start, end);
+  // A prefix of the mark's may be declared outside of it.
+  const text = bytes.toString();
+  if (/^<[^\s/>]*:/u.test(text)) return undefined;
+  const to: unknown = parseElement(bytes).attrs.to;
+  return typeof to === 'string' ? to : undefined;
+}
+
+/**
+ * Edits what enters the realm.
+ * @returns whether there was anything to do
+ */
+export function editEntering(
+  frame: Frame,
+  flags: number,
+  settings: RoutingSettings,
+  edit: () => Splice,
+): boolean {
+  const isTwo = (flags & TWO) !== 0;
+  let edited = false;
+  const drop = (isUnwanted: (i: number) => boolean) => {
+    for (let i = 0; i < frame.childCount; i++) {
+      if (!isUnwanted(i)) continue;
+      edit().removeChild(i);
+      edited = true;
+    }
+  };
+  if (isTwo && settings.strip && (flags & (PRIVATE | NO_COPY)) !== 0)
+    drop((i) => frame.childIs(i, 'private', NS.carbons2) || frame.childIs(i, 'no-copy', NS.hints));
+  if (!settings.marks) return edited;
+  // Whoever put it there is not to be believed: it is ours to say.
+  if ((flags & ONE) !== 0) drop((i) => frame.childIs(i, 'xmpp-1', NS.xmpp2));
+  if (isTwo) return edited;
+  edit().appendChild(ONE_MARK);
+  return true;
+}

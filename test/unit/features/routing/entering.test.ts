@@ -1,0 +1,228 @@
+import { describe, it } from 'vitest';
+import { routing } from '../../../../src/features/routing/routing.js';
+import { NS } from '../../../../src/xml/namespaces.js';
+import { FakeDomain, play } from '../playbook.js';
+import { ENABLE, NO_COPY, NO_STORE, ONE, online, PRIVATE, TWO, twoTo } from './scenes.js';
+
+const JULIET = 'juliet@capulet.lit';
+const BALCONY = `${JULIET}/balcony`;
+const GONE = `${JULIET}/gone`;
+const from = "from='romeo@capulet.lit/orchard'";
+const HI = '<body>hi</body>';
+const STATE = `<composing xmlns='${NS.chatStates}'/>`;
+
+describe('entering the realm', () => {
+  it('what has no mark is marked as of 1.0', () => {
+    online('copies')
+      .fromServer(`<message ${from} to='${JULIET}' type='chat'>${HI}</message>`)
+      .expectVerdict(
+        'changed entered-realm',
+        `<message ${from} to='${JULIET}' type='chat'>${HI}${ONE}</message>`,
+      )
+      .fromServer(`<message from='room@chats/x' to='${BALCONY}' type='groupchat'>${HI}</message>`)
+      .expectVerdict(
+        'changed entered-realm',
+        `<message from='room@chats/x' to='${BALCONY}' type='groupchat'>${HI}${ONE}</message>`,
+      )
+      .end();
+  });
+
+  it('what is marked as of 2.0 is relieved of modifiers, and the mark stays', () => {
+    online('copies')
+      .fromServer(
+        `<message ${from} to='${BALCONY}'>${PRIVATE}${HI}${NO_COPY}${NO_STORE}${twoTo(BALCONY)}</message>`,
+      )
+      .expectVerdict(
+        'changed entered-realm',
+        `<message ${from} to='${BALCONY}'>${HI}${NO_STORE}${twoTo(BALCONY)}</message>`,
+      )
+      .fromServer(`<message ${from} to='${JULIET}'>${HI}${TWO}</message>`)
+      .end();
+  });
+
+  it('what has modifiers without the mark keeps them', () => {
+    online('copies')
+      .fromServer(`<message ${from} to='${BALCONY}'>${HI}${PRIVATE}</message>`)
+      .expectVerdict(
+        'changed entered-realm',
+        `<message ${from} to='${BALCONY}'>${HI}${PRIVATE}${ONE}</message>`,
+      )
+      .end();
+  });
+
+  it('answers of the own archive enter nothing', () => {
+    online('copies')
+      .fromServer(`<message from='${JULIET}' to='${BALCONY}'><result xmlns='${NS.mam2}' id='1'/></message>`)
+      .end();
+  });
+});
+
+describe('forged tags', () => {
+  it('<xmpp-1/> of a sender’s is taken out: it is the proxy’s to say', () => {
+    online('copies')
+      .fromServer(`<message ${from} to='${JULIET}'>${ONE}${HI}</message>`)
+      .expectVerdict('changed entered-realm', `<message ${from} to='${JULIET}'>${HI}${ONE}</message>`)
+      .fromServer(`<message ${from} to='${JULIET}'>${ONE}${HI}${TWO}${ONE}</message>`)
+      .expectVerdict('changed entered-realm', `<message ${from} to='${JULIET}'>${HI}${TWO}</message>`)
+      .end();
+  });
+
+  it('<xmpp-2/> narrows where a message gets, and never lets it go further than its sender could send it anyway', () => {
+    online('copies')
+      // Of another account: it says nothing here.
+      .fromServer(
+        `<message ${from} to='${BALCONY}' type='chat'>${HI}${twoTo('nurse@capulet.lit/x')}</message>`,
+      )
+      // To the account, which its sender could have addressed.
+      .fromServer(`<message ${from} to='${BALCONY}' type='chat'>${HI}${twoTo(JULIET)}</message>`)
+      // A resource that is not this one: nobody gets it.
+      .fromServer(`<message ${from} to='${BALCONY}' type='chat'>${HI}${twoTo(GONE)}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .end();
+  });
+
+  it('a mark with a prefix or without an address that can be read says what its presence says', () => {
+    online('copies')
+      .fromServer(
+        `<message ${from} to='${BALCONY}'>${HI}<p:xmpp-2 xmlns:p='${NS.xmpp2}' to='${GONE}'/></message>`,
+      )
+      .fromServer(`<message ${from} to='${BALCONY}'>${HI}<xmpp-2 xmlns='${NS.xmpp2}' to=''/></message>`)
+      .end();
+  });
+});
+
+describe('a resource that is gone', () => {
+  const romeo = 'romeo@capulet.lit';
+  const orchard = `${romeo}/orchard`;
+  const notice = (id: string) => JSON.stringify({ kind: 'error', to: orchard, from: GONE, id });
+
+  /** Somebody who comes by the same proxies writes. */
+  function withRomeo(): FakeDomain {
+    const domain = new FakeDomain();
+    domain.enter({
+      ...{ full: orchard, bare: romeo, local: 'romeo', domain: 'capulet.lit', resource: 'orchard' },
+    });
+    return domain;
+  }
+
+  it('the sender gets exactly one error, however many resources the server tries; nobody gets the message', () => {
+    const domain = withRomeo();
+    const message = `<message ${from} to='${GONE}' type='chat' id='m1'>${HI}${twoTo(GONE)}</message>`;
+    const desk = online('copies', { domain });
+    const phone = online('copies', { domain, jid: `${JULIET}/phone` });
+    desk.fromServer(message).expectVerdict('dropped gone-resource-dropped').expectTold(romeo, notice('m1'));
+    phone.fromServer(message).expectVerdict('dropped gone-resource-dropped');
+    // He tries again.
+    phone.fromServer(message).expectVerdict('dropped gone-resource-dropped').expectTold(romeo, notice('m1'));
+    desk.fromServer(message).expectVerdict('dropped gone-resource-dropped').end();
+    phone.end();
+  });
+
+  it('ejabberd and jabberd2 write another address over it: the mark still says where it was sent', () => {
+    for (const serverKind of ['ejabberd', 'jabberd2'] as const)
+      online(serverKind === 'jabberd2' ? 'no copies' : 'copies', { domain: withRomeo(), serverKind })
+        .fromServer(`<message ${from} to='${BALCONY}' type='chat' id='m1'>${HI}${twoTo(GONE)}</message>`)
+        .expectVerdict('dropped gone-resource-dropped')
+        .expectTold(romeo, notice('m1'))
+        .end();
+  });
+
+  it('the sender’s own session says it, from the address that was written to', () => {
+    online('copies', { jid: orchard })
+      .told(notice('m1'), BALCONY)
+      .expectSent(
+        'client',
+        `<message type='error' id='m1' from='${GONE}' to='${orchard}'><error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error></message>`,
+      )
+      .end();
+    online('copies', { jid: `${romeo}/other` })
+      .told(notice('m1'), BALCONY)
+      .end();
+  });
+
+  it('from a server of 1.0: what is private or for the moment is dropped, conversation is for all', () => {
+    online('copies')
+      .fromServer(`<message ${from} to='${GONE}' type='chat'>${HI}${NO_COPY}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .fromServer(`<message ${from} to='${GONE}' type='chat'>${STATE}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .fromServer(`<message ${from} to='${GONE}' type='chat'>${HI}</message>`)
+      .expectVerdict(
+        'changed entered-realm',
+        `<message ${from} to='${GONE}' type='chat'>${HI}${ONE}</message>`,
+      )
+      .end();
+  });
+
+  it('a stranger elsewhere is told nothing, since the server would tell him who answers', () => {
+    const stranger = "from='paris@montague.lit/x'";
+    online('copies')
+      .fromServer(`<message ${stranger} to='${GONE}' type='chat' id='m1'>${HI}${twoTo(GONE)}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .fromServer(`<presence ${stranger}/>`)
+      .fromServer(`<message ${stranger} to='${GONE}' type='chat' id='m2'>${HI}${twoTo(GONE)}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .expectSent(
+        'server',
+        `<message type='error' id='m2' to='paris@montague.lit/x'><error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error></message>`,
+      )
+      .end();
+  });
+
+  it('headlines and errors are dropped without a word', () => {
+    online('no copies', { domain: withRomeo() })
+      .fromServer(`<message ${from} to='${BALCONY}' type='headline'>${HI}${twoTo(GONE)}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .fromServer(`<message ${from} to='${BALCONY}' type='error'>${HI}${twoTo(GONE)}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .end();
+  });
+});
+
+describe('everything is a matter of settings', () => {
+  const OFF = {
+    ...{ marks: false, readdress: false, modifiers: false, archiveHint: 'none', strip: false },
+    ...{ copies: false, gone: false, imNg: false },
+  };
+
+  it('with every rule off nothing is touched, and nothing is asked of the server', () => {
+    const carbon = (message: string) =>
+      `<message from='${JULIET}'><received xmlns='${NS.carbons2}'><forwarded xmlns='${NS.forward0}'>${message}</forwarded></received></message>`;
+    play(routing, { settings: OFF })
+      .fromClient('<presence/>')
+      .fromClient(`<message to='romeo@capulet.lit/orchard' type='chat'>${HI}</message>`)
+      .fromClient(`<message to='romeo@capulet.lit' type='chat'>${HI}</message>`)
+      .fromClient(`<iq type='set' id='1'>${ENABLE}</iq>`)
+      .fromClient(`<iq type='set' id='2'><enable xmlns='${NS.imNg}'/></iq>`)
+      .fromServer(`<message ${from} to='${GONE}' type='chat'>${HI}${TWO}${PRIVATE}</message>`)
+      .fromServer(`<message ${from} to='${JULIET}' type='chat'>${HI}</message>`)
+      .fromServer(carbon(`<message xmlns='jabber:client' ${from} to='${JULIET}'>${HI}</message>`))
+      .fromServer(`<message ${from}><sent xmlns='${NS.carbons2}'/></message>`)
+      .end();
+  });
+
+  it('each rule on its own', () => {
+    const IBB = `<data xmlns='${NS.inBandBytes}' sid='s' seq='0'>AA==</data>`;
+    const orchard = 'romeo@capulet.lit/orchard';
+    play(routing, { settings: { ...OFF, marks: true } })
+      .fromClient(`<message to='${orchard}'>${HI}</message>`)
+      .expectVerdict('changed left-realm', `<message to='${orchard}'>${HI}${twoTo(orchard)}</message>`)
+      .end();
+    play(routing, { settings: { ...OFF, readdress: true } })
+      .fromClient(`<message to='${orchard}'>${HI}</message>`)
+      .expectVerdict('changed readdressed', `<message to='romeo@capulet.lit'>${HI}</message>`)
+      .end();
+    play(routing, { settings: { ...OFF, modifiers: true } })
+      .fromClient(`<message to='${orchard}'>${IBB}</message>`)
+      .expectVerdict('changed left-realm', `<message to='${orchard}'>${IBB}${PRIVATE}${NO_COPY}</message>`)
+      .end();
+    play(routing, { settings: { ...OFF, strip: true } })
+      .fromServer(`<message ${from} to='${BALCONY}'>${HI}${PRIVATE}${TWO}</message>`)
+      .expectVerdict('changed entered-realm', `<message ${from} to='${BALCONY}'>${HI}${TWO}</message>`)
+      .end();
+    play(routing, { settings: { ...OFF, gone: true } })
+      .fromServer(`<message ${from} to='${GONE}'>${HI}${twoTo(GONE)}</message>`)
+      .expectVerdict('dropped gone-resource-dropped')
+      .end();
+  });
+});
