@@ -1,8 +1,9 @@
 import type { Feature } from '../session/feature.js';
 import { capabilitiesProbe } from './capabilities-probe/capabilities-probe.js';
+import { presenceAnnotations } from './presence-annotations/presence-annotations.js';
 
 /**
  * All features, outermost (nearest to the client) first: what a client sends meets them in this order, what the server sends in
  * the opposite one.
  */
-export const FEATURES: readonly Feature[] = [capabilitiesProbe];
+export const FEATURES: readonly Feature[] = [capabilitiesProbe, presenceAnnotations];
