@@ -166,9 +166,7 @@ describe.skipIf(missing !== undefined)('two servers and the link between them', 
     await until(
       'the probe to be answered',
       async () =>
-        (await proxy.metrics()).sum('interstanza_stanza_injected_total', {
-          reason: 'server-available-told',
-        }) > 0,
+        (await proxy.metrics()).sum('interstanza_stanza_injected_total', 'server-available-told') > 0,
       20_000,
     );
     await soon(asks, contact.jid, undefined, Date.now());
@@ -280,9 +278,7 @@ describe.skipIf(missing !== undefined)('two servers and the link between them', 
     );
     await seen('available', 'Wherefore');
     const metrics = await proxy.metrics();
-    expect(
-      metrics.sum('interstanza_feature_decision_total', 'annotation-not-believed'),
-    ).toBeGreaterThan(0);
+    expect(metrics.sum('interstanza_feature_decision_total', 'annotation-not-believed')).toBeGreaterThan(0);
     await library.stop();
   });
 

@@ -31,6 +31,7 @@ export async function startStanza(login: StanzaLogin): Promise<StanzaSession> {
     server: login.domain,
     credentials: { username: login.name, password: login.password },
     transports: { tcp: `${login.host}:${login.port}` },
+    transportPreferenceOrder: ['tcp'],
     autoReconnect: false,
     useStreamManagement: false,
   });
