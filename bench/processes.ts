@@ -114,7 +114,7 @@ export interface Placement {
 /** The proxy as web clients find it. */
 export async function startWebProxy(place: Placement, upstreamPort: number): Promise<WebEndpoint> {
   const listeners = [`ws://${LOOPBACK}:0/ws`, `http://${LOOPBACK}:0/bosh`];
-  const { child, port } = await startProxy(place, upstreamPort, ...listeners);
+  const { child, port } = await startProxy(place, upstreamPort, listeners);
   return {
     name: 'proxy',
     websocket: `ws://${LOOPBACK}:${port}/ws`,
@@ -136,19 +136,17 @@ export async function startRelay(place: Placement, upstreamPort: number): Promis
   return { name: 'relay', port: Number((await child.announcement('port')).port), child };
 }
 
-/** @param listen the listeners' URLs; the path is the first one's */
 /** What is measured is what passes untouched, unless a measurement is about a feature that touches everything. */
 const NOTHING_TOUCHED = { routing: false };
 
 /**
- * @param listen the listener's URL
+ * @param listen the listeners' URLs; the path is the first one's
  * @param features as in the configuration
  */
 export async function startProxy(
   place: Placement,
   upstreamPort: number,
-  listen = `xmpp://${LOOPBACK}:0?tls=off`,
-  ...others: readonly string[]
+  listen: string | readonly string[] = `xmpp://${LOOPBACK}:0?tls=off`,
   features: Readonly<Record<string, boolean>> = NOTHING_TOUCHED,
 ): Promise<Path> {
   const program = resolve(place.program);
@@ -160,11 +158,8 @@ export async function startProxy(
   const args = [
     program,
     'serve',
-    ...['--domain', DOMAIN],
-    ...['--upstream', `xmpp://${LOOPBACK}:${upstreamPort}`],
-    ...[listen, ...others].flatMap((url) => ['--listen', url]),
     ...['--config', file],
-    ...['--listen', listen],
+    ...[listen].flat().flatMap((url) => ['--listen', url]),
     ...['--data', data],
     ...['--admin', `${LOOPBACK}:0`],
     ...['--log-level', 'error'],

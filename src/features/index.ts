@@ -1,5 +1,6 @@
 import type { Feature } from '../session/feature.js';
 import { capabilitiesProbe } from './capabilities-probe/capabilities-probe.js';
+import { presenceAnnotations } from './presence-annotations/presence-annotations.js';
 import { presenceSession } from './presence-session/presence-session.js';
 import { routing } from './routing/routing.js';
 
@@ -7,5 +8,9 @@ import { routing } from './routing/routing.js';
  * All features, outermost (nearest to the client) first: what a client sends meets them in this order, what the server sends in
  * the opposite one.
  */
-export const FEATURES: readonly Feature[] = [capabilitiesProbe, presenceSession];
-export const FEATURES: readonly Feature[] = [routing, capabilitiesProbe];
+export const FEATURES: readonly Feature[] = [
+  routing,
+  capabilitiesProbe,
+  presenceAnnotations,
+  presenceSession,
+];

@@ -50,6 +50,7 @@ export const NS = {
   compress: 'http://jabber.org/protocol/compress',
   csi: 'urn:xmpp:csi:0',
   streamLimits: 'urn:xmpp:stream-limits:0',
+  psa: 'urn:xmpp:psa',
   sid: 'urn:xmpp:sid:0',
   occupantId: 'urn:xmpp:occupant-id:0',
   receipts: 'urn:xmpp:receipts',

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer';
 import { bare, domain, parseJid, prepareJid } from '../../jid.js';
 import {
   type FeatureContext,
@@ -9,6 +10,9 @@ import {
   type Verdict,
   type Watch,
 } from '../../session/feature.js';
+import type { Frame } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { Splice } from '../../xml/splice.js';
 import { type RoomsSession, rooms, roomsKey } from '../rooms/rooms.js';
 import { PresenceRecords, type ReceivedPresence } from './records.js';
 
@@ -52,7 +56,7 @@ export class PresenceSession implements FeatureSession {
       if (from.resource === undefined) this.#records.deleteBare(bareJid);
       else this.#records.delete(bareJid, from.resource);
     } else if (from.resource !== undefined) {
-      this.#records.set(bareJid, from.resource, frame.bytes(), stanza.now);
+      this.#records.set(bareJid, from.resource, withoutAnnotations(frame), stanza.now);
     }
     return PASS;
   }
@@ -67,6 +71,29 @@ export class PresenceSession implements FeatureSession {
   fullJidsOf(bareJid: string): string[] {
     const jid = prepareJid(bareJid);
     return jid === undefined ? [] : this.#records.resourcesOf(jid).map((resource) => `${jid}/${resource}`);
+  }
+
+  /** What a feature has noted about the last presence of a full JID, 0 at first and after each new presence; undefined: there is none. */
+  markOf(fullJid: string): number | undefined {
+    const jid = prepareJid(fullJid);
+    return jid === undefined ? undefined : this.#records.markOf(bare(jid), jid.slice(bare(jid).length + 1));
+  }
+
+  /** Notes a small number about the last presence of a full JID; gone with that presence. One feature may do so. */
+  mark(fullJid: string, mark: number): void {
+    const jid = prepareJid(fullJid);
+    if (jid !== undefined) this.#records.setMark(bare(jid), jid.slice(bare(jid).length + 1), mark);
+  }
+
+  /** Bare JID, resource (prepared) and mark of every record. It may be stopped and gone on with later, whatever has changed: then some may come twice. */
+  marks(): Generator<readonly [bare: string, resource: string, mark: number]> {
+    return this.#records.marks();
+  }
+
+  /** The entity is known not to be there although it has not said so: a room was entered anew, and it was not in it. */
+  forget(fullJid: string): void {
+    const jid = prepareJid(fullJid);
+    if (jid !== undefined) this.#records.delete(bare(jid), jid.slice(bare(jid).length + 1));
   }
 
   /** The domains that presence has been received from, prepared. Looks at every bare JID. */
@@ -90,6 +117,15 @@ export class PresenceSession implements FeatureSession {
   get evicted(): number {
     return this.#records.evicted;
   }
+}
+
+/** What was said about the presence by others than its sender (XEP-0310) is no part of it. */
+function withoutAnnotations(frame: Frame): Buffer {
+  if (frame.findChild('state-annotation', NS.psa) < 0) return frame.bytes();
+  const splice = new Splice(frame);
+  for (let i = 0; i < frame.childCount; i++)
+    if (frame.childIs(i, 'state-annotation', NS.psa)) splice.removeChild(i);
+  return splice.toBuffer();
 }
 
 /** As `presence`, with a budget of bytes a session. */

@@ -10,6 +10,8 @@ interface Stored {
   /** One byte a character: such a string costs 16 bytes beyond its content, a Buffer of its own some 300. */
   readonly latin1: string;
   readonly time: number;
+  /** What a feature has noted about it; 0 at first. */
+  mark: number;
 }
 
 interface Holder {
@@ -49,7 +51,7 @@ export class PresenceRecords {
       this.#holders.delete(bare);
     }
     this.#holders.set(bare, holder);
-    const stored = { latin1: bytes.toString('latin1'), time };
+    const stored = { latin1: bytes.toString('latin1'), time, mark: 0 };
     holder.byResource.set(resource, stored);
     const size = sizeOf(resource, stored);
     holder.bytes += size;
@@ -60,6 +62,22 @@ export class PresenceRecords {
   get(bare: string, resource: string): ReceivedPresence | undefined {
     const stored = this.#holders.get(bare)?.byResource.get(resource);
     return stored === undefined ? undefined : received(stored);
+  }
+
+  markOf(bare: string, resource: string): number | undefined {
+    return this.#holders.get(bare)?.byResource.get(resource)?.mark;
+  }
+
+  setMark(bare: string, resource: string, mark: number): void {
+    const stored = this.#holders.get(bare)?.byResource.get(resource);
+    if (stored !== undefined) stored.mark = mark;
+  }
+
+  /** Bare JID, resource and mark of every record; bears changes meanwhile: what is set anew may come again. */
+  *marks(): Generator<readonly [bare: string, resource: string, mark: number]> {
+    for (const [bare, holder] of this.#holders) {
+      for (const [resource, { mark }] of holder.byResource) yield [bare, resource, mark];
+    }
   }
 
   delete(bare: string, resource: string): void {

@@ -29,10 +29,23 @@ export function slixmppMissing(): string | undefined {
 export interface SlixmppLogin extends LibraryLogin {
   /** Takes the library as it comes, which forgets on resuming what had not been acknowledged. */
   forgetful?: boolean;
+  /** Reports the presences it receives. */
+  presences?: boolean;
+}
+
+/** A presence as the library understands it: `available`, `away`, `xa`, … or `unavailable`. */
+export interface SeenPresence {
+  from: string;
+  type: string;
+  status: string;
+}
+
+export interface SlixmppSession extends LibraryClient {
+  readonly presences: readonly SeenPresence[];
 }
 
 /** Logs in with slixmpp, in a process of its own. */
-export async function startSlixmpp(login: SlixmppLogin): Promise<LibraryClient> {
+export async function startSlixmpp(login: SlixmppLogin): Promise<SlixmppSession> {
   const session = new Slixmpp(login);
   try {
     await session.begin();
@@ -43,10 +56,11 @@ export async function startSlixmpp(login: SlixmppLogin): Promise<LibraryClient> 
   return session;
 }
 
-class Slixmpp implements LibraryClient {
+class Slixmpp implements SlixmppSession {
   jid = '';
   readonly errors: string[] = [];
   readonly sessions = { bound: 0, resumed: 0 };
+  readonly presences: SeenPresence[] = [];
   #messages: { from: string; type: string; body: string }[] = [];
   #answers = new Map<number, (report: Report) => void>();
   #events = new Set<string>();
@@ -155,6 +169,9 @@ class Slixmpp implements LibraryClient {
     }
     if (report.event === 'resumed') this.sessions.resumed += 1;
     if (report.event === 'error') this.errors.push(report.text ?? '');
+    if (report.event === 'presence') {
+      this.presences.push({ from: report.sender ?? '', type: report.type ?? '', status: report.text ?? '' });
+    }
     if (report.event === 'message') {
       this.#messages.push({ from: report.sender ?? '', type: report.type ?? '', body: report.body ?? '' });
     }

@@ -59,6 +59,8 @@ class Session(ClientXMPP):
         self.add_event_handler("stream_error", lambda error: report(event="error", text=error["condition"]))
         self.add_event_handler("message", self.heard)
         self.add_event_handler("groupchat_message", lambda _: None)
+        if login.get("presences"):
+            self.add_event_handler("presence", self.saw)
 
     def get_ssl_context(self):
         # Every certificate here is self-signed.
@@ -73,6 +75,10 @@ class Session(ClientXMPP):
 
     def heard(self, message):
         report(event="message", sender=message["from"].full, type=message["type"], body=message["body"])
+
+    def saw(self, presence):
+        # The type of an available one is what the library takes its <show/> for.
+        report(event="presence", sender=presence["from"].full, type=presence["type"], text=presence["status"])
 
     def gone(self, _):
         if self.login.get("resume") and not self.stopping:

@@ -44,6 +44,7 @@ export async function startProsody(options: ServerOptions = {}): Promise<ServerH
     directory,
     stop: async () => daemon?.stop(),
     kill: async () => daemon?.kill(),
+    freeze: (frozen) => daemon?.signal(frozen ? 'SIGSTOP' : 'SIGCONT'),
     dispose: async () => {
       await daemon?.kill();
       rmSync(directory, { recursive: true, force: true });
@@ -54,6 +55,31 @@ export async function startProsody(options: ServerOptions = {}): Promise<ServerH
     },
     log: () => `${daemon?.output ?? ''}\n${readFileSync(join(directory, 'log'), 'utf8')}`,
   };
+}
+
+/** Whatever resolver this Prosody has: other servers are where the test says. */
+const NAMES_MODULE = `
+module:set_global();
+local hosts = module:get_option("loopback_hosts", {});
+local resolver = {};
+function resolver:lookup(callback, name, qtype)
+  local address = qtype == "A" and hosts[(name:gsub("%.$", ""))];
+  callback(address and { { a = address } } or {});
+end
+require "net.adns".resolver = function () return resolver; end
+`;
+
+/** What lets it talk to other servers. */
+function federation(directory: string, { federation }: ServerOptions): string {
+  if (federation === undefined) return 's2s_ports = {}';
+  writeFileSync(join(directory, 'mod_loopback_names.lua'), NAMES_MODULE);
+  const hosts = Object.entries(federation.hosts).map(([name, address]) => `["${name}"] = "${address}";`);
+  return `s2s_ports = { 5269 }
+s2s_interfaces = { "${federation.address}" }
+s2s_secure_auth = false
+s2s_require_encryption = false
+plugin_paths = { ${JSON.stringify(directory)} }
+loopback_hosts = { ${hosts.join(' ')} }`;
 }
 
 function configuration(
@@ -85,6 +111,7 @@ function configuration(
   if (options.rateLimit) modules.push('limits');
   if (options.mam !== false) modules.push('mam');
   if (options.registration !== false) modules.push('register_ibr');
+  if (options.federation !== undefined) modules.push('loopback_names');
   const path = (name: string) => JSON.stringify(join(directory, name));
   const tls = `{ certificate = ${JSON.stringify(files.certificate)}, key = ${JSON.stringify(files.key)} }`;
   // Without the module "limits" there is no rate limit, which bursts in tests would meet.
@@ -98,7 +125,7 @@ interfaces = { "127.0.0.1" }
 c2s_ports = { ${port} }
 c2s_direct_tls_ports = { ${tlsPort ?? ''} }
 c2s_direct_tls_ssl = ${tls}
-s2s_ports = {}
+${federation(directory, options)}
 s2s_direct_tls_ports = {}
 http_ports = {}
 https_ports = {}

@@ -42,6 +42,8 @@ export interface ServerOptions {
   proxyHeader?: boolean;
   /** Bytes per second that each connection may send (Prosody); none by default. */
   rateLimit?: string;
+  /** It talks to other servers (Prosody): its own address on loopback, and those of all by their domains. */
+  federation?: { address: string; hosts: Readonly<Record<string, string>> };
 }
 
 export interface ServerHandle extends RealServer {
@@ -53,6 +55,8 @@ export interface ServerHandle extends RealServer {
   kill(): Promise<void>;
   /** Stops it if it runs, and starts it on the same ports with the same data. */
   restart(): Promise<void>;
+  /** Stops it in its tracks, with all connections open, or lets it go on (Prosody). */
+  freeze?(frozen: boolean): void;
   /** Kills it and removes its directory. */
   dispose(): Promise<void>;
   /** What it wrote to its logs. */

@@ -168,6 +168,7 @@ export class ProxiedSession {
     return {
       identity: this.#identity,
       serverKind: 'unknown',
+      enabledAtStart: new Set(),
       domain: this.domain,
       get now() {
         return session.clock.now;

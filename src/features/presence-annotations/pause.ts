@@ -1,0 +1,260 @@
+import { Buffer } from 'node:buffer';
+import { bare, domain, prepareJid } from '../../jid.js';
+import type { AccountSession } from '../../knowledge/account/account.js';
+import type { CapabilitiesSession } from '../../knowledge/capabilities/capabilities.js';
+import type { PresenceSession } from '../../knowledge/presence/presence.js';
+import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
+import type { FeatureContext } from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import { annotated, annotationXml, describe } from './annotation.js';
+import type { DirectedPresence } from './directed.js';
+import type { Occupant } from './occupancy.js';
+import type { Roster, RosterReader } from './roster.js';
+import type { Settings } from './settings.js';
+import type { SharedAnnotations } from './shared.js';
+
+/** A connection that is back within this time was not away; ms. */
+export const SHORT_BREAK = 500;
+/** Presences that one session sends to the server at a time, and how long it then waits; ms. Servers limit what a connection may send. */
+const AT_ONCE = 5;
+const BETWEEN = 1_000;
+/** Contacts elsewhere that are told. */
+const MOST_RECIPIENTS = 1_000;
+
+const BREAK = 'pause';
+const SEND = 'pause-send';
+
+/** What the session says to those of contacts, and what the next process is given. */
+const PAUSED = 'paused';
+const RESUMED = 'resumed';
+
+/** Reads what another session has said. @returns undefined for what is none of this */
+export function readPauseNotice(message: string): boolean | undefined {
+  return message === PAUSED ? true : message === RESUMED ? false : undefined;
+}
+
+interface Snapshot {
+  readonly accounts: readonly string[];
+  readonly sent: readonly string[];
+}
+
+/**
+ * One's own client is away for a while (XEP-0310 §4.2): who has its presence is told. Sessions here are told by the bus, and each shows its
+ * client what that has already; contacts elsewhere who are known to understand it are sent what they have, by name.
+ */
+export class Pause implements Occupant {
+  #state: 'here' | 'breaking' | 'away' = 'here';
+  /** Bare JIDs of accounts here that have been told. */
+  #accounts = new Set<string>();
+  /** Full JIDs elsewhere that have been sent an annotation, and those that are to be. */
+  readonly #sent = new Set<string>();
+  readonly #toSend = new Set<string>();
+  #roster: Roster | undefined;
+  #sendsLater = false;
+  /** Counts the breaks: answers that belong to a former one are of no use. */
+  #break = 0;
+
+  constructor(
+    private readonly context: FeatureContext,
+    private readonly shared: SharedAnnotations,
+    private readonly settings: Settings,
+    private readonly ownFull: string,
+    private readonly knowledge: {
+      readonly account: AccountSession;
+      readonly presence: PresenceSession;
+      readonly capabilities: CapabilitiesSession;
+      readonly rooms: RoomsSession;
+    },
+    private readonly directed: DirectedPresence,
+    private readonly roster: RosterReader,
+    private readonly onOccupantChanged: (occupantJid: string) => void,
+    snapshot: Snapshot | undefined,
+  ) {
+    if (snapshot === undefined) return;
+    // It was away when its process ended.
+    this.#state = 'away';
+    shared.paused.add(ownFull);
+    for (const jid of snapshot.accounts) this.#accounts.add(jid);
+    for (const jid of snapshot.sent) this.#sent.add(jid);
+  }
+
+  /** What the next process has to know; nothing while the client is here. */
+  snapshot(): Snapshot | undefined {
+    if (this.#state !== 'away') return undefined;
+    return { accounts: [...this.#accounts], sent: [...this.#sent] };
+  }
+
+  get isPaused(): boolean {
+    return this.#state === 'away';
+  }
+
+  occupantChanged(occupantJid: string): void {
+    this.onOccupantChanged(occupantJid);
+  }
+
+  /** The client's connection is lost or paused, and it may come back. */
+  paused(now: number): void {
+    if (this.#state !== 'here') return;
+    this.#state = 'breaking';
+    this.context.wakeAt(BREAK, now + SHORT_BREAK);
+  }
+
+  /** It is back. */
+  resumed(now: number): void {
+    const was = this.#state;
+    this.#state = 'here';
+    this.#break += 1;
+    if (was !== 'away') return;
+    this.shared.paused.delete(this.ownFull);
+    this.#tellRooms(now);
+    for (const jid of this.#accounts) this.context.tell(jid, RESUMED);
+    this.#accounts.clear();
+    // Who has not been told yet that it was away need not hear that it is back.
+    this.#toSend.clear();
+    for (const jid of this.#sent) this.#toSend.add(jid);
+    this.#sent.clear();
+    this.#sendSome(now);
+  }
+
+  /** The session is over: the server says so by its own rules. */
+  closed(): void {
+    this.#state = 'here';
+    this.shared.paused.delete(this.ownFull);
+  }
+
+  /** @returns whether the wake-up was for this */
+  wake(token: string, now: number): boolean {
+    if (token === SEND) {
+      this.#sendsLater = false;
+      this.#sendSome(now);
+      return true;
+    }
+    if (token !== BREAK) return false;
+    // Nobody has the presence of a client that is not available.
+    if (this.#state === 'breaking' && this.knowledge.account.broadcast === undefined && !this.#isAnywhere)
+      return true;
+    if (this.#state === 'breaking') this.#goAway(now);
+    return true;
+  }
+
+  get #isAnywhere(): boolean {
+    return this.directed.targets.length > 0 || this.knowledge.rooms.joined().length > 0;
+  }
+
+  #goAway(now: number): void {
+    this.#state = 'away';
+    this.shared.paused.add(this.ownFull);
+    this.#tellRooms(now);
+    const { broadcast } = this.knowledge.account;
+    const elsewhere = this.#contactsElsewhere();
+    if (this.shared.viewers === 0 && elsewhere.length === 0) return;
+    const { identity } = this.context;
+    if (broadcast !== undefined) this.#tell(bare(this.ownFull));
+    for (const jid of this.directed.targets) if (domain(jid) === domain(this.ownFull)) this.#tell(bare(jid));
+    const current = this.#break;
+    if (broadcast === undefined) {
+      this.#chooseElsewhere(elsewhere, current);
+      return;
+    }
+    this.roster.read((roster) => {
+      if (this.#break !== current || this.#state !== 'away') return;
+      this.#roster = roster;
+      for (const [jid, { sees }] of roster ?? [])
+        if (sees && domain(jid) === prepareJid(identity.domain)) this.#tell(jid);
+      this.#chooseElsewhere(elsewhere, current);
+      this.#roster = undefined;
+    });
+  }
+
+  #tell(account: string): void {
+    if (this.#accounts.has(account)) return;
+    this.#accounts.add(account);
+    this.context.tell(account, PAUSED);
+  }
+
+  #tellRooms(now: number): void {
+    const { rooms } = this.knowledge;
+    for (const room of rooms.joined()) {
+      const nick = rooms.nickIn(room);
+      if (nick !== undefined) this.shared.occupancy.tell(room, nick, this, now);
+    }
+  }
+
+  /** Full JIDs that have announced capabilities, are no session of this proxy's, and may understand. */
+  #contactsElsewhere(): string[] {
+    const { presence, capabilities, rooms } = this.knowledge;
+    const own = domain(this.ownFull);
+    const found: string[] = [];
+    for (const [bareJid, resource] of presence.marks()) {
+      const jid = `${bareJid}/${resource}`;
+      if (jid === this.ownFull || rooms.isRoom(bareJid) === 'joined') continue;
+      const features = capabilities.featuresOf(jid);
+      if (features === undefined) continue;
+      const isForeign = domain(bareJid) !== own;
+      // Of sessions on the own server only what is known already counts: most are here and are told by the bus.
+      const may = features === 'unknown' ? isForeign : features.has(NS.psa);
+      if (!may || (!isForeign && this.#isHere(bareJid, jid))) continue;
+      found.push(jid);
+      if (found.length >= MOST_RECIPIENTS) break;
+    }
+    return found;
+  }
+
+  #isHere(bareJid: string, fullJid: string): boolean {
+    return this.context.domain.sessionsOf(bareJid).some(({ full }) => prepareJid(full) === fullJid);
+  }
+
+  #chooseElsewhere(contacts: readonly string[], current: number): void {
+    const { capabilities } = this.knowledge;
+    const entitled = contacts.filter((jid) => this.#has(jid));
+    for (const jid of entitled) {
+      capabilities.want(jid, (features) => {
+        if (this.#break !== current || this.#state !== 'away' || features?.has(NS.psa) !== true) return;
+        this.#toSend.add(jid);
+        this.#sendLater(this.context.now);
+      });
+    }
+  }
+
+  /** Whether a contact has this client's presence: by subscription or by name, and it was not taken back. */
+  #has(fullJid: string): boolean {
+    if (this.directed.isCancelled(fullJid)) return false;
+    if (this.directed.sentTo(fullJid) !== undefined) return true;
+    return this.knowledge.account.broadcast !== undefined && this.#roster?.get(bare(fullJid))?.sees === true;
+  }
+
+  #sendLater(time: number): void {
+    if (this.#sendsLater) return;
+    this.#sendsLater = true;
+    const count = Math.min(AT_ONCE, this.#toSend.size);
+    this.context.wakeAt(SEND, Math.max(time, this.shared.pacer.reserve(count, this.context.now)));
+  }
+
+  #sendSome(now: number): void {
+    let left = AT_ONCE;
+    for (const jid of this.#toSend) {
+      if (left === 0) break;
+      this.#toSend.delete(jid);
+      if (this.#send(jid)) left -= 1;
+    }
+    if (this.#toSend.size > 0) this.#sendLater(now + BETWEEN);
+  }
+
+  #send(to: string): boolean {
+    const { account, presence } = this.knowledge;
+    const directed = this.directed.sentTo(to);
+    const bytes = directed === undefined ? account.broadcast : Buffer.from(directed, 'latin1');
+    // Meanwhile it may have gone, or the presence been taken back.
+    if (bytes === undefined || this.directed.isCancelled(to) || presence.markOf(to) === undefined)
+      return false;
+    const author = this.context.identity.domain;
+    const says = this.#state === 'away' ? 'connection-paused' : 'restored';
+    const description = describe(this.settings, says, undefined, author);
+    const stanza = annotated(bytes, annotationXml(author, says, description), to);
+    if (stanza === undefined) return false;
+    if (says === 'connection-paused') this.#sent.add(to);
+    const reason = says === 'restored' ? 'connection-resumed-told' : 'connection-paused-told';
+    this.context.send('server', stanza, reason);
+    return true;
+  }
+}

@@ -1,0 +1,387 @@
+import { bare, domain, prepareJid } from '../../jid.js';
+import { account, accountKey } from '../../knowledge/account/account.js';
+import { capabilities, capabilitiesKey } from '../../knowledge/capabilities/capabilities.js';
+import { presence, presenceKey } from '../../knowledge/presence/presence.js';
+import type { RoomChange } from '../../knowledge/rooms/room.js';
+import { rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import { errorCondition } from '../../knowledge/rooms/signals.js';
+import {
+  type Feature,
+  type FeatureContext,
+  type FeatureSession,
+  PASS,
+  type PassingStanza,
+  type Verdict,
+  type Watch,
+} from '../../session/feature.js';
+import type { Frame } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute } from '../../xml/serialize.js';
+import {
+  annotationChildren,
+  type Description,
+  describe,
+  isAnnotated,
+  isBelieved,
+  readAnnotations,
+} from './annotation.js';
+import { DirectedPresence } from './directed.js';
+import { showAnnotation } from './display.js';
+import { Pause, readPauseNotice } from './pause.js';
+import { Prober, saysUnreachable } from './prober.js';
+import { Refresh } from './refresh.js';
+import { RoomReturns } from './rejoin.js';
+import { RosterReader } from './roster.js';
+import { SETTINGS, type Settings } from './settings.js';
+import { type SharedAnnotations, sharedKey } from './shared.js';
+import { Viewer } from './viewer.js';
+
+const PRESENCE_IN = 0;
+const PRESENCE_OUT = 1;
+const MESSAGE_IN = 2;
+const ROSTER_PUSH = 3;
+const IQ_IN = 4;
+const WATCHES: readonly Watch[] = [
+  { direction: 'to-client', stanza: 'presence' },
+  { direction: 'to-server', stanza: 'presence' },
+  // No types: to compare them would make a string of each, and an ordinary message is over with one comparison of bytes.
+  { direction: 'to-client', stanza: 'message' },
+  { direction: 'to-client', stanza: 'iq', types: ['set'], child: { namespace: NS.roster, name: 'query' } },
+  { direction: 'to-client', stanza: 'iq' },
+  { direction: 'to-server', stanza: 'iq', types: ['get'], child: { namespace: NS.roster, name: 'query' } },
+];
+
+/** Errors of which the condition may say that a server is not reached. */
+const MAY_SAY_SO = ['remote-server-', 'service-unavailable'] as const;
+
+/** What the next process has to know. */
+interface Snapshot {
+  readonly viewer?: true;
+  readonly pause?: NonNullable<ReturnType<Pause['snapshot']>>;
+}
+
+/**
+ * Presence State Annotations (XEP-0310) for one session, both halves: for a client that has asked for them, the server's; for one that has
+ * not, the client's.
+ */
+export class AnnotationsSession implements FeatureSession {
+  readonly #settings: Settings;
+  readonly #shared: SharedAnnotations;
+  readonly #ownDomain: string;
+  readonly #ownFull: string;
+  readonly #prober: Prober;
+  readonly #roster: RosterReader;
+  readonly #directed = new DirectedPresence();
+  readonly #pause: Pause;
+  readonly #refresh: Refresh;
+  readonly #returns: RoomReturns;
+  readonly #knowledge;
+  #viewer: Viewer | undefined;
+  #language: string | undefined;
+  #isOver = false;
+
+  constructor(
+    private readonly context: FeatureContext,
+    snapshot?: string,
+  ) {
+    const { identity } = context;
+    const before = snapshot === undefined ? {} : (JSON.parse(snapshot) as Snapshot);
+    this.#settings = context.settings(SETTINGS);
+    this.#shared = context.domain.shared(sharedKey).of(this.#settings);
+    this.#ownDomain = prepareJid(identity.domain) ?? identity.domain;
+    this.#ownFull = prepareJid(identity.full) ?? identity.full;
+    this.#knowledge = {
+      account: context.know(accountKey),
+      presence: context.know(presenceKey),
+      capabilities: context.know(capabilitiesKey),
+      rooms: context.know(roomsKey),
+    };
+    this.#prober = new Prober(context, this.#shared.links);
+    this.#roster = new RosterReader(context);
+    this.#refresh = new Refresh(context, this.#roster);
+    this.#pause = new Pause(
+      context,
+      this.#shared,
+      this.#settings,
+      this.#ownFull,
+      this.#knowledge,
+      this.#directed,
+      this.#roster,
+      (occupant) => this.#viewer?.pend(occupant),
+      before.pause,
+    );
+    this.#returns = new RoomReturns(
+      context,
+      this.#shared,
+      this.#ownDomain,
+      this.#knowledge,
+      () => this.#viewer === undefined && this.#settings.rejoin,
+      () => this.#viewer?.isTelling === true,
+    );
+    this.#knowledge.rooms.onChange((change) => this.#roomChanged(change));
+    for (const room of this.#knowledge.rooms.joined()) {
+      const nick = this.#knowledge.rooms.nickIn(room);
+      if (nick !== undefined) this.#shared.occupancy.enter(room, nick, this.#pause);
+    }
+    this.#prober.start();
+    if (before.viewer === true) this.#becomeViewer();
+  }
+
+  snapshot(): string | undefined {
+    const pause = this.#pause.snapshot();
+    if (pause === undefined && this.#viewer === undefined) return undefined;
+    const snapshot: Snapshot = {
+      ...(this.#viewer !== undefined && { viewer: true }),
+      ...(pause !== undefined && { pause }),
+    };
+    return JSON.stringify(snapshot);
+  }
+
+  onStanza(stanza: PassingStanza, watch: number): Verdict {
+    switch (watch) {
+      case PRESENCE_IN:
+        return this.#presenceIn(stanza);
+      case PRESENCE_OUT:
+        return this.#presenceOut(stanza);
+      case MESSAGE_IN:
+        return this.#messageIn(stanza);
+      case ROSTER_PUSH:
+        return this.#rosterPush(stanza);
+      case IQ_IN:
+        this.#look(stanza);
+        return PASS;
+      default:
+        this.#roster.clientAsks();
+        return PASS;
+    }
+  }
+
+  onWakeup(token: string, now: number): void {
+    if (this.#isOver || this.#pause.wake(token, now) || this.#returns.wake(token, now)) return;
+    if (this.#viewer?.wake(token, now) === true || this.#refresh.wake(token, now)) return;
+    this.#prober.wake(token, now);
+  }
+
+  onTold(message: string, from: string): void {
+    const isPaused = readPauseNotice(message);
+    if (isPaused !== undefined) this.#viewer?.pausedElsewhere(prepareJid(from) ?? from, isPaused);
+  }
+
+  onLegDown(leg: 'client' | 'server', now: number): void {
+    if (leg === 'server') this.#prober.stop();
+    else this.#clientIsAway(true, now);
+  }
+
+  onLegUp(leg: 'client' | 'server', now: number): void {
+    if (leg === 'server') this.#prober.start();
+    else this.#clientIsAway(false, now);
+  }
+
+  onClose(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { rooms } = this.#knowledge;
+    for (const room of rooms.joined()) {
+      const nick = rooms.nickIn(room);
+      if (nick !== undefined) this.#shared.occupancy.leave(room, nick, this.#pause);
+    }
+    this.#pause.closed();
+    this.#returns.close();
+    this.#viewer?.close();
+    this.#viewer = undefined;
+    this.#prober.stop();
+  }
+
+  /** The one place where it is heard that the client is away for a while, whatever took it away, and that it is back. */
+  #clientIsAway(isAway: boolean, now: number): void {
+    if (this.#viewer !== undefined) this.#viewer.away = isAway;
+    if (isAway) this.#pause.paused(now);
+    else this.#pause.resumed(now);
+  }
+
+  #roomChanged(change: RoomChange): void {
+    const { occupancy } = this.#shared;
+    if (change.kind === 'joined') occupancy.enter(change.room, change.nick, this.#pause);
+    else if (change.kind === 'left') occupancy.leave(change.room, change.nick, this.#pause);
+    else if (change.kind === 'nick-changed') {
+      occupancy.leave(change.room, change.from, this.#pause);
+      occupancy.enter(change.room, change.to, this.#pause);
+    }
+    this.#returns.roomChanged(change);
+  }
+
+  // What comes.
+
+  #presenceIn(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const { type } = frame;
+    if (type === 'error') this.#look(stanza);
+    const from = prepareJid(frame.from ?? '');
+    if (from === undefined) return isAnnotated(frame) ? this.#removeAll(stanza) : PASS;
+    // Subscriptions come out of the roster, and unavailable from a bare JID may be the own server's word for it.
+    if (type === undefined || (type === 'unavailable' && bare(from) !== from))
+      this.#shared.links.alive(domain(from), stanza.now);
+    if (from === this.#ownFull && frame.lang !== undefined) this.#speaks(frame.lang);
+    if (type === 'unavailable') this.#viewer?.gone(from);
+    if (this.#returns.hasRooms) {
+      const verdict = this.#returns.presence(stanza, from);
+      if (verdict.action !== 'pass') return verdict;
+    }
+    if (isAnnotated(frame)) return this.#annotatedIn(stanza, from);
+    if (type === undefined) this.#arrived(frame, from, false);
+    return PASS;
+  }
+
+  #arrived(frame: Frame, from: string, theirs: boolean): void {
+    const bareJid = bare(from);
+    if (bareJid !== from) this.#viewer?.arrived(from, bareJid, domain(from), theirs, () => frame.toString());
+  }
+
+  /** The trust filter, and the client's half (XEP-0310 §6). */
+  #annotatedIn(stanza: PassingStanza, from: string): Verdict {
+    const { frame } = stanza;
+    const tree = stanza.tree();
+    const all = readAnnotations(frame, tree);
+    const believed = all.filter(({ from: author }) => isBelieved(author, this.#ownDomain, domain(from)));
+    const isPresence = frame.type === undefined;
+    for (let i = believed.length; i < all.length; i++) this.context.count('annotation-not-believed');
+    const said = isPresence ? believed.at(-1) : undefined;
+    if (isPresence) this.#arrived(frame, from, said !== undefined && said.says !== 'restored');
+    if (this.#viewer !== undefined && isPresence) {
+      if (believed.length === all.length) return PASS;
+      for (const { child, from: author } of all)
+        if (!isBelieved(author, this.#ownDomain, domain(from))) stanza.edit().removeChild(child);
+      return { action: 'edit', reason: 'annotation-not-believed' };
+    }
+    for (const { child } of all) stanza.edit().removeChild(child);
+    if (said === undefined) {
+      return {
+        action: 'edit',
+        reason: believed.length > 0 ? 'annotation-removed' : 'annotation-not-believed',
+      };
+    }
+    if (said.says === 'restored' || !this.#settings.show)
+      return { action: 'edit', reason: 'annotation-removed' };
+    const own = describe(this.#settings, said.says, this.#language, domain(from));
+    const descriptions: readonly Description[] =
+      said.descriptions.length > 0 ? said.descriptions : own ? [own] : [];
+    showAnnotation(stanza, tree, said.says, descriptions);
+    return { action: 'edit', reason: 'annotation-shown' };
+  }
+
+  #removeAll(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    for (const child of annotationChildren(frame)) stanza.edit().removeChild(child);
+    this.context.count('annotation-not-believed');
+    return { action: 'edit', reason: 'annotation-not-believed' };
+  }
+
+  #messageIn(stanza: PassingStanza): Verdict {
+    this.#look(stanza);
+    if (!this.#returns.hasRooms || !stanza.frame.attributeEquals('type', 'groupchat')) return PASS;
+    return this.#returns.message(stanza);
+  }
+
+  /** What a stanza that is no presence says about the link to where it comes from. */
+  #look(stanza: PassingStanza): void {
+    const { frame, now } = stanza;
+    const { links } = this.#shared;
+    const isError = frame.attributeEquals('type', 'error');
+    if (!isError && !links.anyTroubled) return;
+    const from = prepareJid(frame.from ?? '');
+    if (from === undefined) return;
+    const sender = domain(from);
+    if (sender === this.#ownDomain) return;
+    if (!isError) {
+      // What comes late has waited somewhere, perhaps at the own server.
+      if (frame.findChild('delay', NS.delay) < 0) links.alive(sender, now);
+      return;
+    }
+    const bytes = frame.bytes();
+    if (!MAY_SAY_SO.some((word) => bytes.includes(word))) return;
+    const condition = errorCondition(stanza.tree());
+    // COMPAT: jabberd2 says so of servers that it cannot connect to, and everybody says so of much else.
+    const may = condition === 'service-unavailable' && this.context.serverKind === 'jabberd2';
+    if (saysUnreachable(condition) || may)
+      links.error(sender, now, saysUnreachable(condition), this.context.serverKind);
+  }
+
+  #rosterPush(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const from = prepareJid(frame.from ?? '');
+    // RFC 6121 §2.1.6: from anybody else it is no push.
+    const isOwn = frame.from === undefined || from === bare(this.#ownFull);
+    if (!isOwn || !this.#roster.answersPushes) return PASS;
+    const id = frame.id === undefined ? '' : ` id='${escapeAttribute(frame.id)}'`;
+    this.context.send('server', `<iq type='result'${id}/>`, 'roster-push-answered');
+    return { action: 'handled', reason: 'roster-push-answered' };
+  }
+
+  // What the client sends.
+
+  #presenceOut(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const { type } = frame;
+    if (frame.to === undefined) {
+      if (type === undefined) this.#directed.broadcast();
+      else if (type === 'unavailable') this.#directed.wentUnavailable();
+    } else {
+      this.#directed.sent(frame);
+      const to = prepareJid(frame.to);
+      if (to !== undefined) this.#returns.clientSends(frame, to, () => stanza.tree());
+    }
+    if (type === undefined) {
+      if (frame.lang !== undefined) this.#speaks(frame.lang);
+      const announces = frame.findChild('c', NS.caps) >= 0 || frame.findChild('c', NS.caps2) >= 0;
+      if (announces) this.#learnWhatClientHas();
+    }
+    if (!isAnnotated(frame)) return PASS;
+    for (const child of annotationChildren(frame)) stanza.edit().removeChild(child);
+    this.context.count('annotation-of-client-removed');
+    return { action: 'edit', reason: 'annotation-of-client-removed' };
+  }
+
+  #speaks(language: string): void {
+    this.#language = language;
+    if (this.#viewer !== undefined) this.#viewer.language = language;
+  }
+
+  #learnWhatClientHas(): void {
+    this.#knowledge.capabilities.want(this.#ownFull, (features) => {
+      // Nothing is known of a client that does not answer: what it is stays.
+      if (features === undefined || this.#isOver) return;
+      if (features.has(NS.psa)) this.#becomeViewer();
+      else {
+        this.#viewer?.close();
+        this.#viewer = undefined;
+      }
+    });
+  }
+
+  #becomeViewer(): void {
+    if (this.#viewer !== undefined) return;
+    this.#viewer = new Viewer(
+      this.context,
+      this.#shared,
+      this.#settings,
+      this.#knowledge.presence,
+      this.#knowledge.rooms,
+      this.#ownDomain,
+      this.#ownFull,
+      (contact) => {
+        if (this.#settings.refresh) this.#refresh.wants(contact);
+      },
+    );
+    this.#viewer.language = this.#language;
+    if (this.#pause.isPaused) this.#viewer.away = true;
+  }
+}
+
+/** XEP-0310. */
+export const presenceAnnotations: Feature<AnnotationsSession> = {
+  name: 'presence-annotations',
+  watches: WATCHES,
+  needs: [rooms, presence, capabilities, account],
+  settings: SETTINGS,
+  open: (context, snapshot) => new AnnotationsSession(context, snapshot),
+};
