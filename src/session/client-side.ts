@@ -278,11 +278,12 @@ export class ClientSide extends LegSide {
   close(end = '</stream:stream>'): void {
     if (this.state === 'closed' || this.gone) return;
     if (this.state === 'securing') {
-      this.destroy();
-    } else {
-      this.#ensureHeader();
-      this.outbox.text(end);
+      // Nothing can be said in the middle of a handshake.
+      this.#failure ??= { condition: 'remote-connection-failed', text: undefined };
+      return;
     }
+    this.#ensureHeader();
+    this.outbox.text(end);
     this.state = 'closed';
     this.start?.abandon();
     this.tokenizer.stop();

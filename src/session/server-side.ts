@@ -314,8 +314,11 @@ export class ServerSide extends LegSide {
    * as the client has seen nothing of it, it is connected again.
    */
   #triesAgain(frame: Frame): boolean {
-    if (this.session.authenticated || (this.state !== 'opening' && this.state !== 'negotiating'))
-      return false;
+    const { client, authenticated } = this.session;
+    const early = this.state === 'opening' || this.state === 'negotiating';
+    // Behind its handshake the client is shown features anew.
+    const unseen = early || (this.state === 'open' && client.state === 'securing');
+    if (authenticated || !unseen) return false;
     if (frame.findChild('internal-server-error', NS.streamErrors) < 0 || this.#attempts >= ATTEMPTS)
       return false;
     this.#attempts += 1;

@@ -302,6 +302,40 @@ describe('jabberd2 under churn and without its router', () => {
       .done();
   });
 
+  test('12.18 the same while the client shakes hands', () => {
+    const play = features(opened(new Playbook({ listener: { tls: 'optional' } })), MECHANISMS)
+      .toClient(/starttls/)
+      .client("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+      .toClient(/proceed/)
+      .commands('startTls client')
+      .server(leftover.replace(/^<[^>]+>/, ''))
+      .commands('destroy server', 'connect example.org')
+      .secured('client')
+      .client(HEADER)
+      .connected()
+      .toServer(HEADER);
+    features(play, MECHANISMS)
+      .toClient(/mechanisms/)
+      .sendsOnly()
+      .done();
+  });
+
+  test('12.18 a server that ends its stream while the client shakes hands: the client is told behind that', () => {
+    features(opened(new Playbook({ listener: { tls: 'optional' } })), MECHANISMS)
+      .toClient(/starttls/)
+      .client("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+      .toClient(/proceed/)
+      .commands('startTls client')
+      .server('</stream:stream>')
+      .toServer('</stream:stream>')
+      .commands('end server')
+      .toClient('')
+      .secured('client')
+      .toClient(/<stream:error><remote-connection-failed .*<\/stream:stream>$/)
+      .commands('end client')
+      .done();
+  });
+
   test('12.18 after three times the client hears of it', () => {
     const play = opened(new Playbook());
     for (let i = 0; i < 3; i++) {
