@@ -73,8 +73,9 @@ export class AnnotationsSession implements FeatureSession {
   readonly #roster: RosterReader;
   readonly #directed = new DirectedPresence();
   readonly #pause: Pause;
-  readonly #refresh: Refresh;
-  readonly #returns: RoomReturns;
+  // Made when needed: most sessions never do.
+  #refresh: Refresh | undefined;
+  #returns: RoomReturns | undefined;
   readonly #knowledge;
   #viewer: Viewer | undefined;
   #language: string | undefined;
@@ -98,7 +99,6 @@ export class AnnotationsSession implements FeatureSession {
     };
     this.#prober = new Prober(context, this.#shared.links);
     this.#roster = new RosterReader(context);
-    this.#refresh = new Refresh(context, this.#roster);
     this.#pause = new Pause(
       context,
       this.#shared,
@@ -109,14 +109,6 @@ export class AnnotationsSession implements FeatureSession {
       this.#roster,
       (occupant) => this.#viewer?.pend(occupant),
       before.pause,
-    );
-    this.#returns = new RoomReturns(
-      context,
-      this.#shared,
-      this.#ownDomain,
-      this.#knowledge,
-      () => this.#viewer === undefined && this.#settings.rejoin,
-      () => this.#viewer?.isTelling === true,
     );
     this.#knowledge.rooms.onChange((change) => this.#roomChanged(change));
     for (const room of this.#knowledge.rooms.joined()) {
@@ -157,8 +149,8 @@ export class AnnotationsSession implements FeatureSession {
   }
 
   onWakeup(token: string, now: number): void {
-    if (this.#isOver || this.#pause.wake(token, now) || this.#returns.wake(token, now)) return;
-    if (this.#viewer?.wake(token, now) === true || this.#refresh.wake(token, now)) return;
+    if (this.#isOver || this.#pause.wake(token, now) || this.#returns?.wake(token, now) === true) return;
+    if (this.#viewer?.wake(token, now) === true || this.#refresh?.wake(token, now) === true) return;
     this.#prober.wake(token, now);
   }
 
@@ -186,7 +178,7 @@ export class AnnotationsSession implements FeatureSession {
       if (nick !== undefined) this.#shared.occupancy.leave(room, nick, this.#pause);
     }
     this.#pause.closed();
-    this.#returns.close();
+    this.#returns?.close();
     this.#viewer?.close();
     this.#viewer = undefined;
     this.#prober.stop();
@@ -207,7 +199,20 @@ export class AnnotationsSession implements FeatureSession {
       occupancy.leave(change.room, change.from, this.#pause);
       occupancy.enter(change.room, change.to, this.#pause);
     }
-    this.#returns.roomChanged(change);
+    if (change.kind === 'joined' && RoomReturns.concerns(change.room, this.#ownDomain)) this.#needReturns();
+    this.#returns?.roomChanged(change);
+  }
+
+  #needReturns(): RoomReturns {
+    this.#returns ??= new RoomReturns(
+      this.context,
+      this.#shared,
+      this.#ownDomain,
+      this.#knowledge,
+      () => this.#viewer === undefined && this.#settings.rejoin,
+      () => this.#viewer?.isTelling === true,
+    );
+    return this.#returns;
   }
 
   // What comes.
@@ -223,7 +228,7 @@ export class AnnotationsSession implements FeatureSession {
       this.#shared.links.alive(domain(from), stanza.now);
     if (from === this.#ownFull && frame.lang !== undefined) this.#speaks(frame.lang);
     if (type === 'unavailable') this.#viewer?.gone(from);
-    if (this.#returns.hasRooms) {
+    if (this.#returns?.hasRooms === true) {
       const verdict = this.#returns.presence(stanza, from);
       if (verdict.action !== 'pass') return verdict;
     }
@@ -278,7 +283,7 @@ export class AnnotationsSession implements FeatureSession {
 
   #messageIn(stanza: PassingStanza): Verdict {
     this.#look(stanza);
-    if (!this.#returns.hasRooms || !stanza.frame.attributeEquals('type', 'groupchat')) return PASS;
+    if (this.#returns?.hasRooms !== true || !stanza.frame.attributeEquals('type', 'groupchat')) return PASS;
     return this.#returns.message(stanza);
   }
 
@@ -328,7 +333,9 @@ export class AnnotationsSession implements FeatureSession {
     } else {
       this.#directed.sent(frame);
       const to = prepareJid(frame.to);
-      if (to !== undefined) this.#returns.clientSends(frame, to, () => stanza.tree());
+      const enters = frame.findChild('x', NS.muc) >= 0;
+      if (to !== undefined && enters && RoomReturns.concerns(to, this.#ownDomain)) this.#needReturns();
+      if (to !== undefined) this.#returns?.clientSends(frame, to, () => stanza.tree());
     }
     if (type === undefined) {
       if (frame.lang !== undefined) this.#speaks(frame.lang);
@@ -369,7 +376,9 @@ export class AnnotationsSession implements FeatureSession {
       this.#ownDomain,
       this.#ownFull,
       (contact) => {
-        if (this.#settings.refresh) this.#refresh.wants(contact);
+        if (!this.#settings.refresh) return;
+        this.#refresh ??= new Refresh(this.context, this.#roster);
+        this.#refresh.wants(contact);
       },
     );
     this.#viewer.language = this.#language;
