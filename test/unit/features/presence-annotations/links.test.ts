@@ -284,6 +284,23 @@ describe('one prober for all', () => {
       .end();
   });
 
+  it('comes to all of many in turn, suspicions first', () => {
+    const links = new Links({ probes: { every: 1_000, timeout: 500 } });
+    const watcher = { linkChanged: () => {} };
+    for (let n = 0; n < 20; n++) links.watch(`d${n}.lit`, watcher, 'viewer', 0);
+    const asked: string[] = [];
+    links.error('d19.lit', 1_000, true, 'prosody');
+    for (let now = 1_000; now < 6_000; now += 250) {
+      for (const [domain, link] of links.due(now).probes) {
+        link.probing();
+        asked.push(domain);
+        links.alive(domain, now, 'probe');
+      }
+    }
+    expect(asked[0]).toBe('d19.lit');
+    expect(new Set(asked).size).toBe(20);
+  });
+
   it('keeps what it knows within bounds, and asks about few at a time', () => {
     const links = new Links({ probes: { every: 1_000, timeout: 500 } });
     const watcher = { linkChanged: () => {} };
