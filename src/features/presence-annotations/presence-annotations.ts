@@ -169,6 +169,10 @@ export class AnnotationsSession implements FeatureSession {
     else this.#clientIsAway(false, now);
   }
 
+  onPause(paused: boolean, now: number): void {
+    this.#clientIsAway(paused, now);
+  }
+
   onClose(): void {
     if (this.#isOver) return;
     this.#isOver = true;
