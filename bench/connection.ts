@@ -9,12 +9,17 @@ export type ClientTls = 'off' | 'starttls' | 'direct';
 export class Connection {
   /** Told the number of bytes of each chunk. */
   onBytes: (length: number) => void = () => {};
+  /** Told each chunk. */
+  onChunk: (chunk: Buffer) => void = () => {};
   /** Told when the connection has gone, for whatever reason. */
   onGone: () => void = () => {};
   gone = false;
 
   private constructor(private readonly socket: Socket) {
-    socket.on('data', (chunk: Buffer) => this.onBytes(chunk.length));
+    socket.on('data', (chunk: Buffer) => {
+      this.onBytes(chunk.length);
+      this.onChunk(chunk);
+    });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       this.gone = true;

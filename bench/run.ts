@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ANNOTATIONS } from './annotations.js';
 import { type Chart, svgOf } from './chart.js';
 import { HELD_MEMORY } from './held-memory.js';
 import { HOSTILE } from './hostile.js';
@@ -27,6 +28,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   SESSION_START,
   WEB,
   ROUTING,
+  ANNOTATIONS,
 ];
 
 interface ChartOf extends Omit<Chart, 'results'> {

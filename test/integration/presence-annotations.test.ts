@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Element } from 'ltx';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { logInOverBosh } from './clients/bosh.js';
 import { type Account, RawClient, uniqueId } from './clients/raw.js';
 import { startSlixmpp } from './clients/slixmpp.js';
 import { startStanza } from './clients/stanza.js';
@@ -50,7 +51,10 @@ beforeAll(async () => {
     `      presence-annotations: { probes: { every: ${PROBE_EVERY_S}, timeout: ${PROBE_TIMEOUT_S} } }`,
   ];
   writeFileSync(config, lines.join('\n'));
-  proxy = await RunningProxy.inFrontOf(near, { args: ['--config', config] });
+  proxy = await RunningProxy.inFrontOf(near, {
+    listen: ['xmpp://127.0.0.1:0?tls=optional', 'http://127.0.0.1:0/http-bind'],
+    args: ['--config', config],
+  });
 });
 
 afterAll(async () => {
@@ -249,6 +253,18 @@ describe.skipIf(missing !== undefined)('two servers and the link between them', 
     expect(tybalt.stream.inbox.filter((p) => String(p.attrs.from).startsWith(benvolioAccount.jid))).toEqual(
       [],
     );
+  });
+
+  test('a session that is paused by BOSH is shown to be, until it is heard of again', async () => {
+    const romeo = await aware('near', await account('near', 'romeo'));
+    const web = await logInOverBosh(proxy.urls[1] ?? '', await account('near', 'benvolio'));
+    const benvolio = cutAfterwards(web.client);
+    await benvolio.becomeAvailable();
+    await subscribe(benvolio, romeo);
+    await web.carrier.rest(60);
+    await soon(romeo, benvolio.jid, 'connection-paused', Date.now());
+    web.carrier.wakeUp();
+    await soon(romeo, benvolio.jid, undefined, Date.now());
   });
 
   test('an annotation from elsewhere is shown to a client that knows nothing of them, and taken back', async () => {

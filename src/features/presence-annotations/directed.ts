@@ -13,8 +13,8 @@ const MOST_CANCELLED = 1_000;
  * for their occupants.
  */
 export class DirectedPresence {
-  /** By prepared address: the last presence, one byte a character. */
-  readonly #sent = new Map<string, string>();
+  /** By prepared address: the last presence, one byte a character. Made when needed, as all of this: most sessions never do. */
+  #sent: Map<string, string> | undefined;
   #bytes = 0;
   #cancelled: Set<string> | 'too many' | undefined;
 
@@ -31,6 +31,7 @@ export class DirectedPresence {
       if (this.#cancelled !== 'too many') this.#cancelled?.delete(to);
       const bytes = frame.bytes().toString('latin1');
       if (bytes.length > MOST_BYTES / 2) return;
+      this.#sent ??= new Map();
       this.#sent.set(to, bytes);
       this.#bytes += bytes.length;
       while (this.#sent.size > MOST_TARGETS || this.#bytes > MOST_BYTES) {
@@ -48,18 +49,18 @@ export class DirectedPresence {
 
   /** The client tells everybody that it is gone: nobody has its presence any more. */
   wentUnavailable(): void {
-    this.#sent.clear();
+    this.#sent = undefined;
     this.#bytes = 0;
     this.#cancelled = undefined;
   }
 
   get targets(): string[] {
-    return [...this.#sent.keys()];
+    return [...(this.#sent?.keys() ?? [])];
   }
 
   /** What this address has been sent by name, or its bare JID; undefined: nothing. @param jid prepared */
   sentTo(jid: string): string | undefined {
-    return this.#sent.get(jid) ?? this.#sent.get(bare(jid));
+    return this.#sent?.get(jid) ?? this.#sent?.get(bare(jid));
   }
 
   /** Whether it has been taken back from this address. @param jid prepared */
@@ -77,9 +78,9 @@ export class DirectedPresence {
   }
 
   #forget(to: string): void {
-    const bytes = this.#sent.get(to);
+    const bytes = this.#sent?.get(to);
     if (bytes === undefined) return;
-    this.#sent.delete(to);
+    this.#sent?.delete(to);
     this.#bytes -= bytes.length;
   }
 }

@@ -114,21 +114,20 @@ export class Links {
 
   /** Takes notice of the time. @returns the links that are to be asked about now, and when to look again */
   due(now: number): { readonly probes: readonly (readonly [string, Link])[]; readonly next: number } {
-    const probes: [string, Link][] = [];
-    let routine = 0;
+    const dueNow: { readonly domain: string; readonly link: Link; readonly at: number }[] = [];
     let next = Number.POSITIVE_INFINITY;
-    for (const [domain, entry] of this.#entries) {
-      const { link, viewers } = entry;
+    for (const [domain, { link, viewers }] of this.#entries) {
       if (link.nextChange <= now) this.#change(domain, now, () => link.tick(now));
       const at = link.nextProbe(viewers.size > 0);
-      const isRoutine = !link.isSuspected;
-      const fits = probes.length < PROBES_AT_ONCE && (!isRoutine || routine < ROUTINE_PROBES_AT_ONCE);
-      if (at <= now && fits) {
-        probes.push([domain, link]);
-        if (isRoutine) routine += 1;
-        next = Math.min(next, link.nextChange);
-      } else next = Math.min(next, Math.max(at, now + 1), link.nextChange);
+      if (at <= now) dueNow.push({ domain, link, at });
+      next = Math.min(next, at <= now ? Number.POSITIVE_INFINITY : at, link.nextChange);
     }
+    // Suspicions first; else who has waited longest, or the last of many would never be asked about.
+    dueNow.sort((a, b) => Number(b.link.isSuspected) - Number(a.link.isSuspected) || a.at - b.at);
+    const suspected = dueNow.filter(({ link }) => link.isSuspected).length;
+    const count = Math.min(PROBES_AT_ONCE, Math.max(suspected, ROUTINE_PROBES_AT_ONCE));
+    const probes = dueNow.slice(0, count).map(({ domain, link }) => [domain, link] as const);
+    if (probes.length < dueNow.length) next = now + 1;
     return { probes, next };
   }
 

@@ -38,17 +38,22 @@ interface Snapshot {
   readonly sent: readonly string[];
 }
 
+/** Who has been told, or is to be; made with the first break. */
+class Told {
+  /** Bare JIDs of accounts here. */
+  readonly accounts = new Set<string>();
+  /** Full JIDs elsewhere that have been sent an annotation, and those that are to be sent something. */
+  readonly sent = new Set<string>();
+  readonly toSend = new Set<string>();
+}
+
 /**
  * One's own client is away for a while (XEP-0310 §4.2): who has its presence is told. Sessions here are told by the bus, and each shows its
  * client what that has already; contacts elsewhere who are known to understand it are sent what they have, by name.
  */
 export class Pause implements Occupant {
   #state: 'here' | 'breaking' | 'away' = 'here';
-  /** Bare JIDs of accounts here that have been told. */
-  #accounts = new Set<string>();
-  /** Full JIDs elsewhere that have been sent an annotation, and those that are to be. */
-  readonly #sent = new Set<string>();
-  readonly #toSend = new Set<string>();
+  #told: Told | undefined;
   #roster: Roster | undefined;
   #sendsLater = false;
   /** Counts the breaks: answers that belong to a former one are of no use. */
@@ -74,14 +79,15 @@ export class Pause implements Occupant {
     // It was away when its process ended.
     this.#state = 'away';
     shared.paused.add(ownFull);
-    for (const jid of snapshot.accounts) this.#accounts.add(jid);
-    for (const jid of snapshot.sent) this.#sent.add(jid);
+    this.#told = new Told();
+    for (const jid of snapshot.accounts) this.#told.accounts.add(jid);
+    for (const jid of snapshot.sent) this.#told.sent.add(jid);
   }
 
   /** What the next process has to know; nothing while the client is here. */
   snapshot(): Snapshot | undefined {
     if (this.#state !== 'away') return undefined;
-    return { accounts: [...this.#accounts], sent: [...this.#sent] };
+    return { accounts: [...(this.#told?.accounts ?? [])], sent: [...(this.#told?.sent ?? [])] };
   }
 
   get isPaused(): boolean {
@@ -107,12 +113,14 @@ export class Pause implements Occupant {
     if (was !== 'away') return;
     this.shared.paused.delete(this.ownFull);
     this.#tellRooms(now);
-    for (const jid of this.#accounts) this.context.tell(jid, RESUMED);
-    this.#accounts.clear();
+    const told = this.#told;
+    if (told === undefined) return;
+    for (const jid of told.accounts) this.context.tell(jid, RESUMED);
+    told.accounts.clear();
     // Who has not been told yet that it was away need not hear that it is back.
-    this.#toSend.clear();
-    for (const jid of this.#sent) this.#toSend.add(jid);
-    this.#sent.clear();
+    told.toSend.clear();
+    for (const jid of told.sent) told.toSend.add(jid);
+    told.sent.clear();
     this.#sendSome(now);
   }
 
@@ -143,6 +151,7 @@ export class Pause implements Occupant {
 
   #goAway(now: number): void {
     this.#state = 'away';
+    this.#told ??= new Told();
     this.shared.paused.add(this.ownFull);
     this.#tellRooms(now);
     const { broadcast } = this.knowledge.account;
@@ -167,8 +176,9 @@ export class Pause implements Occupant {
   }
 
   #tell(account: string): void {
-    if (this.#accounts.has(account)) return;
-    this.#accounts.add(account);
+    const accounts = this.#told?.accounts;
+    if (accounts === undefined || accounts.has(account)) return;
+    accounts.add(account);
     this.context.tell(account, PAUSED);
   }
 
@@ -210,7 +220,7 @@ export class Pause implements Occupant {
     for (const jid of entitled) {
       capabilities.want(jid, (features) => {
         if (this.#break !== current || this.#state !== 'away' || features?.has(NS.psa) !== true) return;
-        this.#toSend.add(jid);
+        this.#told?.toSend.add(jid);
         this.#sendLater(this.context.now);
       });
     }
@@ -226,18 +236,20 @@ export class Pause implements Occupant {
   #sendLater(time: number): void {
     if (this.#sendsLater) return;
     this.#sendsLater = true;
-    const count = Math.min(AT_ONCE, this.#toSend.size);
+    const count = Math.min(AT_ONCE, this.#told?.toSend.size ?? 0);
     this.context.wakeAt(SEND, Math.max(time, this.shared.pacer.reserve(count, this.context.now)));
   }
 
   #sendSome(now: number): void {
     let left = AT_ONCE;
-    for (const jid of this.#toSend) {
+    const toSend = this.#told?.toSend;
+    if (toSend === undefined) return;
+    for (const jid of toSend) {
       if (left === 0) break;
-      this.#toSend.delete(jid);
+      toSend.delete(jid);
       if (this.#send(jid)) left -= 1;
     }
-    if (this.#toSend.size > 0) this.#sendLater(now + BETWEEN);
+    if (toSend.size > 0) this.#sendLater(now + BETWEEN);
   }
 
   #send(to: string): boolean {
@@ -252,7 +264,7 @@ export class Pause implements Occupant {
     const description = describe(this.settings, says, undefined, author);
     const stanza = annotated(bytes, annotationXml(author, says, description), to);
     if (stanza === undefined) return false;
-    if (says === 'connection-paused') this.#sent.add(to);
+    if (says === 'connection-paused') this.#told?.sent.add(to);
     const reason = says === 'restored' ? 'connection-resumed-told' : 'connection-paused-told';
     this.context.send('server', stanza, reason);
     return true;

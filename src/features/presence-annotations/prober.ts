@@ -21,8 +21,8 @@ export function saysUnreachable(condition: string): boolean {
 
 /** A session's part in asking other servers for a sign of life (XEP-0199): one session asks for all of its domain. */
 export class Prober implements ProbingAgent {
-  /** On their way. */
-  readonly #open = new Map<string, Probe>();
+  /** On their way. Made when needed, as one session asks for all. */
+  #open: Map<string, Probe> | undefined;
 
   constructor(
     private readonly context: FeatureContext,
@@ -37,9 +37,9 @@ export class Prober implements ProbingAgent {
   /** It has none any more. */
   stop(): void {
     const { now } = this.context;
-    for (const [domain, probe] of this.#open)
+    for (const [domain, probe] of this.#open ?? [])
       this.links.probed(domain, now, (link) => link.notProbed(probe, now));
-    this.#open.clear();
+    this.#open = undefined;
     this.links.withdraw(this, now);
   }
 
@@ -60,6 +60,7 @@ export class Prober implements ProbingAgent {
 
   #probe(domain: string, probe: Probe): void {
     const { timeout } = probe;
+    this.#open ??= new Map();
     this.#open.set(domain, probe);
     this.#ask(domain, `<ping xmlns='${NS.ping}'/>`, timeout, (answer) => {
       const condition = answer.kind === 'error' ? answer.condition : undefined;
@@ -80,7 +81,7 @@ export class Prober implements ProbingAgent {
   #answered(domain: string, probe: Probe, answer: IqAnswer, alsoUnreachable: string | undefined): void {
     const { now, serverKind } = this.context;
     const { links } = this;
-    if (this.#open.get(domain) === probe) this.#open.delete(domain);
+    if (this.#open?.get(domain) === probe) this.#open.delete(domain);
     switch (answer.kind) {
       case 'result':
         links.alive(domain, now, 'probe');

@@ -70,10 +70,15 @@ export class RoomReturns implements LinkWatcher {
     return this.#rooms.size > 0;
   }
 
+  /** Whether a room is one of another server's. */
+  static concerns(room: string, ownDomain: string): boolean {
+    const service = domain(room);
+    return service !== ownDomain && !isServiceOf(service, ownDomain);
+  }
+
   roomChanged(change: RoomChange): void {
     const { room: jid } = change;
-    const service = domain(jid);
-    if (service === this.ownDomain || isServiceOf(service, this.ownDomain)) return;
+    if (!RoomReturns.concerns(jid, this.ownDomain)) return;
     const room = this.#rooms.get(jid);
     if (change.kind === 'joined') {
       if (room === undefined) this.#enter(jid, change.nick);

@@ -163,3 +163,57 @@ describe('the budget', () => {
       .end();
   });
 });
+
+describe('the mark of a presence', () => {
+  it('is noted with it, and gone with it', () => {
+    play(presence)
+      .fromServer(`<presence from='romeo@montague.lit/a'/>`)
+      .fromServer(`<presence from='romeo@montague.lit/b'/>`)
+      .see((known) => {
+        expect(known.markOf('romeo@montague.lit/a')).toBe(0);
+        expect(known.markOf('romeo@montague.lit/c')).toBeUndefined();
+        known.mark('Romeo@montague.lit/a', 3);
+        known.mark('romeo@montague.lit/c', 3);
+        expect([...known.marks()]).toEqual([
+          ['romeo@montague.lit', 'a', 3],
+          ['romeo@montague.lit', 'b', 0],
+        ]);
+      })
+      .fromServer(`<presence from='romeo@montague.lit/a'/>`)
+      .see((known) => {
+        expect(known.markOf('romeo@montague.lit/a')).toBe(0);
+        known.forget('romeo@montague.lit/b');
+        expect(known.latest('romeo@montague.lit/b')).toBeUndefined();
+        expect(known.fullJidsOf('romeo@montague.lit')).toEqual(['romeo@montague.lit/a']);
+      })
+      .end();
+  });
+
+  it('can be looked through in pieces while presences come and go', () => {
+    const book = play(presence);
+    for (const nick of ['a', 'b', 'c', 'd']) book.fromServer(`<presence from='${nick}@montague.lit/r'/>`);
+    book.see((known) => {
+      const marks = known.marks();
+      marks.next();
+      known.forget('b@montague.lit/r');
+      known.forget('c@montague.lit/r');
+      expect([...marks]).toEqual([['d@montague.lit', 'r', 0]]);
+    });
+    book.end();
+  });
+});
+
+it('annotations (XEP-0310) are no part of a presence', () => {
+  const bare = `<presence from='romeo@montague.lit/a'><show>away</show></presence>`;
+  play(presence)
+    .fromServer(
+      bare
+        .replace('<show>', `<state-annotation xmlns='urn:xmpp:psa' from='x'/><show>`)
+        .replace(
+          '</presence>',
+          `<state-annotation xmlns='urn:xmpp:psa' from='y'><a/></state-annotation></presence>`,
+        ),
+    )
+    .see((known) => expect(known.latest('romeo@montague.lit/a')?.bytes.toString()).toBe(bare))
+    .end();
+});

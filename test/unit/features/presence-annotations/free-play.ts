@@ -23,8 +23,8 @@ export class FreePlay {
 
   constructor(
     full: string,
-    /** The payload of the result; undefined: an error. */
-    answers: (request: IqRequest) => string | undefined,
+    /** The payload of the result, or the condition of an error. */
+    answers: (request: IqRequest) => string | { readonly error: string },
     domain = new FakeDomain('montague.lit'),
   ) {
     const [bare = '', resource = ''] = full.split('/');
@@ -48,11 +48,11 @@ export class FreePlay {
       wallClock: () => this.now,
       request: (request, done) =>
         this.#questions.push(() => {
-          const payload = answers(request);
-          const iq = parseElement(Buffer.from(`<iq xmlns='${NS.client}'>${payload ?? ''}</iq>`));
-          done(
-            payload === undefined ? { kind: 'error', condition: 'not-allowed', iq } : { kind: 'result', iq },
-          );
+          const answer = answers(request);
+          const payload = typeof answer === 'string' ? answer : '';
+          const iq = parseElement(Buffer.from(`<iq xmlns='${NS.client}'>${payload}</iq>`));
+          if (typeof answer === 'string') done({ kind: 'result', iq });
+          else done({ kind: 'error', condition: answer.error, iq });
         }),
       wakeAt: (token, time) => this.#wakeups.set(`${feature.name} ${token}`, { feature, token, time }),
       randomId: () => 'id',

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { Links, MOST_LINKS } from '../../../../src/features/presence-annotations/links.js';
 import { Pacer } from '../../../../src/features/presence-annotations/pacer.js';
+import { disco, featureList } from '../../knowledge/disco.js';
+import { FreePlay } from './free-play.js';
 import {
   annotation,
   aware,
+  CAPS,
   LANE,
   legacy,
   linkFails,
@@ -11,6 +14,7 @@ import {
   newDomain,
   ORCHARD,
   PING,
+  PSA,
   ROSTER_QUERY,
   returned,
   roster,
@@ -284,6 +288,23 @@ describe('one prober for all', () => {
       .end();
   });
 
+  it('comes to all of many in turn, suspicions first', () => {
+    const links = new Links({ probes: { every: 1_000, timeout: 500 } });
+    const watcher = { linkChanged: () => {} };
+    for (let n = 0; n < 20; n++) links.watch(`d${n}.lit`, watcher, 'viewer', 0);
+    const asked: string[] = [];
+    links.error('d19.lit', 1_000, true, 'prosody');
+    for (let now = 1_000; now < 6_000; now += 250) {
+      for (const [domain, link] of links.due(now).probes) {
+        link.probing();
+        asked.push(domain);
+        links.alive(domain, now, 'probe');
+      }
+    }
+    expect(asked[0]).toBe('d19.lit');
+    expect(new Set(asked).size).toBe(20);
+  });
+
   it('keeps what it knows within bounds, and asks about few at a time', () => {
     const links = new Links({ probes: { every: 1_000, timeout: 500 } });
     const watcher = { linkChanged: () => {} };
@@ -303,6 +324,45 @@ describe('pacing', () => {
     pacer.giveBack(10);
     expect(pacer.reserve(20, 5_000)).toBe(5_300);
     expect(pacer.reserve(1, 60_000)).toBe(60_000);
+  });
+
+  it('a storm is paced over all sessions, everybody is told once, and nobody is forgotten', () => {
+    const domain = newDomain();
+    let isDown = false;
+    const sessions = Array.from({ length: 60 }, (_, n) => {
+      const play = new FreePlay(
+        `romeo-${n}@montague.lit/lane`,
+        ({ to: asked, payload }) => {
+          if (asked === 'capulet.lit') return isDown ? { error: 'remote-server-not-found' } : '';
+          return payload.includes('jabber:iq:roster') ? roster() : disco(featureList(PSA));
+        },
+        domain,
+      );
+      play.client(`<presence>${CAPS}</presence>`);
+      for (let contact = 0; contact < 50; contact++) play.server(to(`c${contact}@capulet.lit/r`));
+      return play;
+    });
+    const tick = () => {
+      const before = sessions.reduce((sum, { sent }) => sum + sent.length, 0);
+      for (const play of sessions) play.wait(250);
+      return sessions.reduce((sum, { sent }) => sum + sent.length, 0) - before;
+    };
+    for (let n = 0; n < 40; n++) tick();
+    isDown = true;
+    sessions[7]!.server(returned('message', 'x@capulet.lit', 'remote-server-not-found'));
+    // A thousand a second are 250 in a tick of the clock, and one turn of 20 may have been left over.
+    for (let n = 0; n < 20; n++) expect(tick()).toBeLessThanOrEqual(270);
+    isDown = false;
+    for (let n = 0; n < 300; n++) expect(tick()).toBeLessThanOrEqual(270);
+    for (const { sent } of sessions) {
+      const shown = sent.filter(({ leg }) => leg === 'client').map(({ stanza }) => stanza);
+      const downs = shown.filter((stanza) =>
+        stanza.getChild('state-annotation')?.getChild('server-unavailable'),
+      );
+      expect(new Set(downs.map(({ attrs }) => attrs.from)).size).toBe(50);
+      expect(downs.length).toBe(50);
+      expect(shown.length).toBe(100);
+    }
   });
 
   it('a session sends twenty in its turn, and the rest later, whatever it has', () => {

@@ -209,6 +209,22 @@ it('a session that was away when its process ended tells those who know that it 
     .end();
 });
 
+it('a client that pauses its session by BOSH (XEP-0124 §10) is away until it is heard of again', () => {
+  const book = benvolio(ORCHARD)
+    .pauses(true)
+    .wake(500)
+    .expectTold(OWN, 'paused')
+    .expectRequest('account', ROSTER_QUERY)
+    .answerIq('account', roster(['juliet@capulet.lit', 'both']));
+  askedFor(book, ORCHARD, PSA)
+    .wake(0)
+    .expectSent('server', to(ORCHARD, PAUSED))
+    .pauses(false)
+    .expectTold(OWN, 'resumed')
+    .expectSent('server', to(ORCHARD, BACK))
+    .end();
+});
+
 describe('rooms', () => {
   const ROOM = 'orchard@chats.montague.lit';
   const MUC = `<x xmlns='http://jabber.org/protocol/muc'/>`;
