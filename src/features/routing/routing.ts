@@ -286,6 +286,10 @@ export class RoutingSession implements FeatureSession {
     const target = this.#addressing.target(frame, flags, () => false);
     if (target.for === 'gone' && this.#settings.gone)
       return { action: 'drop', reason: 'gone-resource-dropped' };
+    // XEP-0409 §4: what is not for one resource alone is for all that have opted in, errors too.
+    const alone = (flags & (PRIVATE | NO_COPY | ALONE)) !== 0;
+    if (this.#settings.copies && !alone && this.#common.optedIn.has(this.#own))
+      this.#reflect(messageKey(frame), frame.toString());
     const address = this.#readdressed?.addressOf(frame.id, frame.from);
     const verdict = this.#edited(stanza, flags);
     if (address === undefined) return verdict;
@@ -322,6 +326,12 @@ export class RoutingSession implements FeatureSession {
     if (from === undefined || type === 'headline' || type === 'groupchat') return dropped;
     const key = `${this.#own}\n${address}\n${messageKey(frame)}`;
     if (!this.#common.returned.isNew(key, context.identity.full, context.now)) return dropped;
+    const answered = { name: 'message', id, from: address, to: from } as const;
+    if (from === context.identity.full) {
+      const error = stanzaError(answered, 'cancel', 'service-unavailable');
+      context.send('client', error, 'gone-resource-answered');
+      return dropped;
+    }
     const sender = bare(from);
     if (context.domain.sessionsOf(prepareJid(sender) ?? sender).some(({ full }) => full === from)) {
       // No server lets one resource speak for another, or it would say who answers: the sender’s own session says it.
@@ -330,8 +340,7 @@ export class RoutingSession implements FeatureSession {
     }
     // The server writes this session's address over any other, which only those may learn who see it anyway.
     if (this.#presence.fullJidsOf(sender).length > 0) {
-      const answered = { name: 'message', id, from: undefined, to: from } as const;
-      const error = stanzaError(answered, 'cancel', 'service-unavailable');
+      const error = stanzaError({ ...answered, from: undefined }, 'cancel', 'service-unavailable');
       context.send('server', error, 'gone-resource-answered');
     }
     return dropped;
@@ -442,8 +451,11 @@ export class RoutingSession implements FeatureSession {
     const splice = new Splice(frame).setAttribute('from', identity.full);
     if (to !== undefined) splice.setAttribute('to', bare(to));
     const xml = splice.toBuffer().toString();
-    const sent = messageKey(frame).replace(/^[^\n]*/u, identity.full);
-    this.context.tell(identity.bare, writeNotice({ kind: 'reflection', key: sent, xml }));
+    this.#reflect(messageKey(frame).replace(/^[^\n]*/u, identity.full), xml);
+  }
+
+  #reflect(key: string, xml: string): void {
+    this.context.tell(this.context.identity.bare, writeNotice({ kind: 'reflection', key, xml }));
   }
 }
 
