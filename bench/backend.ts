@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { createServer, type Socket } from 'node:net';
 import {
+  ANSWER,
   bindFeatures,
   bindResult,
   LOOPBACK,
@@ -13,14 +14,15 @@ import {
 
 /*
  * The server behind: logs everybody in, sends each message back to its sender, acknowledges, and answers any other iq
- * with an error.
+ * with an error. With --answer each message is answered by one and the same, as it would come from elsewhere.
  *
- *   node --import tsx bench/backend.ts [--sm]
+ *   node --import tsx bench/backend.ts [--sm] [--answer]
  *
  * Prints {"port":N} when it listens.
  */
 
 const streamManagement = process.argv.includes('--sm');
+const answers = process.argv.includes('--answer');
 
 const MESSAGE_END = Buffer.from('</message>');
 /** What a stream of ours can hold besides messages; all of them rare. */
@@ -80,8 +82,9 @@ class BackendStream {
       this.#serveOthers(chunk.toString('latin1'));
       return;
     }
-    if (this.#counting) this.#handled += occurrences(chunk, MESSAGE_END);
-    this.socket.write(chunk);
+    const messages = this.#counting || answers ? occurrences(chunk, MESSAGE_END) : 0;
+    if (this.#counting) this.#handled += messages;
+    this.socket.write(answers ? Buffer.concat(Array.from({ length: messages }, () => ANSWER)) : chunk);
   }
 
   #serveOthers(text: string): void {
@@ -92,7 +95,7 @@ class BackendStream {
       at = element.lastIndex;
       const [, found = '', stanza] = match;
       if (stanza !== undefined) this.#handled += 1;
-      if (stanza === 'message') answer += found;
+      if (stanza === 'message') answer += answers ? ANSWER.toString('latin1') : found;
       else if (stanza === 'iq' && !/ type=['"](result|error)/.test(found)) {
         answer += unavailable(attribute(found, 'id') ?? '', attribute(found, 'to'));
       } else if (found.startsWith('<enable ')) {

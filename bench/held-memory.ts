@@ -30,7 +30,7 @@ async function measure(bench: Bench, serverManages: boolean, count: number): Pro
   const title = `server ${serverManages ? 'with' : 'without'} XEP-0198`;
   const upstream = await startBackend(place, serverManages ? ['--sm'] : []);
   const load = new Load(place);
-  const proxy = await startProxy(place, upstream);
+  const proxy = await startProxy(place, upstream, undefined, {});
   const connect = { do: 'connect', port: proxy.port, tls: 'off', resumable: true } as const;
   await load.ask({ ...connect, path: 'warm-up', count: WARM_UP_SESSIONS }, 'connected');
   const before = await atRest(bench, proxy, `held memory, ${title}: before`);

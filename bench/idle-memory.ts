@@ -42,7 +42,7 @@ async function measure(bench: Bench, kind: Kind, count: number): Promise<Result>
   const { tls, title, target } = kind;
   const upstream = await startBackend(place);
   const load = new Load(place);
-  const proxy = await startProxy(place, upstream, kind.listen);
+  const proxy = await startProxy(place, upstream, kind.listen, {});
   const { port } = proxy;
   await load.ask({ do: 'connect', path: 'warm-up', port, tls, count: WARM_UP_SESSIONS }, 'connected');
   const before = await atRest(bench, proxy, `idle memory, ${title}: before`);

@@ -63,7 +63,7 @@ const CHARTS: readonly ChartOf[] = [
     title: 'Round trips from TLS to a whole session',
     unit: 'trips',
   },
-  { of: 'routing', file: 'routing', title: 'CPU of XMPP 2.0 routing, µs a message there and back' },
+  { of: 'routing', file: 'routing', title: 'CPU of XMPP 2.0 routing, µs a message more than passing it' },
 ];
 
 const HELP = `Usage: npm run bench -- [flags]

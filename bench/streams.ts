@@ -66,3 +66,8 @@ export const CHAT = Buffer.from(
     "<active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/>" +
     "<origin-id xmlns='urn:xmpp:sid:0' id='8f0c4ad5-9a0b-4f3e'/></message>",
 );
+
+/** The same from somebody whose server does not know XMPP 2.0, to whoever it is given. */
+export const ANSWER = Buffer.from(
+  CHAT.toString().replace(`to='juliet@${DOMAIN}/balcony'`, `from='juliet@${DOMAIN}/balcony'`),
+);

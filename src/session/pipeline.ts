@@ -223,6 +223,8 @@ export class PipelineSession {
       if (verdict.action === 'edit') {
         reason = verdict.reason;
         stanza.keepEdits();
+      } else {
+        stanza.forgetEdits();
       }
     }
     if (stanza === undefined || reason === undefined) return PASSED;
@@ -273,6 +275,11 @@ class Passing implements PassingStanza {
   /** The edits that have been made count. */
   keepEdits(): void {
     this.#kept = this.#splice?.touched === true ? this.#splice : undefined;
+    this.#splice = undefined;
+  }
+
+  /** The edits since the last that counted do not. */
+  forgetEdits(): void {
     this.#splice = undefined;
   }
 

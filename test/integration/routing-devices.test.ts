@@ -21,7 +21,7 @@ afterEach(async () => {
 async function devicesOf(route: Route, hint: string) {
   const account = await newAccount(route.server, hint);
   const { host, port } = route.plain;
-  const login = { host, port, ...account, tls: 'none' as const };
+  const login = { host, port, ...account, tls: 'starttls' as const };
   const desk = await startXmppJs({ ...login, resource: 'desk' });
   running.push(desk);
   const phone = await startSlixmpp({ ...login, resource: 'phone' });

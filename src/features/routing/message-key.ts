@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { frameToElement } from '../../xml/tree.js';
@@ -7,7 +8,16 @@ import { frameToElement } from '../../xml/tree.js';
  * messages one id or none. Equal ones are told apart by their number, see `Counts`.
  */
 export function messageKey(frame: Frame): string {
-  return `${frame.from ?? ''}\n${frame.id ?? ''}\n${bodyOf(frame)}`;
+  return `${short(frame.from ?? '')}\n${short(frame.id ?? '')}\n${short(bodyOf(frame))}`;
+}
+
+/** So much of each part is kept. */
+const LONGEST = 256;
+
+function short(part: string): string {
+  if (part.length <= LONGEST) return part;
+  // By way of bytes, or the whole of it would be kept in memory with its beginning.
+  return `${Buffer.from(part.slice(0, LONGEST)).toString()}… ${part.length}`;
 }
 
 function bodyOf(frame: Frame): string {

@@ -2,6 +2,8 @@ import { bare, isSameJid } from '../../jid.js';
 
 /** Messages whose errors find their way back. */
 const MOST = 32;
+/** A longer id is nobody's idea of one. */
+const LONGEST_ID = 256;
 
 /**
  * Which full JID the client wrote to, by the id of the message that went to the bare one instead: an error for it comes from there, and the
@@ -13,7 +15,7 @@ export class Readdressed {
   #next = 0;
 
   note(id: string | undefined, to: string): void {
-    if (id === undefined) return;
+    if (id === undefined || id.length > LONGEST_ID) return;
     this.#ids[this.#next] = id;
     this.#addresses[this.#next] = to;
     this.#next = (this.#next + 1) % MOST;

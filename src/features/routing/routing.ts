@@ -9,14 +9,11 @@ import {
   type Feature,
   type FeatureContext,
   type FeatureSession,
-  KnowledgeKey,
   PASS,
   type PassingStanza,
-  type SessionIdentity,
   type Verdict,
   type Watch,
 } from '../../session/feature.js';
-import { stanzaError } from '../../stream/errors.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { Splice } from '../../xml/splice.js';
@@ -26,9 +23,9 @@ import {
   type ProbeSession,
 } from '../capabilities-probe/capabilities-probe.js';
 import { Addressing, type Target } from './addressing.js';
-import { asCarbon, readCarbonCopy } from './carbon-copy.js';
+import { readCarbonCopy } from './carbon-copy.js';
 import { Carbons, conflict, resultFrom, type ServerCopies } from './carbons.js';
-import { Counts } from './counts.js';
+import { type Common, commonKey } from './common.js';
 import {
   ALONE,
   ARCHIVE_RESULT,
@@ -46,7 +43,9 @@ import { editEntering, leavingChildren, markedAddress } from './marks.js';
 import { messageKey } from './message-key.js';
 import { readNotice, writeNotice } from './notices.js';
 import { Readdressed } from './readdressed.js';
+import { DROPPED, Returns } from './returns.js';
 import { type RoutingSettings, SETTINGS } from './settings.js';
+import { ToldCopies } from './told-copies.js';
 import {
   type AddressKnowledge,
   type DeviceAddress,
@@ -81,25 +80,6 @@ const LEFT: Verdict = { action: 'edit', reason: 'left-realm' };
 const READDRESSED: Verdict = { action: 'edit', reason: 'readdressed' };
 const ENTERED: Verdict = { action: 'edit', reason: 'entered-realm' };
 
-const EXPECTED = 'expected';
-/** How long what another session has had from the server may take to come here from there; ms. */
-const SERVER_TIME = 2_000;
-const MOST_EXPECTED = 200;
-/** Messages of an account that are told apart at a time. */
-const MOST_COUNTED = 500;
-/** The same of all accounts of a domain, for messages to resources that are gone. */
-const MOST_RETURNED = 5_000;
-
-/** What the sessions of a domain know of each other. */
-class Common {
-  /** Who answers for a resource that is gone: whoever is first. */
-  readonly returned = new Counts(MOST_RETURNED);
-  /** Sessions that have opted in to XEP-0409, by account, prepared. */
-  readonly optedIn = new Map<string, Set<SessionIdentity>>();
-}
-
-const commonKey = new KnowledgeKey<Common>('routing', () => new Common());
-
 interface Snapshot {
   readonly server: ServerCopies;
   readonly wanted: boolean;
@@ -124,11 +104,10 @@ export class RoutingSession implements FeatureSession {
   readonly #own: string;
   /** The client has opted in to XEP-0409. */
   #optedIn = false;
-  // Made when needed: most sessions never do.
+  readonly #copies: ToldCopies;
+  readonly #returns: Returns;
+  /** Made when needed: most sessions never do. */
   #readdressed: Readdressed | undefined;
-  #counts: Counts | undefined;
-  /** What another session has told of and the server should give this one itself. */
-  #expected: { readonly key: string; readonly xml: string; readonly from: string }[] | undefined;
 
   constructor(
     private readonly context: FeatureContext,
@@ -149,6 +128,8 @@ export class RoutingSession implements FeatureSession {
     this.#own = prepareJid(identity.bare) ?? identity.bare;
     const before = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
     this.#carbons = new Carbons(context, before);
+    this.#copies = new ToldCopies(context, this.#account, this.#carbons);
+    this.#returns = new Returns(context, this.#presence, this.#common.returned);
     if (before?.optedIn === true) this.#optIn();
     // At once: what comes before copies are on, the others do not get.
     if (this.#settings.copies) this.#carbons.enable();
@@ -189,40 +170,16 @@ export class RoutingSession implements FeatureSession {
     const notice = readNotice(text);
     if (notice === undefined) return;
     if (notice.kind === 'error') {
-      const { to, id } = notice;
-      if (to !== this.context.identity.full) return;
-      const answered = { name: 'message', id, from: notice.from, to } as const;
-      this.context.send(
-        'client',
-        stanzaError(answered, 'cancel', 'service-unavailable'),
-        'gone-resource-answered',
-      );
+      this.#returns.pass(notice);
       return;
     }
     if (!this.#settings.copies || !this.#wantsMessages) return;
     if (notice.kind === 'reflection' && !this.#optedIn) return;
-    const { availability } = this.#account;
-    if (notice.kind === 'copy' && availability.available && availability.priority >= notice.priority) {
-      // It comes from the server too, unless our priority has just changed: that is waited for, so that nothing overtakes it.
-      this.#expected ??= [];
-      if (this.#expected.length >= MOST_EXPECTED) this.#takeExpected(1);
-      this.#expected.push({ key: notice.key, xml: notice.xml, from });
-      if (this.#expected.length === 1) this.context.wakeAt(EXPECTED, this.context.now + SERVER_TIME);
-      return;
-    }
-    if (!this.#isNew(notice.key, from)) return;
-    const xml = this.#carbons.wanted ? asCarbon(notice.xml, this.context.identity) : notice.xml;
-    this.context.send('client', xml, 'copy-from-other-session');
+    this.#copies.take(notice, from);
   }
 
   onWakeup(): void {
-    this.#takeExpected(MOST_EXPECTED);
-  }
-
-  /** What the server should have given by now. */
-  #takeExpected(most: number): void {
-    for (const { key, xml, from } of this.#expected?.splice(0, most) ?? [])
-      if (this.#isNew(key, from)) this.context.send('client', xml, 'copy-from-other-session');
+    this.#copies.takeExpected();
   }
 
   // Leaving the realm.
@@ -269,7 +226,7 @@ export class RoutingSession implements FeatureSession {
     }
     if (frame.type === 'error') return this.#error(stanza, flags);
     const target = this.#addressing.target(frame, flags, () => this.#isFromRoom(frame.from));
-    if (target.for === 'gone' && this.#settings.gone) return this.#gone(frame, target.address);
+    if (target.for === 'gone' && this.#settings.gone) return this.#returns.refuse(frame, target.address);
     if (this.#settings.copies && this.#comesAgain(frame, flags, target))
       return { action: 'drop', reason: 'duplicate-copy-dropped' };
     return this.#edited(stanza, flags);
@@ -284,8 +241,11 @@ export class RoutingSession implements FeatureSession {
     const { frame } = stanza;
     // COMPAT: jabberd2 gives what is for a resource that is gone to all others, errors too; an error is never answered.
     const target = this.#addressing.target(frame, flags, () => false);
-    if (target.for === 'gone' && this.#settings.gone)
-      return { action: 'drop', reason: 'gone-resource-dropped' };
+    if (target.for === 'gone' && this.#settings.gone) return DROPPED;
+    // XEP-0409 §4: what is not for one resource alone is for all that have opted in, errors too.
+    const alone = (flags & (PRIVATE | NO_COPY | ALONE)) !== 0;
+    if (this.#settings.copies && !alone && this.#common.optedIn.has(this.#own))
+      this.#reflect(messageKey(frame), frame.toString());
     const address = this.#readdressed?.addressOf(frame.id, frame.from);
     const verdict = this.#edited(stanza, flags);
     if (address === undefined) return verdict;
@@ -312,31 +272,6 @@ export class RoutingSession implements FeatureSession {
     return this.#services.mucServices().has(room.slice(room.indexOf('@') + 1));
   }
 
-  // A resource that is gone.
-
-  #gone(frame: Frame, address: string): Verdict {
-    const { context } = this;
-    const { from, type, id } = frame;
-    const dropped: Verdict = { action: 'drop', reason: 'gone-resource-dropped' };
-    // RFC 6121 §8.5.3.2: a headline is ignored without a word.
-    if (from === undefined || type === 'headline' || type === 'groupchat') return dropped;
-    const key = `${this.#own}\n${address}\n${messageKey(frame)}`;
-    if (!this.#common.returned.isNew(key, context.identity.full, context.now)) return dropped;
-    const sender = bare(from);
-    if (context.domain.sessionsOf(prepareJid(sender) ?? sender).some(({ full }) => full === from)) {
-      // No server lets one resource speak for another, or it would say who answers: the sender’s own session says it.
-      context.tell(sender, writeNotice({ kind: 'error', to: from, from: address, id }));
-      return dropped;
-    }
-    // The server writes this session's address over any other, which only those may learn who see it anyway.
-    if (this.#presence.fullJidsOf(sender).length > 0) {
-      const answered = { name: 'message', id, from: undefined, to: from } as const;
-      const error = stanzaError(answered, 'cancel', 'service-unavailable');
-      context.send('server', error, 'gone-resource-answered');
-    }
-    return dropped;
-  }
-
   // Copies for all resources.
 
   get #wantsMessages(): boolean {
@@ -352,7 +287,7 @@ export class RoutingSession implements FeatureSession {
     if ((!all || server) && !reflects) return false;
     if (isOfOneResource(frame)) return false;
     const key = messageKey(frame);
-    const isNew = this.#isNew(key, 'server');
+    const isNew = this.#copies.isNew(key, 'server');
     const splice = new Splice(frame);
     editEntering(frame, flags, this.#settings, () => splice);
     if (all) splice.setAttribute('to', this.context.identity.bare);
@@ -372,11 +307,6 @@ export class RoutingSession implements FeatureSession {
     return this.#carbons.server === 'on' && (flags & (BODY | OF_ROOM)) === BODY;
   }
 
-  #isNew(key: string, source: string): boolean {
-    this.#counts ??= new Counts(MOST_COUNTED);
-    return this.#counts.isNew(key, source, this.context.now);
-  }
-
   /** A copy made by the server. */
   #carbon(stanza: PassingStanza): Verdict {
     const { context } = this;
@@ -391,7 +321,7 @@ export class RoutingSession implements FeatureSession {
     const flags = examine(message);
     if (!wanted && !this.#isWanted(direction, message, flags)) return unwanted;
     if (this.#optedIn || !this.#isCopiedByServer(flags)) {
-      if (!this.#isNew(messageKey(message), direction))
+      if (!this.#copies.isNew(messageKey(message), direction))
         return { action: 'drop', reason: 'duplicate-copy-dropped' };
     }
     if (wanted) return PASS;
@@ -442,8 +372,11 @@ export class RoutingSession implements FeatureSession {
     const splice = new Splice(frame).setAttribute('from', identity.full);
     if (to !== undefined) splice.setAttribute('to', bare(to));
     const xml = splice.toBuffer().toString();
-    const sent = messageKey(frame).replace(/^[^\n]*/u, identity.full);
-    this.context.tell(identity.bare, writeNotice({ kind: 'reflection', key: sent, xml }));
+    this.#reflect(messageKey(frame).replace(/^[^\n]*/u, identity.full), xml);
+  }
+
+  #reflect(key: string, xml: string): void {
+    this.context.tell(this.context.identity.bare, writeNotice({ kind: 'reflection', key, xml }));
   }
 }
 

@@ -92,6 +92,45 @@ describe('features declare what they watch', () => {
     expect(order).toEqual(['outer', 'inner', 'inner', 'outer']);
   });
 
+  test('children that an edit adds or takes away count for later features, and edits add up', () => {
+    const seen: string[] = [];
+    const editing = feature('editing', [UP_MESSAGES], (stanza) => {
+      const x = stanza.frame.findChild('x', 'urn:x');
+      if (x >= 0) stanza.edit().removeChild(x);
+      stanza.edit().appendChild("<y xmlns='urn:y'/>");
+      return { action: 'edit', reason: 'test-injected' };
+    });
+    const watching = (namespace: string) =>
+      feature(namespace, [{ ...UP_MESSAGES, child: { namespace } }], (stanza) => {
+        seen.push(`${namespace} ${stanza.frame.toString()}`);
+        stanza.edit().setAttribute('id', '2');
+        return { action: 'edit', reason: 'test-injected' };
+      });
+    new Playbook({ features: [editing, watching('urn:x'), watching('urn:y'), watching('urn:z')] })
+      .bound()
+      .client("<message><x xmlns='urn:x'/></message>")
+      .toServer("<message id='2'><y xmlns='urn:y'/></message>")
+      .done();
+    expect(seen).toEqual(["urn:y <message><y xmlns='urn:y'/></message>"]);
+  });
+
+  test('an edit without such a verdict does not count', () => {
+    const doubting = feature('doubting', [UP_MESSAGES], (stanza) => {
+      stanza.edit().setAttribute('id', '2');
+      return PASS;
+    });
+    const adding = feature('adding', [UP_MESSAGES], (stanza) => {
+      stanza.edit().appendChild('<body/>');
+      return { action: 'edit', reason: 'test-injected' };
+    });
+    new Playbook({ features: [doubting] }).bound().client('<message/>').toServer('<message/>').done();
+    new Playbook({ features: [doubting, adding] })
+      .bound()
+      .client('<message/>')
+      .toServer('<message><body/></message>')
+      .done();
+  });
+
   test('later features see what earlier ones have edited', () => {
     const seen: (string | undefined)[] = [];
     const editing = feature('editing', [UP_MESSAGES], (stanza) => {

@@ -27,6 +27,11 @@ describe('entering the realm', () => {
       .end();
   });
 
+  it('what another proxy has marked comes out of it the same', () => {
+    const marked = `<message ${from} to='${JULIET}' type='chat'>${HI}${ONE}</message>`;
+    online('copies').fromServer(marked).expectVerdict('changed entered-realm', marked).end();
+  });
+
   it('what is marked as of 2.0 is relieved of modifiers, and the mark stays', () => {
     online('copies')
       .fromServer(
@@ -116,6 +121,19 @@ describe('a resource that is gone', () => {
     phone.fromServer(message).expectVerdict('dropped gone-resource-dropped').expectTold(romeo, notice('m1'));
     desk.fromServer(message).expectVerdict('dropped gone-resource-dropped').end();
     phone.end();
+  });
+
+  it('who has written to a device of his own is told too, when it comes back to himself', () => {
+    online('no copies')
+      .fromServer(
+        `<message from='${BALCONY}' to='${BALCONY}' type='chat' id='m1'>${HI}${twoTo(GONE)}</message>`,
+      )
+      .expectVerdict('dropped gone-resource-dropped')
+      .expectSent(
+        'client',
+        `<message type='error' id='m1' from='${GONE}' to='${BALCONY}'><error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error></message>`,
+      )
+      .end();
   });
 
   it('ejabberd and jabberd2 write another address over it: the mark still says where it was sent', () => {

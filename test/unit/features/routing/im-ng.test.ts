@@ -95,6 +95,28 @@ describe('XEP-0409', () => {
       .end();
   });
 
+  it('§4: an error to one resource is for all that have opted in, unless it is for that one alone', () => {
+    const domain = new FakeDomain();
+    const balcony = optedIn('copies', domain);
+    const error = (content: string) =>
+      `<message type='error' ${from} to='${PHONE}' id='e1'>${content}${TWO}</message>`;
+    online('copies', { domain, jid: PHONE })
+      .fromServer(error(''))
+      .expectTold(
+        JULIET,
+        JSON.stringify({ kind: 'reflection', key: 'romeo@capulet.lit/orchard\ne1\n', xml: error('') }),
+      )
+      .fromServer(error(ALONE))
+      .end();
+    balcony
+      .told(
+        JSON.stringify({ kind: 'reflection', key: 'romeo@capulet.lit/orchard\ne1\n', xml: error('') }),
+        PHONE,
+      )
+      .expectSent('client', error(''))
+      .end();
+  });
+
   it('§4: not together with carbons', () => {
     optedIn('copies')
       .fromClient(`<iq type='set' id='c1'>${ENABLE}</iq>`)

@@ -49,8 +49,13 @@ describe('what a message of type normal has to have in it to be re-addressed', (
 
 it('the table in docs/routing.md is this one', () => {
   const text = readFileSync(join(import.meta.dirname, '../../../../docs/routing.md'), 'utf8');
-  const rows = [...text.matchAll(/^\| ([^|]+?) +\| (conversational|transient|single) +\| ([^|]+?) +\|/gm)];
-  expect(rows.map(([, name, nature, because]) => ({ name, nature, because }))).toEqual(
-    KINDS.map(({ name, nature, because }) => ({ name, nature, because })),
+  const rows = [
+    ...text.matchAll(/^\| ([^|]+?) +\| (conversational|transient|single) +\| ([^|]+?) +\| ([^|]+?) +\|$/gm),
+  ];
+  expect(rows.map(([, name, nature, because, tests]) => ({ name, nature, because, tests }))).toEqual(
+    KINDS.map(({ name, nature, because, elements = ['x'] }) => ({
+      ...{ name, nature, because },
+      tests: elements.map((element) => `\`${name}: ${element} is ${nature}\``).join(' · '),
+    })),
   );
 });
