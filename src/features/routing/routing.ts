@@ -190,13 +190,15 @@ export class RoutingSession implements FeatureSession {
     const flags = examine(frame);
     const { to } = frame;
     const isFull = to?.includes('/') === true;
-    const goesToAll = isFull && this.#goesToAll(frame, flags, to);
+    const isConversation = isFull && this.#goesToAll(frame, flags, to);
+    // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it.
+    const goesToAll = isConversation && !this.#account.isPassedOver(to);
     if (goesToAll) {
       this.#readdressed ??= new Readdressed();
       this.#readdressed.note(frame.id, to);
     }
     if (this.#common.optedIn.size > 0 && (goesToAll || !isFull)) this.#reflectSent(frame, flags, to);
-    const children = leavingChildren(flags, isFull && !goesToAll ? to : undefined, settings);
+    const children = leavingChildren(flags, isFull && !isConversation ? to : undefined, settings);
     if (goesToAll) stanza.edit().cutResource('to');
     else if (children === undefined) return PASS;
     if (children !== undefined) stanza.edit().appendChild(children);

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { prepareJid } from '../../jid.js';
+import { bare, isSameJid, prepareJid } from '../../jid.js';
 import {
   type FeatureContext,
   type FeatureSession,
@@ -84,6 +84,19 @@ export class AccountSession implements FeatureSession {
     this.#broadcast = frame.bytes().toString('latin1');
     this.#all.set(own, { available: true, since, priority: priorityIn(stanza) });
     return PASS;
+  }
+
+  /**
+   * Whether a device is here and gets nothing of what is for its account: it is unavailable, or its priority is negative (RFC 6121 §8.5.2).
+   * @param full of any account, as written
+   */
+  isPassedOver(full: string): boolean {
+    const session = this.#context.domain
+      .sessionsOf(bare(full))
+      .find((candidate) => candidate.full === full || isSameJid(candidate.full, full));
+    if (session === undefined) return false;
+    const availability = this.#all.of(session);
+    return !availability.available || availability.priority < 0;
   }
 
   /** How this session's client last broadcast itself. */

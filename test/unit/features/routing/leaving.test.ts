@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest';
 import { NS } from '../../../../src/xml/namespaces.js';
+import { FakeDomain } from '../playbook.js';
 import { alone, NO_COPY, NO_STORE, online, PRIVATE, session, TWO, twoTo } from './scenes.js';
 
 const ROMEO = 'romeo@capulet.lit';
@@ -127,6 +128,23 @@ describe('no resource locking', () => {
         `<message to='benvolio@montague.lit'><body>hi</body>${TWO}</message>`,
       )
       .end();
+  });
+
+  it('a device that gets nothing of what is for its account keeps its address, and the others their copy', () => {
+    const domain = new FakeDomain();
+    const romeo = session('copies', { domain, jid: ORCHARD });
+    const juliet = session('copies', { domain });
+    const message = (to: string) => `<message to='${to}'><body>hi</body></message>`;
+    const stays = `<message to='${ORCHARD}'><body>hi</body>${TWO}</message>`;
+    juliet.fromClient(message(ORCHARD)).expectVerdict('changed left-realm', stays);
+    romeo.fromClient('<presence><priority>-1</priority></presence>');
+    juliet.fromClient(message(ORCHARD)).expectVerdict('changed left-realm', stays);
+    romeo.fromClient('<presence/>');
+    juliet
+      .fromClient(message(ORCHARD))
+      .expectVerdict('changed readdressed', `<message to='${ROMEO}'><body>hi</body>${TWO}</message>`)
+      .end();
+    romeo.end();
   });
 
   it('an address without local part is nobody’s device', () => {
