@@ -114,9 +114,10 @@ export interface Placement {
 /** The proxy as web clients find it. */
 export async function startWebProxy(place: Placement, upstreamPort: number): Promise<WebEndpoint> {
   const listeners = [`ws://${LOOPBACK}:0/ws`, `http://${LOOPBACK}:0/bosh`];
-  const { child, port } = await startProxy(place, upstreamPort, listeners);
+  const { child, port, admin } = await startProxy(place, upstreamPort, listeners);
   return {
     name: 'proxy',
+    ...(admin !== undefined && { admin }),
     websocket: `ws://${LOOPBACK}:${port}/ws`,
     bosh: `http://${LOOPBACK}:${port}/bosh`,
     pid: child.pid,

@@ -15,6 +15,8 @@ export interface WebEndpoint {
   readonly websocket: string;
   readonly bosh: string;
   readonly pid: number;
+  /** Where the proxy's metrics are. */
+  readonly admin?: string;
   /** What it lets in. */
   readonly mechanism: 'PLAIN' | 'ANONYMOUS';
   stop(): Promise<void>;

@@ -9,9 +9,10 @@ import { BoshSession, relayBosh, relayWebSocket, WebSocketSession } from './web-
 import { startWebEjabberd, startWebProsody, type WebEndpoint } from './web-servers.js';
 
 const SESSIONS = 20;
-const WARM_UP_ROUNDS = 2;
-const WARM_UP_SESSIONS = 50;
-const REST_MS = 12_000;
+const WARM_UP_ROUNDS = 5;
+/** Of memory: below that what a server has set aside at its start is filled, and says nothing of a session. */
+const WARM_UP_SESSIONS = 200;
+const REST_MS = 20_000;
 const LOGINS_AT_A_TIME = 8;
 
 /**
@@ -143,7 +144,7 @@ function boshWork(bench: Bench): Promise<Result> {
 
 /** What one idle session takes; a BOSH client has a request held. */
 function memory(bench: Bench, transport: 'websocket' | 'bosh'): Promise<Result> {
-  const count = bench.quick ? 200 : 500;
+  const count = bench.quick ? 500 : 1_000;
   return withEndpoints(bench, async (endpoints) => {
     const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
     const open = async (endpoint: WebEndpoint, account: string): Promise<void> => {

@@ -34,6 +34,8 @@ export type SessionFactory = (port: SessionPort, start: SessionStart) => Session
 
 /** After an operator's SIGTERM: what has not ended by then is cut off. */
 export const DRAIN_MS = 10_000;
+/** A client that does not poll comes back at once. */
+const LAST_ANSWERS_MS = 1_000;
 
 /** The transport as a whole: listeners, the sessions behind them, and the connector to the servers. */
 export class Middlebox implements WebReception, DriverEnvironment {
@@ -157,7 +159,18 @@ export class Middlebox implements WebReception, DriverEnvironment {
       await Promise.race([limit, quiet]);
       clearTimeout(timer);
     }
+    await this.#lastAnswers();
     this.close();
+  }
+
+  /** What BOSH clients are told at the end, those have to come for who are between two requests. */
+  async #lastAnswers(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_ANSWERS_MS);
+    });
+    await Promise.race([limit, Promise.all(this.#webServers.map((server) => server.told()))]);
+    clearTimeout(timer);
   }
 
   /** Ends everything at once. */

@@ -81,9 +81,10 @@ export class WebConnection extends Sleeper {
     this.#deadline(LAST_WORDS_MS);
   }
 
+  /** It ends with its next answer, or soon: a client of BOSH may be about to ask for its last. */
   drain(): void {
     this.#draining = true;
-    if (this.#open === 0) this.destroy();
+    if (this.#open === 0) this.#deadline(LAST_WORDS_MS);
   }
 
   destroy(): void {

@@ -121,9 +121,14 @@ export class WebServer implements Reception {
     this.#http.emit('connection', socket);
   }
 
-  /** No new requests on connections that have none. */
+  /** Connections end with the next answer. */
   drain(): void {
     for (const connection of this.#connections.values()) connection.drain();
+  }
+
+  /** Resolves when all clients that come for their answers have had the last one. */
+  told(): Promise<void> {
+    return this.#boshEndpoint.told();
   }
 
   close(): void {
@@ -181,7 +186,8 @@ export class WebServer implements Reception {
   #bosh(request: IncomingMessage, response: ServerResponse, connection: WebConnection, place: Place): void {
     const { origin } = request.headers;
     const requester = this.#requester(request, connection, place);
-    const headers = { ...SAFE_HEADERS, ...corsHeaders(place.web, origin) };
+    const headers =
+      place.web.origins.length === 0 ? OPEN_HEADERS : { ...SAFE_HEADERS, ...corsHeaders(origin) };
     if (requester === undefined) refuse(response, BAD_FORWARDING);
     else if (!allows(place.web, origin)) {
       refuse(response, ORIGIN_REFUSED);
@@ -308,6 +314,9 @@ const SAFE_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 } as const;
 
+/** Where pages of all origins may connect. */
+const OPEN_HEADERS: OutgoingHttpHeaders = { ...SAFE_HEADERS, 'Access-Control-Allow-Origin': '*' };
+
 const PREFLIGHT = {
   'Access-Control-Allow-Methods': 'POST, OPTIONS',
   'Access-Control-Allow-Headers': 'Content-Type',
@@ -337,8 +346,7 @@ function pathOf(request: IncomingMessage): string {
 }
 
 /** What lets a page of another origin see the answer; nothing of it depends on who the browser says it is. */
-function corsHeaders(web: WebConfig, origin: string | undefined): OutgoingHttpHeaders {
-  if (web.origins.length === 0) return { 'Access-Control-Allow-Origin': '*' };
+function corsHeaders(origin: string | undefined): OutgoingHttpHeaders {
   return origin === undefined ? {} : { 'Access-Control-Allow-Origin': origin, Vary: 'Origin' };
 }
 

@@ -26,11 +26,47 @@ const SETTINGS = {
   maxPause: 120,
 } as const;
 
+/** What of a request has come. */
+class RequestBody {
+  #chunks: Buffer[] = [];
+  #length = 0;
+  #hinted = false;
+
+  /**
+   * @param limit bytes that anybody may send
+   * @param wider the limit for who sends more, by how that begins
+   */
+  constructor(
+    private limit: number,
+    private readonly wider: (beginning: Buffer) => number,
+  ) {}
+
+  /** @returns false when it is too much */
+  take(chunk: Buffer): boolean {
+    this.#length += chunk.length;
+    this.#chunks.push(chunk);
+    if (this.#length > this.limit && !this.#hinted) {
+      this.#hinted = true;
+      this.limit = this.wider(this.#chunks[0] ?? chunk);
+    }
+    return this.#length <= this.limit && this.#chunks.length <= MOST_CHUNKS;
+  }
+
+  /** All of it; nothing is kept. */
+  bytes(): Buffer {
+    const [first] = this.#chunks;
+    const all = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    return all;
+  }
+}
+
 /** BOSH on one port: takes requests apart, and finds the session that each is for. */
 export class BoshEndpoint {
   readonly #reception: WebReception;
   readonly #sessions = new Map<string, BoshLeg>();
   readonly #around: BoshSurroundings;
+  #allTold: (() => void) | undefined;
 
   constructor(reception: WebReception) {
     this.#reception = reception;
@@ -67,28 +103,39 @@ export class BoshEndpoint {
       this.#turnAway(request, response, reply, 'bad-request');
       return;
     }
-    const chunks: Buffer[] = [];
-    let length = 0;
-    let limit = this.#limits(undefined).stanzaBytes;
-    let hinted = false;
+    const body = new RequestBody(
+      this.#limits(undefined).stanzaBytes,
+      // Only somebody who is known may send more, and the beginning says who that would be.
+      (beginning) => this.#limits(this.#sessions.get(sessionHint(beginning) ?? '')).stanzaBytes,
+    );
     request.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      chunks.push(chunk);
-      if (length > limit && !hinted) {
-        // Only somebody who is known may send that much, and the beginning says who that would be.
-        hinted = true;
-        limit = this.#limits(this.#sessions.get(sessionHint(chunks[0] ?? chunk) ?? '')).stanzaBytes;
-      }
-      if (length <= limit && chunks.length <= MOST_CHUNKS) return;
+      if (body.take(chunk)) return;
       request.removeAllListeners('data');
+      request.removeAllListeners('end');
       this.#turnAway(request, response, reply, 'policy-violation');
-      chunks.length = 0;
     });
     request.on('end', () => {
-      if (!response.headersSent && length > 0 && chunks.length > 0)
-        this.#read(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), reply, response, requester);
-      else if (!response.headersSent) reply.send(terminal('bad-request'));
+      const bytes = body.bytes();
+      // A request may be held for a minute, and by the thousand: what it came with need not be.
+      request.removeAllListeners('data');
+      request.removeAllListeners('end');
+      request.rawHeaders.length = 0;
+      request.headers = {};
+      this.#read(bytes, reply, response, requester);
     });
+  }
+
+  /** Resolves when every client has had its last answer. */
+  told(): Promise<void> {
+    if (this.#sessions.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#allTold = resolve;
+    });
+  }
+
+  #forget(sid: string): void {
+    this.#sessions.delete(sid);
+    if (this.#sessions.size === 0) this.#allTold?.();
   }
 
   close(): void {
@@ -139,7 +186,7 @@ export class BoshEndpoint {
       return;
     }
     const sid = randomBytes(SID_BYTES).toString('base64url');
-    const forget = (gone: string) => this.#sessions.delete(gone);
+    const forget = (gone: string) => this.#forget(gone);
     reply.contentType = wantedType(request.content) ?? reply.contentType;
     let leg: BoshLeg | undefined;
     const client = (owner: LegOwner) => {
