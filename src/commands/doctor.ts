@@ -1,5 +1,5 @@
 import { type ConfigFlags, loadConfig } from '../config/load.js';
-import type { Config, DomainConfig } from '../config/model.js';
+import { type Config, type DomainConfig, presentsCertificates } from '../config/model.js';
 import { parseJid } from '../jid.js';
 import { type Assessment, assessUpstream, type UpstreamView } from '../stream/assessment.js';
 import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
@@ -106,7 +106,7 @@ async function examine(
 
 /** SHA-256 of the certificate that `serve` would present to clients, as far as it is there; none is made for a look. */
 async function presentedTo({ name, certificate }: DomainConfig, config: Config): Promise<string | undefined> {
-  if (config.listeners.every(({ tls }) => tls === 'off')) return undefined;
+  if (!presentsCertificates(config)) return undefined;
   const { certFile, keyFile } = certificate ?? selfSignedFiles(config.dataDir, name);
   try {
     return (await readKeyPair(certFile, keyFile, name)).sha256;

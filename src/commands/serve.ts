@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { type ConfigFlags, type LoadedConfig, loadConfig } from '../config/load.js';
-import type { Config, UpstreamConfig } from '../config/model.js';
+import { type Config, presentsCertificates, type UpstreamConfig } from '../config/model.js';
 import { ConfigError } from '../config/problem.js';
 import { FEATURES } from '../features/index.js';
 import { AdminServer } from '../ops/admin.js';
@@ -154,7 +154,7 @@ export class Serving {
     this.#young.start();
     const { config, warnings } = this.#loaded;
     for (const warning of warnings) this.#log.warn(warning);
-    if (needsCertificates(config)) await this.#certificates.load(config.domains.values(), config.dataDir);
+    if (presentsCertificates(config)) await this.#certificates.load(config.domains.values(), config.dataDir);
     await this.#openAdmin(config);
     this.#store = await openStore(config.dataDir);
     await removeOutlived(this.#store);
@@ -221,7 +221,8 @@ export class Serving {
     try {
       loaded = await loadConfig(this.#flags);
       const { config } = loaded;
-      if (needsCertificates(former)) await this.#certificates.load(config.domains.values(), former.dataDir);
+      if (presentsCertificates(former))
+        await this.#certificates.load(config.domains.values(), former.dataDir);
     } catch (error) {
       if (!(error instanceof ConfigError || error instanceof CertificateError)) throw error;
       const problems = error instanceof ConfigError ? error.problems : [error.message];
@@ -242,11 +243,6 @@ export class Serving {
     }
     this.#log.info('configuration reloaded');
   }
-}
-
-function needsCertificates(config: Config): boolean {
-  // Web clients that need TLS without our having it have it from a front end.
-  return config.listeners.some(({ tls, web }) => tls !== 'off' && (web === undefined || tls === 'direct'));
 }
 
 /** So many entries are looked at together. */

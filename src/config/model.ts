@@ -22,6 +22,11 @@ export interface ListenerConfig {
   readonly web?: WebConfig;
 }
 
+/** Whether any listener shows a certificate of ours. Web clients that need TLS without our having it have it from a front end. */
+export function presentsCertificates({ listeners }: Pick<Config, 'listeners'>): boolean {
+  return listeners.some(({ tls, web }) => tls !== 'off' && (web === undefined || tls === 'direct'));
+}
+
 /** What listeners for web clients have in common that share a port. One that the system chooses is shared by those that can. */
 export function sharedPort({ host, port, tls }: Pick<ListenerConfig, 'host' | 'port' | 'tls'>): string {
   return port === 0 && tls === 'direct' ? `${host} 0 tls` : `${host} ${port}`;
