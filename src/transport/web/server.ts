@@ -228,7 +228,8 @@ export class WebServer implements Reception {
     const refusal = connection.giveUpTo(address);
     this.#connections.delete(socket);
     if (refusal !== undefined) {
-      socket.resetAndDestroy();
+      // Under TLS there is no reset.
+      socket.destroy();
       this.turnedAway(refusal);
       return;
     }

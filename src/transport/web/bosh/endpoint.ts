@@ -182,7 +182,7 @@ export class BoshEndpoint {
     const refusal = admission.enter(address);
     if (refusal !== undefined) {
       this.#reception.turnedAway(refusal);
-      requester.connection.socket.resetAndDestroy();
+      requester.connection.destroy();
       return;
     }
     const sid = randomBytes(SID_BYTES).toString('base64url');

@@ -1,3 +1,4 @@
+import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SessionPort } from '../../../../src/session/port.js';
 import type { SessionStart } from '../../../../src/transport/middlebox.js';
@@ -158,6 +159,32 @@ describe('who is there (front ends)', () => {
     for (const { port } of sessions) port.authenticated();
     expect(middlebox.admission.strangers).toBe(0);
   });
+});
+
+it('too many strangers over TLS: turned away like others', async () => {
+  const { port, middlebox, sessions, metrics } = await open(['wss://127.0.0.1:0/ws?forwarded=127.0.0.1']);
+  middlebox.admission.limits = { unauthenticatedConnections: 100, unauthenticatedPerAddress: 1 };
+  const ask = async () => {
+    const socket = connectTls({
+      port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      ALPNProtocols: ['h2', 'http/1.1'],
+    });
+    onClose(() => socket.destroy());
+    socket.on('error', () => {});
+    const request = await requestText();
+    socket.write(request.replace('\r\n\r\n', '\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n'));
+    return new Promise<string>((resolve) => {
+      socket.once('data', (data: Buffer) =>
+        resolve(`${socket.alpnProtocol} ${data.toString().slice(0, 12)}`),
+      );
+      socket.once('close', () => resolve('closed'));
+    });
+  };
+  expect([await ask(), await ask()]).toEqual(['http/1.1 HTTP/1.1 101', 'closed']);
+  expect(sessions).toHaveLength(1);
+  expect(await refused(metrics)).toContain('reason="too-many-from-address"} 1');
 });
 
 async function requestText(): Promise<string> {
