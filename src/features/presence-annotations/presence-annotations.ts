@@ -177,6 +177,11 @@ export class AnnotationsSession implements FeatureSession {
     else this.#clientIsAway(false, now);
   }
 
+  /** XEP-0310 §4.2: by the client's own word, as BOSH has it (XEP-0124 §10). */
+  onPause(isPaused: boolean, now: number): void {
+    this.#clientIsAway(isPaused, now);
+  }
+
   onClose(): void {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -198,6 +198,14 @@ export class Playbook<S extends FeatureSession> {
     return this;
   }
 
+  /** The client says that it will be silent for a while, or is heard of again. */
+  pauses(paused: boolean): this {
+    this.#settle();
+    this.#transcript.push(paused ? 'the client pauses' : 'the client is back');
+    for (const instance of this.#pipeline.instances) instance.onPause?.(paused, this.now);
+    return this;
+  }
+
   /** Another session's feature of this name has told the account something. */
   told(message: string, from: string): this {
     this.#settle();

@@ -51,6 +51,28 @@ describe('contacts elsewhere', () => {
       .end();
   });
 
+  it('XEP-0310 §4.2: a client that pauses its BOSH session is away like one whose connection broke, until it is back', () => {
+    const book = benvolio(ORCHARD)
+      .pauses(true)
+      .wake(500)
+      .expectTold(OWN, 'paused')
+      .expectRequest('account', ROSTER_QUERY)
+      .answerIq('account', roster(['juliet@capulet.lit', 'both']));
+    askedFor(book, ORCHARD, PSA)
+      .wake(0)
+      .expectSent('server', to(ORCHARD, PAUSED))
+      // It has not come back in time, and does so later: it was away all the while.
+      .legDown('client')
+      .wake(60_000)
+      .legUp('client')
+      .expectTold(OWN, 'resumed')
+      .expectSent('server', to(ORCHARD, BACK))
+      .pauses(true)
+      .pauses(false)
+      .wake(60_000)
+      .end();
+  });
+
   it('who do not understand it are sent nothing', () => {
     const book = goesAway(benvolio(ORCHARD), ['juliet@capulet.lit', 'both']);
     askedFor(book, ORCHARD, 'urn:xmpp:ping').wake(60_000).end();
