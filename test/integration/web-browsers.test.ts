@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { launch, screenshot } from './browsers/chromium.js';
+import { chromiumMissing, launch, screenshot } from './browsers/chromium.js';
 import { Pages } from './browsers/pages.js';
 import { Cable } from './cable.js';
 import { type RawClient, uniqueId } from './clients/raw.js';
@@ -46,9 +46,17 @@ async function roomOf(peer: RawClient, route: Route): Promise<string> {
   return room;
 }
 
+/** In continuous integration a browser that is missing is a failure, not a skip. */
+const missing = process.env.CI || process.env.INTERSTANZA_REQUIRE_SERVERS ? undefined : chromiumMissing();
+
 describeRoutes(
-  'in a browser',
+  missing === undefined ? 'in a browser' : `in a browser (${missing})`,
   (route) => {
+    // Nothing below is reached without one.
+    if (missing !== undefined) {
+      test.skip(missing, () => {});
+      return;
+    }
     const { server } = route;
     let browser: Browser;
     let pages: Pages;
