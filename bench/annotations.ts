@@ -5,11 +5,11 @@ import { quantile } from './statistics.js';
 
 const CONTACTS = 10_000;
 const SESSIONS = 1_000;
-const EACH = 60;
+const EACH = 20;
 const OTHERS = 100;
 const PER_SECOND = 1_000;
 /** As set by default. */
-const PACE = 1_000;
+const PACE = 400;
 const WINDOW_MS = 3_000;
 
 /** A server with ten thousand contacts cannot be reached any more: what that does to everybody else. */
