@@ -13,7 +13,7 @@ export const SETTINGS = z.strictObject({
   refresh: z.boolean().default(true),
   show: z.boolean().default(true),
   rejoin: z.boolean().default(true),
-  perSecond: z.int().min(1).max(100_000).default(1_000),
+  perSecond: z.int().min(1).max(100_000).default(400),
   language: z.string().min(1).max(35).default('en'),
   serverUnavailable: z.union([z.literal(false), texts]).default({
     en: 'The server {domain} cannot be reached; this may be out of date',

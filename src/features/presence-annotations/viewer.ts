@@ -14,7 +14,7 @@ const BETWEEN_TURNS = 250;
 /** Addresses that are looked at one by one; beyond that all are. */
 const MOST_PENDING = 1_000;
 /** Records that are looked at in one turn. */
-const LOOKED_AT = 5_000;
+const LOOKED_AT = 1_000;
 /** Sessions of other processes that are remembered to be paused. */
 const MOST_TOLD = 1_000;
 
@@ -167,14 +167,20 @@ export class Viewer implements LinkWatcher {
     }
     const sweep = this.#sweep;
     if (sweep === undefined) return left;
-    for (let looked = 0; looked < LOOKED_AT && left > 0; looked++) {
+    for (let looked = 0; looked < LOOKED_AT; looked++) {
       const { value, done } = sweep.next();
       if (done === true) {
         this.#sweep = undefined;
         return left;
       }
       const [bareJid, resource, mark] = value;
-      if (this.#bring(bareJid, resource, mark)) left -= 1;
+      if (left > 0) {
+        if (this.#bring(bareJid, resource, mark)) left -= 1;
+      } else if (this.#isDifferent(bareJid, resource, mark)) {
+        // There is more: this one first in the next turn, which is not reserved for nothing.
+        this.#pending.add(`${bareJid}/${resource}`);
+        return 0;
+      }
     }
     return left;
   }
@@ -197,6 +203,15 @@ export class Viewer implements LinkWatcher {
     if (domain === this.ownDomain || isServiceOf(domain, this.ownDomain) || this.#watched.has(domain)) return;
     this.#watched.add(domain);
     this.shared.links.watch(domain, this, 'viewer', now);
+  }
+
+  /** Whether there is something to tell of one presence. */
+  #isDifferent(bareJid: string, resource: string, mark: number): boolean {
+    if (mark === THEIRS) return false;
+    const wanted = this.#wanted(bareJid, `${bareJid}/${resource}`, this.rooms.isRoom(bareJid) === 'joined');
+    if (wanted === undefined) return mark !== NOTHING && mark !== FRESH;
+    const shows = wanted.says === 'server-unavailable' ? SERVER_UNAVAILABLE : CONNECTION_PAUSED;
+    return mark !== shows && !(mark === FRESH && shows === SERVER_UNAVAILABLE);
   }
 
   /** Shows the client what is true of one presence, if it is not what it has been shown. @returns whether something was sent */

@@ -350,10 +350,10 @@ describe('pacing', () => {
     for (let n = 0; n < 40; n++) tick();
     isDown = true;
     sessions[7]!.server(returned('message', 'x@capulet.lit', 'remote-server-not-found'));
-    // A thousand a second are 250 in a tick of the clock, and one turn of 20 may have been left over.
-    for (let n = 0; n < 20; n++) expect(tick()).toBeLessThanOrEqual(270);
+    // 400 a second are 100 in a tick of the clock, and one turn of 20 may have been left over.
+    for (let n = 0; n < 40; n++) expect(tick()).toBeLessThanOrEqual(120);
     isDown = false;
-    for (let n = 0; n < 300; n++) expect(tick()).toBeLessThanOrEqual(270);
+    for (let n = 0; n < 300; n++) expect(tick()).toBeLessThanOrEqual(120);
     for (const { sent } of sessions) {
       const shown = sent.filter(({ leg }) => leg === 'client').map(({ stanza }) => stanza);
       const downs = shown.filter((stanza) =>
