@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Chart, svgOf } from './chart.js';
+import { FAST_RECONNECT, FAST_RECONNECT_COST, FAST_RECONNECT_THIN } from './fast-reconnect.js';
 import { HELD_MEMORY } from './held-memory.js';
 import { HOSTILE } from './hostile.js';
 import { IDLE_MEMORY } from './idle-memory.js';
@@ -27,6 +28,9 @@ const MEASUREMENTS: readonly Measurement[] = [
   SESSION_START,
   WEB,
   ROUTING,
+  FAST_RECONNECT,
+  FAST_RECONNECT_THIN,
+  FAST_RECONNECT_COST,
 ];
 
 interface ChartOf extends Omit<Chart, 'results'> {
@@ -62,6 +66,20 @@ const CHARTS: readonly ChartOf[] = [
     unit: 'trips',
   },
   { of: 'routing', file: 'routing', title: 'CPU of XMPP 2.0 routing, µs a message there and back' },
+  {
+    of: 'fast-reconnect',
+    file: 'fast-reconnect',
+    title: "Bytes of a rejoin on the client's link, as a multiple of a full join",
+    unit: '×',
+    one: 'full join',
+  },
+  {
+    of: 'fast-reconnect-thin',
+    file: 'fast-reconnect-thin',
+    title: 'Bytes of a rejoin on the thin link, legacy client, as a multiple of a full join',
+    unit: '×',
+    one: 'full join',
+  },
 ];
 
 const HELP = `Usage: npm run bench -- [flags]
