@@ -6,7 +6,7 @@ export interface Result {
   /** Stable, for scripts. */
   readonly name: string;
   readonly title: string;
-  readonly unit: '×' | 'KB' | 'ms' | 'µs' | 'trips';
+  readonly unit: '×' | 'KB' | 'B' | 'ms' | 'µs' | 'trips';
   readonly value: number;
   readonly least: number;
   readonly most: number;

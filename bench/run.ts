@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ANNOTATIONS } from './annotations.js';
 import { type Chart, svgOf } from './chart.js';
+import { FAST_RECONNECT, FAST_RECONNECT_COST, FAST_RECONNECT_THIN } from './fast-reconnect.js';
 import { HELD_MEMORY } from './held-memory.js';
 import { HOSTILE } from './hostile.js';
 import { IDLE_MEMORY } from './idle-memory.js';
@@ -29,6 +30,9 @@ const MEASUREMENTS: readonly Measurement[] = [
   WEB,
   ROUTING,
   ANNOTATIONS,
+  FAST_RECONNECT,
+  FAST_RECONNECT_THIN,
+  FAST_RECONNECT_COST,
 ];
 
 interface ChartOf extends Omit<Chart, 'results'> {
@@ -64,6 +68,20 @@ const CHARTS: readonly ChartOf[] = [
     unit: 'trips',
   },
   { of: 'routing', file: 'routing', title: 'CPU of XMPP 2.0 routing, µs a message more than passing it' },
+  {
+    of: 'fast-reconnect',
+    file: 'fast-reconnect',
+    title: "Bytes of a rejoin on the client's link, as a multiple of a full join",
+    unit: '×',
+    one: 'full join',
+  },
+  {
+    of: 'fast-reconnect-thin',
+    file: 'fast-reconnect-thin',
+    title: 'Bytes of a rejoin on the thin link, legacy client, as a multiple of a full join',
+    unit: '×',
+    one: 'full join',
+  },
 ];
 
 const HELP = `Usage: npm run bench -- [flags]

@@ -3,12 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type FlagSpec, parseFlags, UsageError } from './arguments.js';
-import type { Actor } from './demo/actor.js';
+import type { Account, Actor } from './demo/actor.js';
 import type { Child } from './demo/child.js';
 import { DemoFailure } from './demo/failure.js';
 import { perform, type Shown } from './demo/play.js';
 import { findProsody, installProsody, Prosody } from './demo/prosody.js';
 import { ServingProxy } from './demo/proxy.js';
+import { playRejoins } from './demo/rejoin.js';
 import { Tap } from './demo/tap.js';
 import { Timeline } from './demo/timeline.js';
 import { isAcknowledgement, Traffic } from './demo/traffic.js';
@@ -151,6 +152,7 @@ class Demo {
       },
       this.#actors,
     );
+    await this.#rejoins(prosody.port, proxy, accounts);
     await this.#sum(proxy);
     this.played = true;
     if (!this.options.keep) return 0;
@@ -208,6 +210,37 @@ class Demo {
     for (const crossing of listed) say(this.#timeline.line(crossing));
     const acknowledgements = crossings.length - listed.length;
     if (acknowledgements > 0) say(`  (and ${acknowledgements} lines of stream management, left out here)`);
+  }
+
+  /** What it costs to come back to a room, without fast reconnect, with it, and with it on one link only. */
+  async #rejoins(
+    serverPort: number,
+    core: ServingProxy,
+    accounts: { readonly romeo: Account; readonly juliet: Account },
+  ): Promise<void> {
+    const startEdge = async () => {
+      const edge = await ServingProxy.start({
+        domain: DOMAIN,
+        upstreamPort: core.port,
+        upstream: '?tls=starttls&verify=off',
+        port: 0,
+        folder: this.#folder,
+        data: 'data-edge',
+        onChild: (child) => this.#children.push(child),
+      });
+      const thinBytes = () => edge.count('interstanza_received_bytes_total', 'from="server"');
+      return { port: edge.port, thinBytes };
+    };
+    const stage = { domain: DOMAIN, accounts, serverPort, corePort: core.port, startEdge };
+    const { guests, plain, resumed, legacy } = await playRejoins(stage);
+    // What went over the legs meanwhile is told here in sum.
+    this.#traffic.take();
+    const bytes = (count: number) => `${count.toLocaleString('en').padStart(6)} bytes`;
+    say(this.#timeline.title(`Juliet comes back to a room of ${guests}: one has changed, one has spoken`));
+    say(`  any client                                  ${bytes(plain)}`);
+    say(`  one that asks for fast reconnect            ${bytes(resumed)}`);
+    say(`  any client behind an edge and a core        ${bytes(legacy.client)}`);
+    say(`    and over the link between those two       ${bytes(legacy.thin)}`);
   }
 
   async #sum(proxy: ServingProxy): Promise<void> {

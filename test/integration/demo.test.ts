@@ -48,6 +48,14 @@ describe.skipIf(lacking !== undefined)(`the demo${lacking === undefined ? '' : `
       /romeo {2}◀── proxy ◀── server {2}<message from='orchard@rooms.localhost\/juliet'/,
     );
     expect(output).toMatch(/from clients +\d+ stanzas/);
+    // Coming back to a room: in full, as a difference, and in full again while only the difference crossed the link between.
+    const bytes = [...output.matchAll(/ ([\d,]+) bytes$/gm)].map(([, count]) =>
+      Number(count?.replace(',', '')),
+    );
+    const [plain, resumed, legacy, thin] = bytes.slice(0, 4) as [number, number, number, number];
+    expect(resumed).toBeLessThan(plain / 4);
+    expect(legacy).toBeGreaterThan(plain * 0.8);
+    expect(thin).toBeLessThan(plain / 2);
     expect(readdirSync(place)).toEqual([]);
   });
 

@@ -27,13 +27,17 @@ export class ServingProxy {
     readonly port: number;
     readonly folder: string;
     readonly onChild: (child: Child) => void;
+    /** Where it keeps its things in the folder. */
+    readonly data?: string;
+    /** What is to be said of the upstream beside its port, as the query of its URL. */
+    readonly upstream?: string;
   }): Promise<ServingProxy> {
     const args = [
       ...['serve', '--domain', options.domain],
-      ...['--upstream', `xmpp://127.0.0.1:${options.upstreamPort}`],
+      ...['--upstream', `xmpp://127.0.0.1:${options.upstreamPort}${options.upstream ?? ''}`],
       ...['--listen', `xmpp://127.0.0.1:${options.port}`],
       ...['--admin', '127.0.0.1:0'],
-      ...['--data', join(options.folder, 'data')],
+      ...['--data', join(options.folder, options.data ?? 'data')],
       ...['--log-level', 'warn'],
     ];
     let ready: (line: { listeners: string[]; admin: string }) => void;

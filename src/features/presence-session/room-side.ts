@@ -1,13 +1,13 @@
-import { formatJid, parseJid } from '../../jid.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { pageQuery, readPageEnd } from '../../session/start/archive.js';
 import { StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
-import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
+import { escapeAttribute } from '../../xml/serialize.js';
 import { isMarked, strip, type Wish } from './annotation.js';
 import { readArchived } from './archive.js';
+import { askRoom } from './ask-room.js';
 import { HeldJoin } from './held-join.js';
 import { readLimits, writeTime } from './history.js';
 import { PlayedRoom } from './played-room.js';
@@ -100,7 +100,7 @@ export class RoomSide {
       // COMPAT mu-conference says only the own presence to somebody who enters again.
       if (inside && playing !== undefined) view.adopt(playing.view);
       this.#enters(new PlayedRoom(this.context, room, nick, wish.dialect, view));
-      this.#ask(stanza, undefined);
+      askRoom(stanza, undefined);
       return { action: 'edit', reason: 'presence-session-asked' };
     }
     if (inside && playing?.held === undefined && playing?.resumesAtOnce(wish, nick) === true) {
@@ -239,29 +239,6 @@ export class RoomSide {
     return View.sessionName(key, this.context.randomId());
   }
 
-  /** Strips the join and sets what history it asks for. */
-  #ask(stanza: PassingStanza, most: number | undefined): void {
-    const { frame } = stanza;
-    const splice = stanza.edit();
-    strip(frame, splice);
-    const tree = stanza.tree();
-    const at = frame.findChild('x', NS.muc);
-    const x = tree.getChild('x', NS.muc);
-    if (at >= 0 && x !== undefined && most !== undefined) {
-      for (const history of x.getChildren('history')) x.remove(history);
-      splice.removeChild(at).appendChild(serializeElement(x.c('history', { maxstanzas: String(most) }).up()));
-    }
-    const versioned = frame.findChild('x', NS.mucUser);
-    if (versioned < 0) return;
-    // XEP-0436 "Security Considerations": nobody need know when one was here last.
-    const user = tree.getChild('x', NS.mucUser)!;
-    for (const version of user.getChildren('version', NS.presenceVersioning)) user.remove(version);
-    splice.removeChild(versioned);
-    if (user.getChildElements().length > 0) splice.appendChild(serializeElement(user));
-    // COMPAT the example in XEP-0436 enters without the element by which rooms know that somebody enters.
-    if (at < 0) splice.appendChild(`<x xmlns='${NS.muc}'/>`);
-  }
-
   #comesBack(stanza: PassingStanza, room: string, nick: string, wish: Wish, inside: boolean): Verdict {
     const resume = wish.resume!;
     const isName = /^[\w-]{5,40}$/.test(resume.session);
@@ -286,22 +263,21 @@ export class RoomSide {
       // COMPAT mu-conference tells of the others only to somebody who was outside; what a remote room does is not known.
       held.expectsOwnLeaving = true;
       const occupant = escapeAttribute(`${room}/${nick}`);
-      this.#sendBefore(stanza, `<presence to='${occupant}' type='unavailable'/>`);
+      this.#sendBehind(`<presence to='${occupant}' type='unavailable'/>`, stanza, playing, held);
       return { action: 'handled', reason: 'presence-session-asked' };
     }
-    this.#ask(stanza, wish.dialect === 'session' ? this.settings.history.most : undefined);
+    askRoom(stanza, wish.dialect === 'session' ? this.settings.history.most : undefined);
     this.#awaitEnd(playing, held);
     return { action: 'edit', reason: 'presence-session-asked' };
   }
 
   /** The join goes up behind another stanza. */
-  #sendBefore(stanza: PassingStanza, first: string): void {
-    const room = this.#rooms.get(prepared(stanza.frame.to ?? '').room)!;
+  #sendBehind(first: string, stanza: PassingStanza, room: PlayedRoom, held: HeldJoin): void {
     const splice = stanza.edit();
-    this.#ask(stanza, this.settings.history.most);
+    askRoom(stanza, this.settings.history.most);
     this.context.send('server', first, 'presence-session-asked');
     this.context.send('server', splice.toBuffer(), 'presence-session-asked');
-    this.#awaitEnd(room, room.held!);
+    this.#awaitEnd(room, held);
   }
 
   /** Asks the room what it is, behind the join: what the join brings has come when it answers, and what it is has to be known. */
@@ -415,10 +391,3 @@ export class RoomSide {
 
 /** Nothing comes from the room behind these. */
 const SILENT: ReadonlySet<string> = new Set(['went-unavailable', 'forgotten', 'not-an-occupant']);
-
-/** The room and nick in an address. */
-export function prepared(address: string): { readonly room: string; readonly nick: string } {
-  const jid = parseJid(address);
-  if (jid === undefined) return { room: '', nick: '' };
-  return { room: formatJid({ ...jid, resource: undefined }), nick: jid.resource ?? '' };
-}

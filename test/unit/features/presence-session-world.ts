@@ -3,6 +3,7 @@ import type { Element } from 'ltx';
 import type { z } from 'zod';
 import { presenceSession } from '../../../src/features/presence-session/presence-session.js';
 import type {
+  DomainContext,
   Feature,
   FeatureContext,
   IqAnswer,
@@ -10,15 +11,24 @@ import type {
   SessionIdentity,
 } from '../../../src/session/feature.js';
 import { Pipeline, PipelineSession, watchedNamespaces } from '../../../src/session/pipeline.js';
+import type { StoreChange, StoreEntry } from '../../../src/store/store.js';
 import { Frame } from '../../../src/xml/frame.js';
 import { NamespaceTable, NS } from '../../../src/xml/namespaces.js';
 import { parseStanza } from '../../../src/xml/tokenizer.js';
 import { parseElement } from '../../../src/xml/tree.js';
-import { type FakeDomain, WALL_CLOCK } from './playbook.js';
 import type { MemoryRoom } from './presence-session-room.js';
 
 const NAMESPACES = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([presenceSession])]);
 const PIPELINE = new Pipeline([presenceSession], NAMESPACES);
+
+/** What sessions share, and what outlives them. */
+export interface StoredDomain extends DomainContext {
+  list(prefix: string): StoreEntry[];
+  write(changes: readonly StoreChange[]): void;
+}
+
+/** 2026-11-20 at noon, when the clock shows 0. */
+const WALL_CLOCK = 1_795_176_000_000;
 
 let sessions = 0;
 let randoms = 0;
@@ -48,7 +58,7 @@ export class ProxiedSession {
 
   constructor(
     readonly full: string,
-    private readonly domain: FakeDomain,
+    private readonly domain: StoredDomain,
     private readonly clock: Clock,
     private readonly upstream: (xml: string, deliver: (xml: string) => void) => void,
     private readonly settings: Readonly<Record<string, unknown>> = {},
