@@ -223,6 +223,9 @@ export class PipelineSession {
       if (verdict.action === 'edit') {
         reason = verdict.reason;
         stanza.keepEdits();
+      } else if (verdict.action === 'replace') {
+        reason = verdict.reason;
+        stanza.replace(verdict.bytes);
       }
     }
     if (stanza === undefined || reason === undefined) return PASSED;
@@ -253,6 +256,8 @@ class Passing implements PassingStanza {
   #splice: Splice | undefined;
   /** Made, and not read again yet. */
   #kept: Splice | undefined;
+  /** What stands in its place, and has not been read yet. */
+  #replacement: Buffer | undefined;
 
   constructor(
     readonly direction: Direction,
@@ -270,6 +275,13 @@ class Passing implements PassingStanza {
     return frameToElement(this.frame);
   }
 
+  /** Puts another stanza in its place, for later features too; they are why it is read again, if any wants to see it. */
+  replace(bytes: Buffer): void {
+    this.#replacement = bytes;
+    this.#kept = undefined;
+    this.#splice = undefined;
+  }
+
   /** The edits that have been made count. */
   keepEdits(): void {
     this.#kept = this.#splice?.touched === true ? this.#splice : undefined;
@@ -284,15 +296,17 @@ class Passing implements PassingStanza {
 
   /** The stanza as it has been edited. */
   settled(): Frame {
-    if (this.#kept === undefined) return this.frame;
-    const edited: Frame | XmlError = parseStanza(this.#kept.toBuffer(), this.namespaces);
+    const bytes = this.#replacement ?? this.#kept?.toBuffer();
+    if (bytes === undefined) return this.frame;
+    const edited: Frame | XmlError = parseStanza(bytes, this.namespaces);
     if (!(edited instanceof Frame)) throw new Error(`an edit broke a stanza: ${edited.reason}`);
     this.frame = edited;
     this.#kept = undefined;
+    this.#replacement = undefined;
     return edited;
   }
 
   bytes(): Buffer {
-    return this.#kept?.toBuffer() ?? this.frame.bytes();
+    return this.#replacement ?? this.#kept?.toBuffer() ?? this.frame.bytes();
   }
 }
