@@ -19,7 +19,7 @@ export interface Subscription {
   readonly password: string | undefined;
   /** When its room was last heard, ms since 1970, and hashes of what was heard then; as the store has it. */
   heardAt?: number | undefined;
-  recent?: readonly number[] | undefined;
+  recent?: string | undefined;
 }
 
 /** What is known of a room beside who is in it. */
@@ -56,6 +56,9 @@ export class Book {
   readonly #rooms = new Map<string, Room>();
   /** Rooms by account. */
   readonly #byAccount = new Map<string, Set<string>>();
+  /** The accounts in it, each as one string. */
+  readonly #accounts = new Map<string, string>();
+  readonly #eventLists = new Map<string, readonly EventName[]>();
   readonly #readers = new Set<Reader>();
   /** Bytes of events that wait in the store, by account; what an account's client has come for is not counted any more. */
   readonly #stored = new Map<string, number>();
@@ -104,20 +107,31 @@ export class Book {
     const record = readRecord(value);
     if (record === undefined) return;
     if (kind === ROOM && typeof record.allowed === 'boolean') this.#make(room).allowed = record.allowed;
-    if (kind !== SUBSCRIPTION || account === undefined || typeof record.nick !== 'string') return;
-    const events = Array.isArray(record.events) ? record.events : [];
-    const subscription = subscriptionOf(
-      room,
-      account,
-      record.nick,
-      events.filter((event): event is EventName => KNOWN_EVENTS.has(event as string)),
-      typeof record.password === 'string' ? record.password : undefined,
-    );
-    if (subscription === undefined) return;
-    if (typeof record.heardAt === 'number') subscription.heardAt = record.heardAt;
-    if (Array.isArray(record.recent))
-      subscription.recent = record.recent.filter(Number.isInteger) as number[];
-    this.#add(subscription);
+    if (kind !== SUBSCRIPTION || account === undefined) return;
+    const { nick, prepared, events, password, heardAt, recent } = record;
+    if (typeof nick !== 'string' || typeof events !== 'string') return;
+    this.#add({
+      // Of each address one string for all that have it.
+      room: this.#rooms.get(room)?.jid ?? room,
+      account: this.#accounts.get(account) ?? account,
+      nick,
+      preparedNick: typeof prepared === 'string' ? prepared : nick,
+      events: this.#eventsOf(events),
+      password: typeof password === 'string' ? password : undefined,
+      heardAt: typeof heardAt === 'number' ? heardAt : undefined,
+      recent: typeof recent === 'string' ? recent : undefined,
+    });
+  }
+
+  /** One list for all subscriptions with the same events. */
+  #eventsOf(written: string): readonly EventName[] {
+    let events = this.#eventLists.get(written);
+    if (events === undefined) {
+      const names = written.split(' ');
+      events = names.filter((name): name is EventName => KNOWN_EVENTS.has(name));
+      if (this.#eventLists.size < MOST_EVENT_LISTS) this.#eventLists.set(written, events);
+    }
+    return events;
   }
 
   room(jid: string): Room | undefined {
@@ -151,7 +165,7 @@ export class Book {
     if (found === undefined) {
       found = new Whereabouts();
       const subscription = this.subscription(room, account);
-      found.restore(subscription?.heardAt, subscription?.recent ?? []);
+      found.restore(subscription?.heardAt, subscription?.recent);
       whereabouts.set(account, found);
     }
     return found;
@@ -203,9 +217,10 @@ export class Book {
 
   #change(
     domain: string,
-    { room, account, nick, events, password, heardAt, recent }: Subscription,
+    { room, account, nick, preparedNick, events, password, heardAt, recent }: Subscription,
   ): StoreChange {
-    const value = { nick, events, password, heardAt, recent };
+    const prepared = preparedNick === nick ? undefined : preparedNick;
+    const value = { nick, prepared, events: events.join(' '), password, heardAt, recent };
     return { key: storeKey(FEATURE, domain, BOOK, SUBSCRIPTION, room, account), value: json(value) };
   }
 
@@ -216,7 +231,10 @@ export class Book {
     known?.subscriptions.delete(account);
     known?.whereabouts.delete(account);
     const rooms = this.#byAccount.get(account);
-    if (rooms?.delete(room) === true && rooms.size === 0) this.#byAccount.delete(account);
+    if (rooms?.delete(room) === true && rooms.size === 0) {
+      this.#byAccount.delete(account);
+      this.#accounts.delete(account);
+    }
     this.#forget(room);
     return { key: storeKey(FEATURE, domain, BOOK, SUBSCRIPTION, room, account), value: undefined };
   }
@@ -275,8 +293,11 @@ export class Book {
     subscriptions.set(account, subscription);
     nicks.set(preparedNick, account);
     const rooms = this.#byAccount.get(account);
-    if (rooms === undefined) this.#byAccount.set(account, new Set([room]));
-    else rooms.add(room);
+    if (rooms !== undefined) rooms.add(room);
+    else {
+      this.#byAccount.set(account, new Set([room]));
+      this.#accounts.set(account, account);
+    }
   }
 
   #make(jid: string): Room {
@@ -295,6 +316,8 @@ export class Book {
   }
 }
 
+/** Different lists of events that are shared; there are that many only when somebody tries. */
+const MOST_EVENT_LISTS = 1_000;
 /** How long one session may take to read; ms. */
 const READING_TIME = 10_000;
 
@@ -306,9 +329,9 @@ export function subscriptionOf(
   events: readonly EventName[],
   password: string | undefined,
 ): Subscription | undefined {
-  const preparedNick = parseJid(`${room}/${nick}`)?.resource;
-  if (preparedNick === undefined) return undefined;
-  return { room, account, nick, preparedNick, events, password };
+  const prepared = parseJid(`${room}/${nick}`)?.resource;
+  if (prepared === undefined) return undefined;
+  return { room, account, nick, preparedNick: prepared === nick ? nick : prepared, events, password };
 }
 
 function readRecord(value: Buffer): Record<string, unknown> | undefined {

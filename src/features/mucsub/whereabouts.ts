@@ -23,20 +23,22 @@ export class Whereabouts {
   #hashes: Int32Array | undefined;
   #next = 0;
 
-  /** What the next process has to know, so that nothing comes twice: the latest. */
-  get recent(): readonly number[] {
-    const hashes = this.#hashes ?? [];
-    const latest = [...hashes.slice(this.#next), ...hashes.slice(0, this.#next)];
-    return latest.filter((hash) => hash !== 0).slice(-HANDED_ON);
+  /** What the next process has to know, so that nothing comes twice: the latest hashes. */
+  get recent(): string | undefined {
+    if (this.#hashes === undefined) return undefined;
+    const latest = [...this.#hashes.slice(this.#next), ...this.#hashes.slice(0, this.#next)];
+    const handed = latest.filter((hash) => hash !== 0).slice(-HANDED_ON);
+    return handed.map((hash) => (hash >>> 0).toString(36)).join(' ');
   }
 
   /** Goes on where a process before has ended. */
-  restore(heardAt: number | undefined, recent: readonly number[]): void {
+  restore(heardAt: number | undefined, recent: string | undefined): void {
     this.heardAt = heardAt;
-    if (recent.length === 0) return;
+    if (recent === undefined || recent === '') return;
+    const hashes = recent.split(' ').slice(0, HANDED_ON);
     this.#hashes = new Int32Array(REMEMBERED);
-    this.#hashes.set(recent.slice(0, HANDED_ON));
-    this.#next = Math.min(recent.length, HANDED_ON);
+    this.#hashes.set(hashes.map((hash) => Number.parseInt(hash, 36) | 0));
+    this.#next = hashes.length;
   }
 
   /** When the account began to hear the room: what was said before is not missed. */
