@@ -26,27 +26,32 @@ export class ArchiveFill {
   /** Live stanzas that wait. */
   readonly waiting: Buffer[] = [];
   #pages = 0;
+  #byTime: boolean;
 
   constructor(
     private readonly around: Surroundings,
     private readonly room: string,
     /** ms since 1970 */
     private readonly since: number,
+    /** Of the last message that was heard: what is behind that was missed, and nothing else. */
+    private readonly lastId: string | undefined,
     /** @param complete false: there is more, or the archive cannot be read */
     private readonly done: (complete: boolean) => void,
   ) {
     this.queryId = around.context.randomId();
+    this.#byTime = lastId === undefined;
   }
 
   begin(): void {
-    this.#ask(undefined);
+    this.#ask(this.lastId);
   }
 
   #ask(after: string | undefined): void {
     this.#pages += 1;
     const field = (name: string, value: string, type = '') =>
       `<field var='${name}'${type}><value>${escapeText(value)}</value></field>`;
-    const form = field('FORM_TYPE', NS.mam2, " type='hidden'") + field('start', stampOf(this.since));
+    const start = this.#byTime ? field('start', stampOf(this.since)) : '';
+    const form = field('FORM_TYPE', NS.mam2, " type='hidden'") + start;
     const from = after === undefined ? '' : `<after>${escapeText(after)}</after>`;
     const payload =
       `<query xmlns='${NS.mam2}' queryid='${this.queryId}'><x xmlns='${NS.dataForms}' type='submit'>${form}</x>` +
@@ -59,7 +64,11 @@ export class ArchiveFill {
   #answered(answer: IqAnswer): void {
     const fin = answer.kind === 'result' ? answer.iq.getChild('fin', NS.mam2) : undefined;
     if (fin === undefined) {
-      this.done(false);
+      // The archive may not have that message any more.
+      if (answer.kind === 'error' && answer.condition === 'item-not-found' && !this.#byTime) {
+        this.#byTime = true;
+        this.#ask(undefined);
+      } else this.done(false);
       return;
     }
     const last = fin.getChild('set', NS.resultSets)?.getChildText('last');

@@ -20,6 +20,7 @@ export interface Subscription {
   /** When its room was last heard, ms since 1970, and hashes of what was heard then; as the store has it. */
   heardAt?: number | undefined;
   recent?: string | undefined;
+  lastId?: string | undefined;
 }
 
 /** What is known of a room beside who is in it. */
@@ -108,7 +109,7 @@ export class Book {
     if (record === undefined) return;
     if (kind === ROOM && typeof record.allowed === 'boolean') this.#make(room).allowed = record.allowed;
     if (kind !== SUBSCRIPTION || account === undefined) return;
-    const { nick, prepared, events, password, heardAt, recent } = record;
+    const { nick, prepared, events, password, heardAt, lastId, recent } = record;
     if (typeof nick !== 'string' || typeof events !== 'string') return;
     this.#add({
       // Of each address one string for all that have it.
@@ -120,6 +121,7 @@ export class Book {
       password: typeof password === 'string' ? password : undefined,
       heardAt: typeof heardAt === 'number' ? heardAt : undefined,
       recent: typeof recent === 'string' ? recent : undefined,
+      lastId: typeof lastId === 'string' ? lastId : undefined,
     });
   }
 
@@ -165,7 +167,7 @@ export class Book {
     if (found === undefined) {
       found = new Whereabouts();
       const subscription = this.subscription(room, account);
-      found.restore(subscription?.heardAt, subscription?.recent);
+      found.restore(subscription?.heardAt, subscription?.lastId, subscription?.recent);
       whereabouts.set(account, found);
     }
     return found;
@@ -200,6 +202,7 @@ export class Book {
   subscribe(domain: string, subscription: Subscription): StoreChange {
     const former = this.subscription(subscription.room, subscription.account);
     subscription.heardAt ??= former?.heardAt;
+    subscription.lastId ??= former?.lastId;
     this.#add(subscription);
     return this.#change(domain, subscription);
   }
@@ -211,16 +214,18 @@ export class Book {
     if (subscription === undefined || where === undefined || where.heardAt === subscription.heardAt)
       return undefined;
     subscription.heardAt = where.heardAt;
-    subscription.recent = where.recent;
+    subscription.lastId = where.lastId;
+    // The id says it exactly; without one, what has come is told by what it is.
+    subscription.recent = where.lastId === undefined ? where.recent : undefined;
     return this.#change(domain, subscription);
   }
 
   #change(
     domain: string,
-    { room, account, nick, preparedNick, events, password, heardAt, recent }: Subscription,
+    { room, account, nick, preparedNick, events, password, heardAt, lastId, recent }: Subscription,
   ): StoreChange {
     const prepared = preparedNick === nick ? undefined : preparedNick;
-    const value = { nick, prepared, events: events.join(' '), password, heardAt, recent };
+    const value = { nick, prepared, events: events.join(' '), password, heardAt, lastId, recent };
     return { key: storeKey(FEATURE, domain, BOOK, SUBSCRIPTION, room, account), value: json(value) };
   }
 

@@ -148,7 +148,8 @@ export class Ghosts {
   #catchUp(ghost: Ghost, since: number): void {
     const { context } = this.around;
     ghost.fillIsComplete = true;
-    ghost.fill = new ArchiveFill(this.around, ghost.room, since, (complete) => {
+    const lastId = this.around.book.knownWhereabouts(ghost.room, this.around.account)?.lastId;
+    ghost.fill = new ArchiveFill(this.around, ghost.room, since, lastId, (complete) => {
       const waiting = ghost.fill?.waiting ?? [];
       ghost.fill = undefined;
       if (this.#ghosts.get(ghost.room) !== ghost) return;
@@ -604,7 +605,12 @@ export class Ghosts {
     if (codes.has('303') && destroyed === undefined) return verdict;
     if (ghost.leaves > 0 && destroyed === undefined) {
       ghost.leaves -= 1;
-      if (ghost.leaves === 0 && ghost.client === 'out') this.#remove(ghost);
+      if (ghost.leaves === 0 && ghost.client === 'out') {
+        this.#remove(ghost);
+        // It may have been subscribed to again meanwhile.
+        const again = this.around.book.subscription(ghost.room, this.around.account);
+        if (again !== undefined) this.#takeUpAgain(again, 0);
+      }
       return SWALLOWED;
     }
     // It may not have been known as the room's end when it came from somebody else's session first.

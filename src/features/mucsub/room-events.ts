@@ -69,7 +69,9 @@ export class RoomEvents {
     const { book, account, context } = this.around;
     const where = book.knownWhereabouts(ghost.room, account);
     if (where === undefined || frame.findChild('delay', NS.delay) >= 0) return;
-    where.isNew(archiveId(frame, ghost.room) ?? keyOf(frame));
+    const id = archiveId(frame, ghost.room);
+    where.isNew(id ?? keyOf(frame));
+    where.lastId = id ?? where.lastId;
     where.heardAt = context.wallClock();
   }
 
@@ -111,6 +113,7 @@ export class RoomEvents {
     const doubtful = mayBeKnown || where.sources.size > 1;
     if (doubtful && !isNew) return undefined;
     if (old === undefined) where.heardAt = context.wallClock();
+    where.lastId = id ?? where.lastId;
     const event = this.#eventOf(frame, ofRoom, subscription);
     if (event === 'config') this.#configured(ghost, frame);
     if (where.inside.size > 0 && !settings.eventsWhileJoined) return undefined;

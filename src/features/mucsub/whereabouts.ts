@@ -17,6 +17,8 @@ export class Whereabouts {
   readonly inside = new Set<string>();
   /** When the room was last heard; ms since 1970. */
   heardAt: number | undefined;
+  /** In the room's archive, of the last message that was heard. */
+  lastId: string | undefined;
   /** Nothing more is stored for the account: what comes from here on, the room is asked for later. */
   isFrozen = false;
   /** Hashes of what has come: half a kilobyte, where the keys themselves would be many. */
@@ -32,8 +34,9 @@ export class Whereabouts {
   }
 
   /** Goes on where a process before has ended. */
-  restore(heardAt: number | undefined, recent: string | undefined): void {
+  restore(heardAt: number | undefined, lastId: string | undefined, recent: string | undefined): void {
     this.heardAt = heardAt;
+    this.lastId = lastId;
     if (recent === undefined || recent === '') return;
     const hashes = recent.split(' ').slice(0, HANDED_ON);
     this.#hashes = new Int32Array(REMEMBERED);

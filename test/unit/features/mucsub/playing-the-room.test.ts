@@ -410,6 +410,30 @@ describe('how a subscription ends', () => {
   });
 });
 
+describe('in quick succession', () => {
+  it('subscribing again while the ghost is still leaving brings it back', () => {
+    subscribed(available(stage({ settings: ALLOWED })))
+      .fromServer(said('olga', 'Hello', 'm1', STANZA_ID('a1')))
+      .expectVerdict('changed mucsub-event', event('messages', 'a1', inner('olga', 'Hello', 'm1', 'a1')))
+      .fromClient(`<iq type='set' id='s1' to='${ROOM}'><unsubscribe xmlns='${NS.mucsub}'/></iq>`)
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', `<presence to='${ROOM}/sammy' type='unavailable'/>`)
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' }))
+      .expectSent('client', result())
+      .fromClient(subscribe('sammy', ['messages']))
+      .expectVerdict('handled mucsub-answered')
+      .expectSent(
+        'client',
+        result(`<subscribe xmlns='${NS.mucsub}' nick='sammy'>${events('messages')}</subscribe>`),
+      )
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .expectSent('server', asks('sammy'))
+      .end();
+  });
+});
+
 describe('for those who never subscribe', () => {
   it('nothing that passes is changed or kept back', () => {
     stage()
@@ -463,8 +487,8 @@ describe('after a restart', () => {
       `<field var='${name}'${type}><value>${value}</value></field>`;
     const question =
       `<query xmlns='${NS.mam2}' queryid='id-1'><x xmlns='${NS.dataForms}' type='submit'>` +
-      `${field('FORM_TYPE', NS.mam2, " type='hidden'")}${field('start', '2026-11-20T12:16:35.000Z')}</x>` +
-      `<set xmlns='${NS.resultSets}'><max>100</max></set></query>`;
+      `${field('FORM_TYPE', NS.mam2, " type='hidden'")}</x>` +
+      `<set xmlns='${NS.resultSets}'><max>100</max><after>a1</after></set></query>`;
     const archived = (body: string, id: string, archive: string) =>
       `<message from='${ROOM}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='id-1' id='${archive}'><forwarded xmlns='${NS.forward0}'>` +
       `<delay xmlns='${NS.delay}' stamp='2026-11-20T12:20:00Z'/><message xmlns='${NS.client}' type='groupchat' from='${ROOM}/olga' id='${id}'>` +
@@ -488,8 +512,6 @@ describe('after a restart', () => {
       .expectVerdict(SWALLOWED)
       .fromServer(said('olga', 'fourth', 'm4', STANZA_ID('a4')))
       .expectVerdict(SWALLOWED)
-      .fromServer(archived('first', 'm1', 'a1'))
-      .expectVerdict(SWALLOWED)
       .fromServer(archived('second', 'm2', 'a2'))
       .expectVerdict(SWALLOWED)
       .expectSent('client', late('second', 'm2', 'a2'))
@@ -498,6 +520,32 @@ describe('after a restart', () => {
       .expectSent('client', late('third', 'm3', 'a3'))
       .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
       .expectSent('client', event('messages', 'a4', inner('olga', 'fourth', 'm4', 'a4')))
+      .end();
+  });
+
+  it('an archive that has forgotten the last message is asked by time', () => {
+    const shared = domain();
+    const scene = { settings: ALLOWED, service: [NS.mam2] };
+    subscribed(available(stage({ ...scene, domain: shared })))
+      .fromServer(said('olga', 'first', 'm1', STANZA_ID('a1')))
+      .expectVerdict('changed mucsub-event', event('messages', 'a1', inner('olga', 'first', 'm1', 'a1')))
+      .close()
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'claim' }))
+      .end();
+    const next = domain();
+    for (const [key, value] of shared.store) next.store.set(key, value);
+    const question = (start: string, after: string) =>
+      `<query xmlns='${NS.mam2}' queryid='id-1'><x xmlns='${NS.dataForms}' type='submit'>` +
+      `<field var='FORM_TYPE' type='hidden'><value>${NS.mam2}</value></field>${start}</x>` +
+      `<set xmlns='${NS.resultSets}'><max>100</max>${after}</set></query>`;
+    available(stage({ ...scene, domain: next, now: 2_000_000 }))
+      .expectSent('server', asks('sammy'))
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, question('', '<after>a1</after>'))
+      .answerIq(ROOM, { error: 'item-not-found' })
+      .expectRequest(ROOM, question("<field var='start'><value>2026-11-20T12:16:35.000Z</value></field>", ''))
+      .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
       .end();
   });
 
