@@ -4,6 +4,7 @@ import { prepareJid } from '../jid.js';
 import type { StoreEntry } from '../store/store.js';
 import { stanzaError } from '../stream/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
+import { MADE_HERE } from '../xml/limits.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
 import { parseStanza } from '../xml/tokenizer.js';
@@ -635,7 +636,7 @@ export class BoundSession implements MessageTaker {
   /** Puts a message where an account's next session finds it. */
   #keepForAccount(account: string, bytes: Buffer): void {
     const { port, domain, now } = this.around;
-    const frame = parseStanza(bytes, domain.namespaces);
+    const frame = parseStanza(bytes, domain.namespaces, { limits: MADE_HERE });
     if ('condition' in frame) throw new Error(`a feature keeps what is no stanza: ${frame.reason}`);
     const change = undeliveredChange(frame, {
       domain: domain.name,

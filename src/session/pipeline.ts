@@ -3,6 +3,7 @@ import type { Element } from 'ltx';
 import { addressShapes } from '../jid.js';
 import type { XmlError } from '../xml/errors.js';
 import { Frame, StanzaKind } from '../xml/frame.js';
+import { MADE_HERE } from '../xml/limits.js';
 import type { NamespaceTable } from '../xml/namespaces.js';
 import { Splice } from '../xml/splice.js';
 import { parseStanza } from '../xml/tokenizer.js';
@@ -298,7 +299,7 @@ class Passing implements PassingStanza {
   settled(): Frame {
     const bytes = this.#replacement ?? this.#kept?.toBuffer();
     if (bytes === undefined) return this.frame;
-    const edited: Frame | XmlError = parseStanza(bytes, this.namespaces);
+    const edited: Frame | XmlError = parseStanza(bytes, this.namespaces, { limits: MADE_HERE });
     if (!(edited instanceof Frame)) throw new Error(`an edit broke a stanza: ${edited.reason}`);
     this.frame = edited;
     this.#kept = undefined;

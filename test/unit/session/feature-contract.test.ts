@@ -170,6 +170,33 @@ test('another stanza in the place of one is what later features see, and keeps i
   expect(seen).toEqual([other]);
 });
 
+test('a stanza may have grown beyond what a server may send by what a feature has put around it', () => {
+  const depth = 99;
+  const said = `<message type='groupchat' from='room@muc.example.org/nick'>${'<a>'.repeat(depth)}${'</a>'.repeat(depth)}</message>`;
+  const around = (bytes: Buffer) =>
+    Buffer.from(`<message from='room@muc.example.org'><b>${bytes}</b></message>`);
+  const inner: Feature = {
+    name: 'inner',
+    watches: [{ direction: 'to-client', stanza: 'message', types: ['groupchat'] }],
+    open: () => ({
+      onStanza: ({ frame }) => ({
+        action: 'replace',
+        bytes: around(Buffer.from(frame.bytes())),
+        reason: 'test-injected',
+      }),
+    }),
+  };
+  const outer: Feature = {
+    name: 'outer',
+    watches: [{ direction: 'to-client', stanza: 'message' }],
+    open: () => ({ onStanza: () => PASS }),
+  };
+  new Playbook({ features: [outer, inner] })
+    .bound()
+    .server(said)
+    .toClient(around(Buffer.from(said)).toString());
+});
+
 test('what is sent as the server, knowledge takes for the word of the server', () => {
   const probe = new Probe();
   const play = new Playbook({ features: [probe.feature] }).bound();
