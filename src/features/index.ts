@@ -1,5 +1,6 @@
 import type { Feature } from '../session/feature.js';
 import { capabilitiesProbe } from './capabilities-probe/capabilities-probe.js';
+import { mucsub } from './mucsub/mucsub.js';
 import { presenceAnnotations } from './presence-annotations/presence-annotations.js';
 import { presenceSession } from './presence-session/presence-session.js';
 import { routing } from './routing/routing.js';
@@ -13,4 +14,5 @@ export const FEATURES: readonly Feature[] = [
   capabilitiesProbe,
   presenceAnnotations,
   presenceSession,
+  mucsub,
 ];

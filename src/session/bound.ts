@@ -4,6 +4,7 @@ import { prepareJid } from '../jid.js';
 import type { StoreEntry } from '../store/store.js';
 import { stanzaError } from '../stream/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
+import { MADE_HERE } from '../xml/limits.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
 import { parseStanza } from '../xml/tokenizer.js';
@@ -30,7 +31,7 @@ import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
 import { messageKeys } from './sightings.js';
 import { Arrival, type ArrivalPlan } from './start/arrival.js';
-import { readUndelivered, undeliveredPrefix } from './undelivered.js';
+import { readUndelivered, undeliveredChange, undeliveredPrefix } from './undelivered.js';
 
 /** What a bound session needs of the session around it. */
 export interface BoundSurroundings {
@@ -42,6 +43,10 @@ export interface BoundSurroundings {
   readonly serverLimits: UpstreamLimits;
   /** The client's connection is lost and it may come back. */
   readonly clientIsHeld: boolean;
+  /** There is no client any more, and the server leg is kept without one. */
+  readonly clientIsGone: boolean;
+  /** Nothing needs such a leg any more. */
+  readonly endKept: () => void;
   /** More may wait for the client than is allowed. */
   readonly moreWaits: () => void;
   /** The server is not read while the store is asked what comes before it. */
@@ -86,6 +91,8 @@ export class BoundSession implements MessageTaker {
   /** Questions to the store that are open. */
   #looking = 0;
   wantsSince = Number.POSITIVE_INFINITY;
+  /** Messages that features have put away for the account's next session. */
+  #kept = 0;
   /** The client has said that it wants messages. */
   #greeted = false;
   /** Prepared. */
@@ -218,6 +225,9 @@ export class BoundSession implements MessageTaker {
     if (outcome.kind === 'dropped' || outcome.kind === 'handled') {
       if (outcome.kind === 'dropped') around.port.count('stanza_dropped', outcome.reason);
       acknowledgement.down.consume();
+    } else if (around.clientIsGone) {
+      acknowledgement.down.consume();
+      this.#forNobody(frame);
     } else {
       if (outcome.kind === 'changed') around.port.count('stanza_changed', outcome.reason);
       const amended = this.#amended(frame, outcome.kind === 'changed' ? outcome.bytes : undefined);
@@ -554,6 +564,7 @@ export class BoundSession implements MessageTaker {
 
   #put(leg: Leg, bytes: Buffer, reason: Reason, stored?: string): void {
     const { acknowledgement, around } = this;
+    if (leg === 'client' && around.clientIsGone) return;
     around.port.count('stanza_injected', reason);
     this.#outbox(leg).bytes(bytes);
     if (leg === 'client' && around.domain.sightingsOf(this.#account) !== undefined) this.#noteBytes(bytes);
@@ -583,6 +594,67 @@ export class BoundSession implements MessageTaker {
     this.#inject('server', bytes, reason);
   }
 
+  /** The opposite: knowledge takes it for the server's word. */
+  #sendAsServer(bytes: Buffer, reason: Reason): void {
+    const frame = parseStanza(bytes, this.around.domain.namespaces);
+    if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
+    this.#pipeline?.show('to-client', frame, this.around.now);
+    this.#inject('client', bytes, reason);
+  }
+
+  /** Until when a feature needs the server leg without a client; ms. */
+  neededUntil(): number {
+    const { now } = this.around;
+    return Math.max(0, ...(this.#pipeline?.instances ?? []).map((each) => each.needsServer?.(now) ?? 0));
+  }
+
+  /** There is no client from now on: it is offline to all others, and nothing is counted for it. */
+  withoutClient(): void {
+    const { acknowledgement, around } = this;
+    around.domain.wantsNoMore(this.#account, this);
+    acknowledgement.isSafe(acknowledgement.down.sent);
+    this.legDown('client');
+    this.#sendForClient("<presence type='unavailable'/>");
+  }
+
+  /** A stanza for a resource that is not there any more (RFC 6121 §8.5.3.2), though its stream is. */
+  #forNobody(frame: Frame): void {
+    const { type } = frame;
+    if (frame.kind === StanzaKind.Message) {
+      if (type !== 'error') this.#keepForAccount(this.#account, Buffer.from(frame.bytes()));
+      return;
+    }
+    if (frame.kind !== StanzaKind.Iq || (type !== 'get' && type !== 'set')) return;
+    const answered = { name: 'iq', id: frame.id, from: undefined, to: frame.from } as const;
+    this.#inject(
+      'server',
+      Buffer.from(stanzaError(answered, 'cancel', 'service-unavailable')),
+      'held-iq-answered',
+    );
+  }
+
+  /** Puts a message where an account's next session finds it. */
+  #keepForAccount(account: string, bytes: Buffer): void {
+    const { port, domain, now } = this.around;
+    const frame = parseStanza(bytes, domain.namespaces, { limits: MADE_HERE });
+    if ('condition' in frame) throw new Error(`a feature keeps what is no stanza: ${frame.reason}`);
+    const change = undeliveredChange(frame, {
+      domain: domain.name,
+      account,
+      session: port.randomId(),
+      ordinal: this.#kept++,
+      at: port.wallClock(),
+      doubtful: false,
+      seenBy: () => [],
+    });
+    if (change === undefined) return;
+    // Whoever wants messages by then takes it at once.
+    port.store(
+      [change],
+      this.#questions().write((ok) => ok && domain.missed(account, now)),
+    );
+  }
+
   #contextFor(feature: Feature, pipeline: PipelineSession): FeatureContext {
     const { around } = this;
     const index = pipeline.pipeline.features.indexOf(feature);
@@ -591,11 +663,16 @@ export class BoundSession implements MessageTaker {
       serverKind: around.serverKind,
       enabledAtStart: this.#enabledAtStart,
       domain: around.domain,
+      namespaces: around.domain.namespaces,
       get now() {
         return around.now;
       },
       send: (leg, xml, reason) => this.#inject(leg, typeof xml === 'string' ? Buffer.from(xml) : xml, reason),
       sendAsClient: (xml, reason) => this.#sendAsClient(Buffer.from(xml), reason),
+      sendAsServer: (xml, reason) => this.#sendAsServer(Buffer.from(xml), reason),
+      sendAhead: (xml, reason) => this.#put('server', Buffer.from(xml), reason),
+      endKept: () => around.endKept(),
+      keepForAccount: (bare, xml) => this.#keepForAccount(prepareJid(bare) ?? bare, Buffer.from(xml)),
       request: (request, done) => this.#request(request, done),
       settings: <T>() => around.domain.settingsOf(feature) as T,
       store: {

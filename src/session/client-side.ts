@@ -302,11 +302,13 @@ export class ClientSide extends LegSide {
       if (hold.begin()) return;
     }
     this.start?.abandon();
+    const kept = this.session.keep.begin();
     this.session.endsFor(`client-${cause}`);
     if (cause === 'ended' && this.state === 'closed') this.end();
     else this.destroy();
     this.gone = true;
     this.state = 'closed';
+    if (kept) return;
     this.session.bound?.legDown('client');
     this.session.server.close();
   }
@@ -526,6 +528,11 @@ export class ClientSide extends LegSide {
 
   /** `</stream:stream>`, or an error, from the client. @param waits the server's last stanzas are still for it */
   #closedByClient(waits: boolean): void {
+    if (waits && this.session.keep.begin()) {
+      this.state = 'binding';
+      this.close();
+      return;
+    }
     this.session.endsFor('client-closed');
     if (!waits || this.session.server.state === 'closed') {
       this.state = 'binding';

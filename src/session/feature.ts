@@ -2,6 +2,7 @@ import type { Element } from 'ltx';
 import type { z } from 'zod';
 import type { StoreChange, StoreEntry } from '../store/store.js';
 import type { Frame } from '../xml/frame.js';
+import type { NamespaceTable } from '../xml/namespaces.js';
 import type { Splice } from '../xml/splice.js';
 import type { Reason } from './reasons.js';
 
@@ -29,6 +30,8 @@ export interface Watch {
 export type Verdict =
   | { readonly action: 'pass' }
   | { readonly action: 'edit'; readonly reason: Reason }
+  /** Another stanza in its place, as one complete element; it keeps the place of the first in the order and in the counts. */
+  | { readonly action: 'replace'; readonly bytes: Buffer; readonly reason: Reason }
   | { readonly action: 'drop'; readonly reason: Reason }
   | { readonly action: 'handled'; readonly reason: Reason };
 
@@ -98,6 +101,8 @@ export interface FeatureContext {
   /** Shared by all sessions of this process with the same domain. */
   readonly domain: DomainContext;
   readonly now: number;
+  /** What to read stanzas with that do not come by: `parseStanza`. */
+  readonly namespaces: NamespaceTable;
   /** Injects one complete element (message, presence or iq) towards a leg; it is counted by stream management. */
   send(leg: 'client' | 'server', xml: string | Buffer, reason: Reason): void;
   /**
@@ -105,6 +110,19 @@ export interface FeatureContext {
    * into a state, such as entering a room again for it.
    */
   sendAsClient(xml: string | Buffer, reason: Reason): void;
+  /** The opposite: towards the client, and knowledge takes it for the server's word. For what a room played by the proxy says. */
+  sendAsServer(xml: string | Buffer, reason: Reason): void;
+  /** Injects towards the server, ahead of the client's stanza that is being handled. */
+  sendAhead(xml: string | Buffer, reason: Reason): void;
+  /** The feature needs the server leg no longer that is kept for it without a client; nothing while there is a client. */
+  endKept(): void;
+  /**
+   * Keeps a message for an account's next session that wants messages (RFC 6121 §8.5.2), which gets it with a delay and once; it stays in the
+   * store until that session's client has acknowledged it.
+   * @param bare of any account of the domain
+   * @param xml one complete message, of type normal or chat
+   */
+  keepForAccount(bare: string, xml: string | Buffer): void;
   /** Sends an iq of the proxy's own and hands the answer to `done` once, never from inside this call. */
   request(iq: IqRequest, done: (answer: IqAnswer) => void): void;
   /** `onWakeup(token)` of this feature is called at or soon after `time`; the same token again replaces it. */
@@ -173,6 +191,11 @@ export interface FeatureSession {
    * undefined: nothing.
    */
   snapshot?(): string | undefined;
+  /**
+   * The client is gone for good. What is sent to it from now on goes nowhere, and the server is told that it is unavailable.
+   * @returns until when the server leg should stay without it, for this feature's sake; undefined: it need not
+   */
+  needsServer?(now: number): number | undefined;
   /** The session is over; nothing can be sent any more, but the store can still be written to. */
   onClose?(now: number): void;
   onDisco?(answer: DiscoAnswer): DiscoAmendment | undefined;

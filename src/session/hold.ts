@@ -470,7 +470,8 @@ export class Hold {
     const { session } = this;
     session.endsFor(this.#reason);
     session.client.give();
-    session.server.close();
+    // A server that throws the resource out is not to find it in use.
+    if (this.#reason === 'hold-replaced' || !session.keep.begin()) session.server.close();
     session.flush();
   }
 

@@ -3,6 +3,7 @@ import type { Element } from 'ltx';
 import { addressShapes } from '../jid.js';
 import type { XmlError } from '../xml/errors.js';
 import { Frame, StanzaKind } from '../xml/frame.js';
+import { MADE_HERE } from '../xml/limits.js';
 import type { NamespaceTable } from '../xml/namespaces.js';
 import { Splice } from '../xml/splice.js';
 import { parseStanza } from '../xml/tokenizer.js';
@@ -223,6 +224,9 @@ export class PipelineSession {
       if (verdict.action === 'edit') {
         reason = verdict.reason;
         stanza.keepEdits();
+      } else if (verdict.action === 'replace') {
+        reason = verdict.reason;
+        stanza.replace(verdict.bytes);
       } else {
         stanza.forgetEdits();
       }
@@ -255,6 +259,8 @@ class Passing implements PassingStanza {
   #splice: Splice | undefined;
   /** Made, and not read again yet. */
   #kept: Splice | undefined;
+  /** What stands in its place, and has not been read yet. */
+  #replacement: Buffer | undefined;
 
   constructor(
     readonly direction: Direction,
@@ -270,6 +276,13 @@ class Passing implements PassingStanza {
 
   tree(): Element {
     return frameToElement(this.frame);
+  }
+
+  /** Puts another stanza in its place, for later features too; they are why it is read again, if any wants to see it. */
+  replace(bytes: Buffer): void {
+    this.#replacement = bytes;
+    this.#kept = undefined;
+    this.#splice = undefined;
   }
 
   /** The edits that have been made count. */
@@ -291,15 +304,17 @@ class Passing implements PassingStanza {
 
   /** The stanza as it has been edited. */
   settled(): Frame {
-    if (this.#kept === undefined) return this.frame;
-    const edited: Frame | XmlError = parseStanza(this.#kept.toBuffer(), this.namespaces);
+    const bytes = this.#replacement ?? this.#kept?.toBuffer();
+    if (bytes === undefined) return this.frame;
+    const edited: Frame | XmlError = parseStanza(bytes, this.namespaces, { limits: MADE_HERE });
     if (!(edited instanceof Frame)) throw new Error(`an edit broke a stanza: ${edited.reason}`);
     this.frame = edited;
     this.#kept = undefined;
+    this.#replacement = undefined;
     return edited;
   }
 
   bytes(): Buffer {
-    return this.#kept?.toBuffer() ?? this.frame.bytes();
+    return this.#replacement ?? this.#kept?.toBuffer() ?? this.frame.bytes();
   }
 }

@@ -258,7 +258,8 @@ export class ServerSide extends LegSide {
       case 'stanza':
         this.stanzas += 1;
         if (bound === undefined) this.#stanzaBeforeBinding(frame);
-        else if (!client.done && client.state !== 'closed') bound.fromServer(frame);
+        else if ((!client.done && client.state !== 'closed') || this.session.keep.active)
+          bound.fromServer(frame);
         break;
       case 'forward-sasl':
         if (client.start !== undefined) client.start.fromServer(frame);

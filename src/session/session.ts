@@ -14,6 +14,7 @@ import { Deadlines } from './deadlines.js';
 import type { DomainRuntime } from './domain.js';
 import type { ServerKind, SessionIdentity } from './feature.js';
 import { Hold } from './hold.js';
+import { Keep } from './keep.js';
 import { Keepalive } from './keepalive.js';
 import { type LegSide, OTHER_LEG_FULL, STORE_ASKED } from './leg.js';
 import type { Outbox } from './outbox.js';
@@ -47,7 +48,15 @@ interface Resuming extends ResumeRequest {
   bindId: string | undefined;
 }
 
-type DeadlineName = 'authentication' | 'start' | 'keepalive' | 'close' | 'hold' | 'settling' | 'answer';
+type DeadlineName =
+  | 'authentication'
+  | 'start'
+  | 'keepalive'
+  | 'close'
+  | 'hold'
+  | 'settling'
+  | 'answer'
+  | 'kept';
 
 /** How long the other side may take to end its stream once ours has ended; ms (RFC 6120 §4.4). */
 const CLOSE_TIME = 5_000;
@@ -76,6 +85,10 @@ export class Session implements SessionEvents, BoundSurroundings {
   #domain: DomainRuntime | undefined;
   /** Set while the client may resume this session. */
   hold: Hold | undefined;
+  /** Of the server leg, when its client is gone for good. */
+  readonly keep = new Keep(this);
+  /** The proxy is being stopped. */
+  goingDown = false;
   /** Whose server stream is being resumed on this one's leg. */
   #resumingUpstream: Hold | undefined;
   /** A session of a process before this one, to be gone on with when the server has its half still. */
@@ -206,7 +219,9 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   onShutdown(now: number): void {
     this.now = now;
-    if (this.hold?.suspend() === true) this.server.write();
+    this.goingDown = true;
+    if (this.keep.active) this.keep.end();
+    else if (this.hold?.suspend() === true) this.server.write();
     else if (this.hold?.held === true) this.hold.end('hold-shutdown');
     else if (this.hold?.collect('hold-shutdown') !== true)
       this.client.fail('system-shutdown', 'The proxy is being restarted.');
@@ -234,6 +249,14 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   moreWaits(): void {
     this.hold?.keepBounds();
+  }
+
+  get clientIsGone(): boolean {
+    return this.keep.active;
+  }
+
+  endKept(): void {
+    this.keep.end();
   }
 
   get clientIsHeld(): boolean {
@@ -591,6 +614,9 @@ export class Session implements SessionEvents, BoundSurroundings {
       case 'answer':
         this.hold?.notAnswered();
         break;
+      case 'kept':
+        this.keep.end();
+        break;
       case 'settling':
         this.hold?.notSettled();
         break;
@@ -604,7 +630,7 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   #keepAlive(): void {
     for (const side of [this.client, this.server]) {
-      if (side.gone || !this.#lives) continue;
+      if (side.gone || side.ended || !this.#lives) continue;
       switch (this.#keepalive.due(side.leg, side.lastReceived, this.now)) {
         case 'space':
           side.outbox.text(' ');
@@ -623,7 +649,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   }
 
   get #lives(): boolean {
-    return this.client.state === 'bound' || this.client.state === 'held';
+    return this.client.state === 'bound' || this.client.state === 'held' || this.keep.active;
   }
 
   /** Writes what a leg's outbox holds; a full queue stops the other leg from being read. */

@@ -84,6 +84,9 @@ export const NS = {
   rosterExchange: 'http://jabber.org/protocol/rosterx',
   httpAuth: 'http://jabber.org/protocol/http-auth',
   attention: 'urn:xmpp:attention:0',
+  mucsub: 'urn:xmpp:mucsub:0',
+  /** Ours: stands in a MUC/Sub event where others had to be dropped. */
+  mucsubGap: 'urn:interstanza:mucsub-gap:0',
 } as const;
 
 /** Ids that are the same in every table, so that the reader can compare with a constant. */

@@ -151,6 +151,21 @@ export class Playbook<S extends FeatureSession> {
     return this.#expect(`sends to ${leg}: ${canonical(xml)}`);
   }
 
+  /** Sent to the server in front of the client's stanza. */
+  expectAhead(xml: string): this {
+    return this.#expect(`sends to server ahead: ${canonical(xml)}`);
+  }
+
+  /** The server leg is not needed any more. */
+  expectEndOfKept(): this {
+    return this.#expect('ends the kept leg');
+  }
+
+  /** Put away for an account's next session. */
+  expectKept(bare: string, xml: string): this {
+    return this.#expect(`keeps for ${bare}: ${canonical(xml)}`);
+  }
+
   /** A request of the feature's own. Answer it with `answerIq`, in any order. */
   expectRequest(to: string, payload: string): this {
     return this.#expect(`asks ${to}: ${canonical(payload)}`);
@@ -310,6 +325,7 @@ export class Playbook<S extends FeatureSession> {
       serverKind,
       enabledAtStart: new Set(this.#scene.enabledAtStart),
       domain,
+      namespaces: this.#namespaces,
       get now() {
         return playbook.now;
       },
@@ -320,6 +336,16 @@ export class Playbook<S extends FeatureSession> {
         this.#pipeline.show('to-server', frame, this.now);
         this.#pending.push(`sends to server: ${canonical(xml.toString())}`);
       },
+      sendAsServer: (xml) => {
+        const frame = parseStanza(Buffer.from(xml), this.#namespaces);
+        if (!(frame instanceof Frame)) return this.#fail(`sends what is no stanza: ${xml}`, [], []);
+        this.#pipeline.show('to-client', frame, this.now);
+        this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
+      },
+      // Ahead of the stanza that is being handled: told before its verdict.
+      sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
+      endKept: () => this.#pending.push('ends the kept leg'),
+      keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.#scene.settings ?? {}),
       store: {
         write: (changes, done) => {

@@ -185,6 +185,8 @@ export class ProxiedSession {
       },
       send: (leg, xml) => put(leg, xml.toString()),
       sendAsClient: (xml) => put('server', xml.toString()),
+      namespaces: NAMESPACES,
+      ...{ sendAsServer: () => {}, sendAhead: () => {}, endKept: () => {}, keepForAccount: () => {} },
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {
         write: (changes, done) => {

@@ -122,3 +122,99 @@ test('a session that is gone on with after a restart knows its rooms, its presen
   expect(after.context.know(accountKey).broadcast?.toString()).toBe(hello);
   second.sendsOnly();
 });
+
+test('what is sent ahead is in front of the stanza that is being handled, what is just sent behind it', () => {
+  const feature: Feature = {
+    name: 'guide',
+    watches: [{ direction: 'to-server', stanza: 'message', types: ['groupchat'] }],
+    open: (context) => ({
+      onStanza: () => {
+        context.send('server', '<presence/>', 'test-injected');
+        context.sendAhead("<presence to='room@muc.example.org/nick'/>", 'test-injected');
+        return PASS;
+      },
+    }),
+  };
+  const said = "<message type='groupchat' to='room@muc.example.org'><body>hi</body></message>";
+  new Playbook({ features: [feature] })
+    .bound()
+    .client(said)
+    .toServer(`<presence to='room@muc.example.org/nick'/>${said}<presence/>`);
+});
+
+test('another stanza in the place of one is what later features see, and keeps its place in the counts', () => {
+  const seen: string[] = [];
+  const other = "<message from='room@muc.example.org'><body>other</body></message>";
+  const inner: Feature = {
+    name: 'inner',
+    watches: [{ direction: 'to-client', stanza: 'message', types: ['groupchat'] }],
+    open: () => ({
+      onStanza: () => ({ action: 'replace', bytes: Buffer.from(other), reason: 'test-injected' }),
+    }),
+  };
+  const outer: Feature = {
+    name: 'outer',
+    watches: [{ direction: 'to-client', stanza: 'message' }],
+    open: () => ({
+      onStanza: ({ frame }) => {
+        seen.push(frame.toString());
+        return PASS;
+      },
+    }),
+  };
+  new Playbook({ features: [outer, inner] })
+    .bound()
+    .server("<message type='groupchat' from='room@muc.example.org/nick'><body>hi</body></message>")
+    .toClient(other)
+    .counts('stanza_changed test-injected', 1);
+  expect(seen).toEqual([other]);
+});
+
+test('a stanza may have grown beyond what a server may send by what a feature has put around it', () => {
+  const depth = 99;
+  const said = `<message type='groupchat' from='room@muc.example.org/nick'>${'<a>'.repeat(depth)}${'</a>'.repeat(depth)}</message>`;
+  const around = (bytes: Buffer) =>
+    Buffer.from(`<message from='room@muc.example.org'><b>${bytes}</b></message>`);
+  const inner: Feature = {
+    name: 'inner',
+    watches: [{ direction: 'to-client', stanza: 'message', types: ['groupchat'] }],
+    open: () => ({
+      onStanza: ({ frame }) => ({
+        action: 'replace',
+        bytes: around(Buffer.from(frame.bytes())),
+        reason: 'test-injected',
+      }),
+    }),
+  };
+  const outer: Feature = {
+    name: 'outer',
+    watches: [{ direction: 'to-client', stanza: 'message' }],
+    open: () => ({ onStanza: () => PASS }),
+  };
+  new Playbook({ features: [outer, inner] })
+    .bound()
+    .server(said)
+    .toClient(around(Buffer.from(said)).toString());
+});
+
+test('what is sent as the server, knowledge takes for the word of the server', () => {
+  const probe = new Probe();
+  const play = new Playbook({ features: [probe.feature] }).bound();
+  const room = 'room@muc.example.org';
+  const x = (codes: string) =>
+    `<x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='none'/>${codes}</x>`;
+  play.client(`<presence to='${room}/nick'><x xmlns='http://jabber.org/protocol/muc'/></presence>`);
+  play.toServer(/muc/);
+  const inside = `<presence from='${room}/nick'>${x("<status code='110'/>")}</presence>`;
+  play.server(inside).toClient(inside);
+  expect(probe.context.know(roomsKey).isRoom(room)).toBe('joined');
+  probe.context.sendAsServer(
+    `<presence type='unavailable' from='${room}/nick'>${x("<status code='110'/>")}</presence>`,
+    'test-injected',
+  );
+  expect(probe.context.know(roomsKey).isRoom(room)).toBe('was');
+  play
+    .client(' ')
+    .toClient(/unavailable/)
+    .toServer(' ');
+});

@@ -42,6 +42,8 @@ export class FreePlay {
       },
       send: (leg, xml) => this.sent.push({ leg, stanza: parseElement(Buffer.from(xml)) }),
       sendAsClient: (xml) => this.client(xml.toString()),
+      namespaces: NAMESPACES,
+      ...{ sendAsServer: () => {}, sendAhead: () => {}, endKept: () => {}, keepForAccount: () => {} },
       settings: <T>() => SETTINGS.parse({}) as T,
       store: { write: () => {}, load: (_, done) => this.#questions.push(() => done([])) },
       tell: (account) => this.told.push(account),

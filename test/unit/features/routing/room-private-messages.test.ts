@@ -110,6 +110,8 @@ class World {
     const contextFor = (opened: Feature, session: PipelineSession): FeatureContext => ({
       ...{ identity, serverKind: 'prosody', enabledAtStart: new Set([NS.carbons2]), domain, now: 0 },
       ...{ send: () => {}, sendAsClient: () => {}, request: () => {}, wakeAt: () => {}, count: () => {} },
+      namespaces: table,
+      ...{ sendAsServer: () => {}, sendAhead: () => {}, endKept: () => {}, keepForAccount: () => {} },
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },
       settings: (schema) => schema.parse({ userDomains: ['named.lit'] }),
       store: { write: () => {}, load: () => {} },

@@ -1,0 +1,77 @@
+import { Buffer } from 'node:buffer';
+import type { Frame } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute } from '../../xml/serialize.js';
+import { Splice } from '../../xml/splice.js';
+import { type EventName, nodeOf } from './nodes.js';
+
+const ARCHIVED = 'urn:xmpp:mam:tmp';
+const TAIL = Buffer.from('</item></items></event></message>');
+const ID = /\sid=(?:'([^'&]*)'|"([^"&]*)")/u;
+
+/** What is needed to wrap something that a room says into an event. */
+export interface Wrapping {
+  readonly room: string;
+  /** Bare JID of the subscriber. */
+  readonly account: string;
+  readonly event: EventName;
+  readonly id: string;
+  /** Of ejabberd's `subscribers` events there is none. */
+  readonly wrapperId?: boolean;
+  /** When it was said, where that was not now (XEP-0203). */
+  readonly stamp?: string | undefined;
+}
+
+/** The event around something, as ejabberd writes it: one item in one `items`, and the id of the item on the message too. */
+export function wrap({ room, account, event, id, wrapperId = true, stamp }: Wrapping, inner: Buffer): Buffer {
+  const item = escapeAttribute(id);
+  const head =
+    `<message from='${escapeAttribute(room)}' to='${escapeAttribute(account)}'${wrapperId ? ` id='${item}'` : ''}>` +
+    `<event xmlns='${NS.pubsubEvent}'><items node='${nodeOf(event)}'><item id='${item}'>`;
+  if (stamp === undefined) return Buffer.concat([Buffer.from(head), inner, TAIL]);
+  const delay = `<delay xmlns='${NS.delay}' from='${escapeAttribute(room)}' stamp='${escapeAttribute(stamp)}'/>`;
+  return Buffer.concat([Buffer.from(head), inner, Buffer.from(`</item></items></event>${delay}</message>`)]);
+}
+
+/** Something was said that cannot be had any more: ours, and the same whatever was subscribed to. */
+export function gap(room: string, account: string, id: string, since: string, until: string): Buffer {
+  const what = `<gap xmlns='${NS.mucsubGap}' since='${since}' until='${until}'/>`;
+  return wrap({ room, account, event: 'system', id }, Buffer.from(what));
+}
+
+/** Under which id the room has a message in its archive (XEP-0359 §3.1); undefined: it does not say. */
+export function archiveId(frame: Frame, room: string): string | undefined {
+  for (let i = frame.childCount - 1; i >= 0; i--) {
+    if (!frame.childIs(i, 'stanza-id', NS.sid)) continue;
+    const tag = frame.buffer.toString('utf8', frame.childStart(i), frame.childEnd(i));
+    if (!tag.includes(`'${room}'`) && !tag.includes(`"${room}"`)) continue;
+    const found = ID.exec(tag);
+    const id = found?.[1] ?? found?.[2];
+    if (id !== undefined && id !== '') return id;
+  }
+  return undefined;
+}
+
+/**
+ * A stanza of the room's as it stands inside an event: for the account rather than a session of it, in its namespace.
+ * @param id in the room's archive, which is said in ejabberd's older way too
+ */
+export function innerStanza(frame: Frame, account: string, room: string, id: string | undefined): Buffer {
+  const splice = new Splice(frame).setAttribute('to', account);
+  if (frame.attribute('xmlns') === undefined) splice.setAttribute('xmlns', NS.client);
+  if (id !== undefined)
+    splice.appendChild(
+      `<archived xmlns='${ARCHIVED}' by='${escapeAttribute(room)}' id='${escapeAttribute(id)}'/>`,
+    );
+  return splice.toBuffer();
+}
+
+/** Somebody has subscribed or ended it; without a JID where the one who reads this may not see it. */
+export function subscriberChange(
+  kind: 'subscribe' | 'unsubscribe',
+  nick: string,
+  account: string | undefined,
+): Buffer {
+  const jid = account === undefined ? '' : ` jid='${escapeAttribute(account)}'`;
+  return Buffer.from(`<${kind} xmlns='${NS.mucsub}'${jid} nick='${escapeAttribute(nick)}'/>`);
+}

@@ -1,0 +1,92 @@
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import { bare, prepareJid } from '../../jid.js';
+import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import { serializeElement } from '../../xml/serialize.js';
+
+/** ejabberd's name for the option, and the one that the registry of XEP-0045 would give it: understood, not shown. */
+const OPTION = 'allow_subscription';
+const OTHER_NAME = 'muc#roomconfig_allow_subscription';
+const TRUE: readonly string[] = ['1', 'true'];
+/** Forms that a session may have under way. */
+const MOST_OPEN = 32;
+
+type Open =
+  | { readonly room: string; readonly kind: 'get' | 'destroy' }
+  | { readonly room: string; readonly kind: 'submit'; readonly allowed: boolean };
+
+/** What the option of a room is kept in. */
+export interface RoomOptions {
+  isAllowed(room: string): boolean;
+  /** The room's owner has set it, and the room has accepted the rest of the form. */
+  set(room: string, allowed: boolean): void;
+  /** Its owner has destroyed the room. */
+  destroyed(room: string): void;
+}
+
+/**
+ * The option "Allow subscription" in the configuration form of rooms (XEP-0045 §10.1-2): shown to whom the room shows the form, taken
+ * out of what is submitted, and valid when the room has accepted the rest.
+ */
+export class Forms {
+  readonly #open = new Map<string, Open>();
+
+  constructor(private readonly options: RoomOptions) {}
+
+  /** An iq of the client's with a child in the namespace of room owners. */
+  fromClient(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const { id } = frame;
+    const room = prepareJid(frame.to ?? '');
+    if (id === undefined || room === undefined) return PASS;
+    if (frame.type === 'get') {
+      this.#note(id, { room, kind: 'get' });
+      return PASS;
+    }
+    const iq = stanza.tree();
+    const query = iq.getChild('query', NS.mucOwner);
+    if (query?.getChild('destroy') !== undefined) this.#note(id, { room, kind: 'destroy' });
+    const form = query?.getChild('x', NS.dataForms);
+    const fields = form?.getChildren('field').filter(({ attrs }) => isOption(attrs.var)) ?? [];
+    if (form === undefined || fields.length === 0) return PASS;
+    for (const field of fields) form.remove(field);
+    const value = fields.at(-1)?.getChildText('value')?.trim() ?? '';
+    if (form.attrs.type === 'submit') this.#note(id, { room, kind: 'submit', allowed: TRUE.includes(value) });
+    return { action: 'replace', bytes: Buffer.from(serializeElement(iq)), reason: 'mucsub-form' };
+  }
+
+  /** An answer from a room. */
+  fromRoom(stanza: PassingStanza): Verdict {
+    if (this.#open.size === 0) return PASS;
+    const { frame } = stanza;
+    const open = this.#open.get(frame.id ?? '');
+    if (open === undefined || open.room !== prepareJid(bare(frame.from ?? ''))) return PASS;
+    this.#open.delete(frame.id ?? '');
+    if (frame.type !== 'result') return PASS;
+    if (open.kind === 'submit') this.options.set(open.room, open.allowed);
+    if (open.kind === 'destroy') this.options.destroyed(open.room);
+    if (open.kind !== 'get') return PASS;
+    const iq = stanza.tree();
+    const form = iq.getChild('query', NS.mucOwner)?.getChild('x', NS.dataForms);
+    if (form === undefined) return PASS;
+    addOption(form, this.options.isAllowed(open.room));
+    return { action: 'replace', bytes: Buffer.from(serializeElement(iq)), reason: 'mucsub-form' };
+  }
+
+  #note(id: string, open: Open): void {
+    if (this.#open.size >= MOST_OPEN) this.#open.delete(this.#open.keys().next().value!);
+    this.#open.set(id, open);
+  }
+}
+
+function isOption(name: unknown): boolean {
+  return name === OPTION || name === OTHER_NAME;
+}
+
+function addOption(form: Element, allowed: boolean): void {
+  form
+    .c('field', { type: 'boolean', var: OPTION, label: 'Allow subscription' })
+    .c('value')
+    .t(allowed ? '1' : '0');
+}

@@ -1,0 +1,62 @@
+import type { Refusal } from './answers.js';
+import type { ArchiveFill } from './archive-fill.js';
+import type { Subscription } from './book.js';
+import type { Occupants } from './occupants.js';
+
+/** On whose behalf a presence was sent to the room, of which the answer is still to come. */
+export type Asker = 'ghost' | 'client';
+
+/**
+ * One session's being in a room that its account has subscribed to: as a ghost, of which the client knows nothing, or with its client in
+ * the room, or about to be.
+ */
+export class Ghost {
+  /** Under which it is in the room, or asks to be; prepared. */
+  nick: string;
+  /** The room has confirmed it. */
+  isIn = false;
+  client: 'out' | 'joining' | 'in' | 'leaving' = 'out';
+  /** Requests to enter that the room has not answered, oldest first: it answers in order. */
+  readonly due: Asker[] = [];
+  /** Leaves of the ghost's own that the room has not confirmed. */
+  leaves = 0;
+  /** Subjects that close what is sent to an entering ghost. */
+  subjects = 0;
+  /** The room may still be telling what was said before. */
+  isBeingTold = false;
+  /** From when on the room's archive is to be asked, once the ghost is in; ms since 1970. */
+  missedSince: number | undefined;
+  /** While the room's archive is being asked what was missed. */
+  fill: ArchiveFill | undefined;
+  /** All that came meanwhile has been kept. */
+  fillIsComplete = true;
+  affiliation = 'none';
+  nonAnonymous = false;
+  /** The room did not exist before. */
+  created = false;
+  /** Kept while it matters who is there. */
+  occupants: Occupants | undefined;
+  /** While another nick is being asked for. */
+  renaming: { readonly nick: string; readonly done: (refusal: Refusal | undefined) => void } | undefined;
+  /** Told once whether the room lets the ghost in. */
+  entered: ((refusal: Refusal | undefined) => void) | undefined;
+  /** Times it had to enter again, and when it last did; ms. */
+  attempts = 0;
+  lastAttempt = 0;
+
+  constructor(
+    readonly room: string,
+    nick: string,
+    /** As it was last; undefined while it is being asked for. */
+    public subscription: Subscription | undefined,
+  ) {
+    this.nick = nick;
+  }
+
+  /** What the room sends is for the client. */
+  get isForClient(): boolean {
+    if (this.client === 'in' || this.client === 'leaving') return true;
+    // Answers to the ghost's own request come first.
+    return this.client === 'joining' && this.due[0] === 'client';
+  }
+}

@@ -1,0 +1,417 @@
+import { bare, domain as domainOf, parseJid, prepareJid } from '../../jid.js';
+import { account, accountKey } from '../../knowledge/account/account.js';
+import { rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import {
+  type DiscoAmendment,
+  type DiscoAnswer,
+  type Feature,
+  type FeatureContext,
+  type FeatureSession,
+  PASS,
+  type PassingStanza,
+  type Verdict,
+  type Watch,
+} from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
+import { errorAnswer, REFUSED } from './answers.js';
+import { bookOf, type Reader, type Subscription } from './book.js';
+import { Delivery } from './delivery.js';
+import { Forms, type RoomOptions } from './forms.js';
+import { Ghosts, type Standing } from './ghosts.js';
+import { type Notice, readNotice } from './notices.js';
+import { noteNative, Services } from './services.js';
+import { SETTINGS, type Settings } from './settings.js';
+import { Subscribing } from './subscribing.js';
+import type { Surroundings } from './surroundings.js';
+
+/** What each watch is for; the first that fits is the one. */
+enum On {
+  Request,
+  ClientPresence,
+  Broadcast,
+  Said,
+  Whispered,
+  Invites,
+  OwnerForm,
+  SelfPing,
+  RoomMessage,
+  RoomPresence,
+  OccupantAsks,
+  RoomAnswers,
+}
+
+const WATCHES: readonly Watch[] = [
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['get', 'set'],
+    child: { namespace: NS.mucsub },
+    address: ['bare', 'domain'],
+  },
+  { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['full'] },
+  { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['account'] },
+  { direction: 'to-server', stanza: 'message', types: ['groupchat'], address: ['bare'] },
+  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['full'] },
+  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['bare'] },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['get', 'set'],
+    child: { namespace: NS.mucOwner },
+    address: ['bare'],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['get'],
+    child: { namespace: NS.ping, name: 'ping' },
+    address: ['full'],
+  },
+  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'] },
+  {
+    direction: 'to-client',
+    stanza: 'presence',
+    types: ['', 'unavailable', 'error'],
+    address: ['bare', 'full'],
+  },
+  { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'] },
+  { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'] },
+];
+
+const BOOK = 'book';
+const HEARD = 'heard';
+/** How often it is noted how far rooms have been heard, for when the process is killed; ms. */
+const HEARD_EVERY = 10_000;
+
+/** MUC/Sub played in place of a room that lacks it, for one session. */
+class MucSubSession implements FeatureSession, Reader, RoomOptions {
+  readonly #around: Surroundings;
+  readonly #services: Services;
+  readonly #delivery: Delivery;
+  readonly #ghosts: Ghosts;
+  readonly #subscribing: Subscribing;
+  readonly #forms: Forms;
+
+  constructor(
+    private readonly context: FeatureContext,
+    snapshot?: string,
+  ) {
+    const { identity } = context;
+    this.#around = {
+      context,
+      book: bookOf(context.domain),
+      settings: context.settings<Settings>(SETTINGS),
+      account: prepareJid(identity.bare) ?? identity.bare,
+      rooms: context.know(roomsKey),
+      availability: context.know(accountKey),
+      probe: context.know(capabilitiesProbeKey),
+    };
+    const around = this.#around;
+    this.#services = new Services(around);
+    this.#delivery = new Delivery(around);
+    this.#ghosts = new Ghosts(around, this.#delivery, {
+      banned: (subscription) => this.#banned(subscription),
+      vanished: (room) => this.destroyed(room),
+    });
+    this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
+      this.#announce(change, subscription),
+    );
+    this.#forms = new Forms(this);
+    around.rooms.onChange((change) => {
+      const { full } = identity;
+      if (change.kind === 'joined') {
+        // What was decided of a room of this name before is not about this one.
+        if (change.created && around.book.room(change.room) !== undefined) this.destroyed(change.room);
+        around.book.entered(change.room, full, around.account);
+      } else if (change.kind === 'left') {
+        around.book.left(change.room, full);
+        this.#ghosts.forgetHidden(change.room);
+        if (change.cause === 'destroyed') this.destroyed(change.room);
+      }
+    });
+    if (snapshot !== undefined) this.#ghosts.restore(JSON.parse(snapshot) as Standing[]);
+    if (!around.book.isRead || snapshot !== undefined) context.wakeAt(BOOK, context.now);
+  }
+
+  onStanza(stanza: PassingStanza, watch: number): Verdict {
+    switch (watch) {
+      case On.Request:
+        this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+        return this.#subscribing.request(stanza);
+      case On.ClientPresence:
+        return this.#around.book.isEmpty ? PASS : this.#ghosts.fromClient(stanza);
+      case On.Broadcast:
+        return this.#broadcast(stanza);
+      case On.Said:
+      case On.Whispered:
+      case On.Invites:
+        return this.#around.book.isEmpty ? PASS : this.#said(stanza, watch);
+      case On.OwnerForm:
+        return this.#plays(stanza.frame.to) ? this.#forms.fromClient(stanza) : PASS;
+      case On.SelfPing:
+        return this.#ghosts.size === 0 ? PASS : this.#selfPing(stanza);
+      case On.RoomMessage:
+        return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
+      case On.RoomPresence:
+        return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
+      case On.OccupantAsks:
+        return this.#ghosts.size === 0 ? PASS : this.#occupantAsks(stanza);
+      default:
+        return this.#forms.fromRoom(stanza);
+    }
+  }
+
+  #plays(address: string | undefined): boolean {
+    return address !== undefined && this.#services.playsProbably(domainOf(address));
+  }
+
+  onDisco(answer: DiscoAnswer): DiscoAmendment | undefined {
+    const { book, settings } = this.#around;
+    if (answer.node !== undefined) return undefined;
+    const service = domainOf(answer.from);
+    if (answer.entity === 'muc-service') {
+      if (answer.features.has(NS.mucsub)) noteNative(this.context.domain, service);
+      return this.#services.playsProbably(service) ? ADDED : undefined;
+    }
+    if (answer.entity !== 'muc-room' || !this.#services.playsProbably(service)) return undefined;
+    return book.isAllowed(prepareJid(answer.from) ?? '', settings.allowSubscription) ? ADDED : undefined;
+  }
+
+  onWakeup(token: string): void {
+    const { book } = this.#around;
+    if (token === HEARD) this.#noteHeard();
+    else if (token !== BOOK) this.#ghosts.wake(token);
+    else if (!book.isRead) book.read(this.context, this);
+    else {
+      this.#ghosts.settleRestored();
+      this.#subscribing.proceed();
+      if (this.#delivery.wanted) this.#claim();
+    }
+  }
+
+  #claim(): void {
+    const { book, account } = this.#around;
+    book.fetched(account);
+    this.#ghosts.claim();
+    if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+  }
+
+  #noteHeard(): void {
+    const heard = this.#ghosts.heard();
+    if (heard.length > 0) this.context.store.write(heard);
+    if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+  }
+
+  bookIsRead(): void {
+    this.context.wakeAt(BOOK, this.context.now);
+  }
+
+  onTold(message: string): void {
+    const notice = readNotice(message);
+    const { book, account } = this.#around;
+    switch (notice?.op) {
+      case 'event':
+        this.#delivery.told(notice.room, notice.xml);
+        break;
+      case 'claim':
+        if (this.#delivery.wanted || !this.#delivery.anybody) this.#ghosts.claim();
+        break;
+      case 'subscribed':
+        this.#othersSubscribed(notice.room);
+        break;
+      case 'unsubscribed':
+        if (book.subscription(notice.room, account) === undefined) this.#end(notice.room);
+        break;
+      case 'replaced':
+        if (this.#ghosts.of(notice.room)?.client === 'out') this.#end(notice.room);
+        break;
+      case 'gone':
+        this.#ghosts.gone(notice.room, notice.nick, notice.affiliation);
+        break;
+      case 'subscriber':
+        this.#subscriberChanged(notice);
+        break;
+    }
+  }
+
+  #end(room: string): void {
+    this.#ghosts.end(room);
+    const { full } = this.context.identity;
+    if (this.#around.book.kept.has(full) && !this.#ghosts.carries) this.context.endKept();
+  }
+
+  needsServer(now: number): number | undefined {
+    const { book, account, settings } = this.#around;
+    const { keepSeconds, keepSessions } = settings;
+    // COMPAT: jabberd2 lets no presence through to a session that is unavailable, so that it cannot know whether it is in a room.
+    if (this.context.serverKind === 'jabberd2') return undefined;
+    if (!book.isRead || keepSeconds === 0 || book.kept.size >= keepSessions) return undefined;
+    // What another session can take up it takes up.
+    if (this.context.domain.sessionsOf(account).length > 1) return undefined;
+    if (book.subscriptionsOf(account).length === 0) return undefined;
+    book.kept.add(this.context.identity.full);
+    return now + keepSeconds * 1_000;
+  }
+
+  snapshot(): string | undefined {
+    const standings = this.#ghosts.snapshot();
+    return standings.length === 0 ? undefined : JSON.stringify(standings);
+  }
+
+  onClose(): void {
+    this.#around.book.kept.delete(this.context.identity.full);
+    const { book, account, rooms } = this.#around;
+    book.leave(this);
+    for (const room of rooms.joined()) book.left(room, this.context.identity.full);
+    const heard = this.#ghosts.heard();
+    if (heard.length > 0) this.context.store.write(heard);
+    const carried = this.#ghosts.close();
+    const notice: Notice = { op: 'claim' };
+    if (carried) this.context.tell(account, JSON.stringify(notice));
+  }
+
+  // What the client sends.
+
+  #broadcast({ frame }: PassingStanza): Verdict {
+    if (frame.to !== undefined) return PASS;
+    if (frame.type === 'unavailable') this.#ghosts.thrownOut();
+    else if (this.#around.book.isRead && this.#delivery.wanted) this.#claim();
+    return PASS;
+  }
+
+  /** A message to a room or an occupant: whoever has subscribed speaks without having joined. */
+  #said({ frame }: PassingStanza, watch: number): Verdict {
+    const { book, account } = this.#around;
+    const address = frame.to ?? '';
+    const room = prepareJid(bare(address));
+    if (room === undefined || book.subscription(room, account) === undefined) return PASS;
+    if (watch === On.Invites && frame.findChild('x', NS.mucUser) < 0) {
+      if (frame.type !== 'chat') return PASS;
+      const asked = { name: 'message', id: frame.id, from: address, to: this.context.identity.full } as const;
+      this.context.send('client', errorAnswer(asked, REFUSED.notAcceptable), 'mucsub-refused');
+      return { action: 'handled', reason: 'mucsub-refused' };
+    }
+    this.#ghosts.ensureIn(room);
+    return PASS;
+  }
+
+  /** A client that asks whether it is in the room is told that it is not, while only its ghost is (XEP-0410 §3.2). */
+  #selfPing({ frame }: PassingStanza): Verdict {
+    const to = frame.to ?? '';
+    const ghost = this.#ghosts.of(prepareJid(bare(to)) ?? '');
+    if (ghost?.client !== 'out' || parseJid(to)?.resource !== ghost.nick) return PASS;
+    const asked = { name: 'iq', id: frame.id, from: to, to: this.context.identity.full } as const;
+    this.context.sendAsServer(errorAnswer(asked, REFUSED.notIn), 'mucsub-refused');
+    return { action: 'handled', reason: 'mucsub-refused' };
+  }
+
+  // What rooms send.
+
+  /** An occupant asks the ghost something: there is no client behind it that could answer. */
+  #occupantAsks({ frame }: PassingStanza): Verdict {
+    const from = frame.from ?? '';
+    const ghost = this.#ghosts.of(prepareJid(bare(from)) ?? '');
+    if (ghost?.client !== 'out') return PASS;
+    const asked = { name: 'iq', id: frame.id, from: this.context.identity.full, to: from } as const;
+    this.context.send('server', errorAnswer(asked, REFUSED.nobodyOfThatNick), 'mucsub-refused');
+    return { action: 'handled', reason: 'mucsub-refused' };
+  }
+
+  // What happens to subscriptions.
+
+  #othersSubscribed(room: string): void {
+    const { book, account } = this.#around;
+    const subscription = book.subscription(room, account);
+    if (subscription === undefined) return;
+    this.#ghosts.adopt(subscription);
+    const ghost = this.#ghosts.of(room);
+    if (ghost?.client === 'out' && ghost.nick !== subscription.preparedNick)
+      this.#ghosts.rename(room, subscription.nick, () => {});
+    if (this.#delivery.wanted) this.#ghosts.claim();
+    this.#ghosts.learnOccupants(subscription);
+  }
+
+  #banned(subscription: Subscription): void {
+    const { book, account } = this.#around;
+    const { room, nick } = subscription;
+    this.context.store.write([book.unsubscribe(this.context.domain.name, room, account)]);
+    const notice: Notice = { op: 'unsubscribed', room, nick };
+    this.context.tell(account, JSON.stringify(notice));
+    this.#announce('unsubscribe', subscription);
+  }
+
+  isAllowed(room: string): boolean {
+    return this.#around.book.isAllowed(room, this.#around.settings.allowSubscription);
+  }
+
+  set(room: string, allowed: boolean): void {
+    if (this.isAllowed(room) === allowed) return;
+    if (!allowed) this.#endAll(room);
+    this.context.store.write([this.#around.book.allow(this.context.domain.name, room, allowed)]);
+  }
+
+  destroyed(room: string): void {
+    if (this.#around.book.room(room) === undefined) return;
+    this.#endAll(room);
+    this.context.store.write([this.#around.book.allow(this.context.domain.name, room, undefined)]);
+  }
+
+  #endAll(room: string): void {
+    const { book, account } = this.#around;
+    const subscriptions = [...(book.room(room)?.subscriptions.values() ?? [])];
+    const changes = subscriptions.map((each) =>
+      book.unsubscribe(this.context.domain.name, room, each.account),
+    );
+    if (changes.length > 0) this.context.store.write(changes);
+    for (const { account: other, nick } of subscriptions) {
+      const notice: Notice = { op: 'unsubscribed', room, nick };
+      this.context.tell(other, JSON.stringify(notice));
+      if (other === account) this.#ghosts.end(room);
+    }
+  }
+
+  #announce(change: 'subscribe' | 'unsubscribe', subject: Subscription): void {
+    const { book, account } = this.#around;
+    const { room } = subject;
+    const notice: Notice = {
+      op: 'subscriber',
+      room,
+      change,
+      nick: subject.nick,
+      account: subject.account,
+    };
+    const interested = [...(book.room(room)?.subscriptions.values() ?? [])];
+    if (change === 'unsubscribe') interested.push(subject);
+    for (const subscription of interested) {
+      if (!subscription.events.includes('subscribers')) continue;
+      if (subscription.account === account) this.#ghosts.subscriber(notice, subscription);
+      else if (this.context.domain.sessionsOf(subscription.account).length > 0)
+        this.context.tell(subscription.account, JSON.stringify(notice));
+      else this.#ghosts.subscriberAway(notice, subscription);
+    }
+  }
+
+  #subscriberChanged(notice: Extract<Notice, { op: 'subscriber' }>): void {
+    const { book, account } = this.#around;
+    const { room } = notice;
+    const subscription = book.subscription(room, account);
+    if (subscription === undefined) return;
+    const where = book.knownWhereabouts(room, account);
+    const { full } = this.context.identity;
+    const first = this.context.domain.sessionsOf(account)[0]?.full;
+    const isMine = where === undefined || where.sources.size === 0 ? first === full : where.sources.has(full);
+    if (isMine) this.#ghosts.subscriber(notice, subscription);
+  }
+}
+
+const ADDED: DiscoAmendment = { add: [NS.mucsub] };
+
+export const mucsub: Feature<MucSubSession> = {
+  name: 'mucsub',
+  watches: WATCHES,
+  needs: [capabilitiesProbe, rooms, account],
+  amendsDisco: true,
+  settings: SETTINGS,
+  open: (context, snapshot) => new MucSubSession(context, snapshot),
+};

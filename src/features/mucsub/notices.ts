@@ -1,0 +1,31 @@
+/** What sessions of this feature tell each other. */
+export type Notice =
+  /** Something for the clients of the account. `plain`: no event, but what is told as it is. */
+  | { readonly op: 'event'; readonly room: string; readonly xml: string }
+  /** The session that carried the account's ghost is over: another one may. */
+  | { readonly op: 'claim'; readonly room?: string }
+  /** The subscription is there, or another one, by the word of somebody else. */
+  | { readonly op: 'subscribed'; readonly room: string }
+  | { readonly op: 'unsubscribed'; readonly room: string; readonly nick: string }
+  /** Another session of the account is the source now. */
+  | { readonly op: 'replaced'; readonly room: string }
+  /** A subscriber who was in the room is only subscribed from now on. */
+  | { readonly op: 'gone'; readonly room: string; readonly nick: string; readonly affiliation: string }
+  /** Who has subscribed to a room or ended it. */
+  | {
+      readonly op: 'subscriber';
+      readonly room: string;
+      readonly change: 'subscribe' | 'unsubscribe';
+      readonly nick: string;
+      readonly account: string;
+    };
+
+/** @returns undefined for what no session of this version has written */
+export function readNotice(message: string): Notice | undefined {
+  try {
+    const notice = JSON.parse(message) as Notice;
+    return typeof notice.op === 'string' ? notice : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,46 @@
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute, escapeText } from '../../xml/serialize.js';
+
+/** More of what was missed than this a room is not asked for. */
+const MOST_HISTORY = 500;
+
+/**
+ * A request to enter a room (XEP-0045 §7.2).
+ * @param since asks for what was said from then on, ms since 1970; undefined: nothing
+ */
+export function enterRoom(occupant: string, password: string | undefined, since: number | undefined): string {
+  const secret = password === undefined ? '' : `<password>${escapeText(password)}</password>`;
+  const history =
+    since === undefined
+      ? "<history maxstanzas='0'/>"
+      : `<history maxstanzas='${MOST_HISTORY}' since='${stampOf(since)}'/>`;
+  return `<presence to='${escapeAttribute(occupant)}'><x xmlns='${NS.muc}'>${secret}${history}</x></presence>`;
+}
+
+export function leaveRoom(occupant: string): string {
+  return `<presence to='${escapeAttribute(occupant)}' type='unavailable'/>`;
+}
+
+/** What a room says to somebody who leaves (XEP-0045 §7.14). */
+export function ownLeaving(occupant: string, to: string, affiliation: string): string {
+  return leaving(occupant, to, affiliation, "<status code='110'/>");
+}
+
+/** What it says to the others. */
+export function othersLeaving(occupant: string, to: string, affiliation: string): string {
+  return leaving(occupant, to, affiliation, '');
+}
+
+function leaving(occupant: string, to: string, affiliation: string, status: string): string {
+  const item = `<item affiliation='${escapeAttribute(affiliation)}' role='none'/>`;
+  return (
+    `<presence type='unavailable' from='${escapeAttribute(occupant)}' to='${escapeAttribute(to)}'>` +
+    `<x xmlns='${NS.mucUser}'>${item}${status}</x></presence>`
+  );
+}
+
+/** @param time ms since 1970 */
+export function stampOf(time: number): string {
+  // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
+  return new Date(time).toISOString();
+}

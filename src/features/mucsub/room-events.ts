@@ -1,0 +1,296 @@
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import type { PassingStanza, Verdict } from '../../session/feature.js';
+import { PASS } from '../../session/feature.js';
+import type { Frame } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { serializeElement } from '../../xml/serialize.js';
+import { Splice } from '../../xml/splice.js';
+import { frameToElement, parseElement } from '../../xml/tree.js';
+import { MOST_WAITING } from './archive-fill.js';
+import type { Subscription } from './book.js';
+import { type Delivery, SWALLOWED } from './delivery.js';
+import { archiveId, gap, innerStanza, subscriberChange, wrap } from './events.js';
+import type { Ghost } from './ghost.js';
+import type { EventName } from './nodes.js';
+import { Occupants } from './occupants.js';
+import { stampOf } from './presences.js';
+import type { Surroundings } from './surroundings.js';
+
+const OCCUPANT_EVENTS: readonly EventName[] = ['presence', 'participants', 'affiliations'];
+/** Events that are of no use later, as ejabberd has it. */
+const FLEETING: readonly EventName[] = ['presence', 'participants'];
+/** Characters of a body that tell apart messages for which the room gives no id. */
+const KEY_LENGTH = 200;
+
+/** Makes events of what a room sends to a ghost. */
+export class RoomEvents {
+  constructor(
+    private readonly around: Surroundings,
+    private readonly delivery: Delivery,
+  ) {}
+
+  /** Whether it matters for a subscription who is in the room. */
+  wantsOccupants({ events }: Subscription): boolean {
+    return events.some((event) => OCCUPANT_EVENTS.includes(event));
+  }
+
+  /** A groupchat message. @param ofRoom from the room itself, not from an occupant */
+  groupchat(ghost: Ghost, stanza: PassingStanza, ofRoom: boolean): Verdict {
+    const { frame } = stanza;
+    const { book, account, context } = this.around;
+    if (ghost.subjects > 0 && isSubject(frame)) {
+      ghost.subjects -= 1;
+      return SWALLOWED;
+    }
+    // COMPAT: mu-conference tells everybody who enters the name of the room, and who has set the topic, as if somebody had said it.
+    if (ofRoom && context.serverKind === 'jabberd2' && frame.findChild('x', NS.mucUser) < 0) return SWALLOWED;
+    const where = book.knownWhereabouts(ghost.room, account);
+    if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
+    const isOld = frame.findChild('delay', NS.delay) >= 0 && ghost.isBeingTold;
+    if (!isOld) ghost.isBeingTold = false;
+    if (ghost.fill !== undefined && !isOld) {
+      if (ghost.fill.waiting.length < MOST_WAITING) ghost.fill.waiting.push(Buffer.from(frame.bytes()));
+      else ghost.fillIsComplete = false;
+      return SWALLOWED;
+    }
+    const bytes = this.#made(
+      ghost,
+      frame,
+      ofRoom,
+      isOld ? { stamp: stampIn(stanza.tree()) } : undefined,
+      isOld,
+    );
+    return bytes === undefined ? SWALLOWED : this.delivery.deliver(ghost.room, bytes, true);
+  }
+
+  /** Groupchat that has reached the client as it is: for the account it is not missed. */
+  seen(ghost: Ghost, frame: Frame): void {
+    const { book, account, context } = this.around;
+    const where = book.knownWhereabouts(ghost.room, account);
+    if (where === undefined || frame.findChild('delay', NS.delay) >= 0) return;
+    const id = archiveId(frame, ghost.room);
+    where.isNew(id ?? keyOf(frame));
+    where.lastId = id ?? where.lastId;
+    where.heardAt = context.wallClock();
+  }
+
+  /** A message out of the room's archive, or one that has waited while the archive was being read. */
+  late(ghost: Ghost, frame: Frame, old?: Old): void {
+    // The archive may have had it already.
+    const bytes = this.#made(ghost, frame, frame.from?.includes('/') !== true, old, true);
+    if (bytes !== undefined) this.delivery.give(ghost.room, bytes, true);
+  }
+
+  /** Not all of what was said since then could be had. */
+  gap(ghost: Ghost, since: number): void {
+    const { account, context } = this.around;
+    const until = stampOf(context.wallClock());
+    this.delivery.give(ghost.room, gap(ghost.room, account, context.randomId(), stampOf(since), until), true);
+  }
+
+  /** @returns the event that a groupchat message becomes; undefined: none, or it has been one before */
+  #made(
+    ghost: Ghost,
+    frame: Frame,
+    ofRoom: boolean,
+    old: Old | undefined,
+    mayBeKnown: boolean,
+  ): Buffer | undefined {
+    const { book, account, context, settings } = this.around;
+    const subscription = book.subscription(ghost.room, account);
+    const where = book.knownWhereabouts(ghost.room, account);
+    if (subscription === undefined || where === undefined) return undefined;
+    const isHere = this.delivery.anybody;
+    // Beyond what is stored for an account, the room has it: from here on it will be asked.
+    if (!isHere && (where.isFrozen || book.stored(account) >= settings.storeBytes)) {
+      where.isFrozen = true;
+      return undefined;
+    }
+    if (where.isFrozen && book.kept.has(context.identity.full)) return undefined;
+    const id = old?.id ?? archiveId(frame, ghost.room);
+    const isNew = where.isNew(id ?? keyOf(frame));
+    const doubtful = mayBeKnown || where.sources.size > 1;
+    if (doubtful && !isNew) return undefined;
+    if (old === undefined) where.heardAt = context.wallClock();
+    where.lastId = id ?? where.lastId;
+    const event = this.#eventOf(frame, ofRoom, subscription);
+    if (event === 'config') this.#configured(ghost, frame);
+    if (where.inside.size > 0 && !settings.eventsWhileJoined) return undefined;
+    if (!subscription.events.includes(event)) return undefined;
+    const inner = innerStanza(frame, account, ghost.room, id);
+    const wrapping = { room: ghost.room, account, event, id: id ?? context.randomId(), stamp: old?.stamp };
+    const bytes = wrap(wrapping, inner);
+    if (!isHere) book.store(account, bytes.length);
+    return bytes;
+  }
+
+  #eventOf(frame: Frame, ofRoom: boolean, { events }: Subscription): EventName {
+    if (isSubject(frame)) return 'subject';
+    if (!ofRoom) return 'messages';
+    if (frame.findChild('x', NS.mucUser) >= 0) return 'config';
+    return events.includes('messages') ? 'messages' : 'system';
+  }
+
+  /** Whether real JIDs are seen may have changed (XEP-0045 §10.2.1). */
+  #configured(ghost: Ghost, frame: Frame): void {
+    const codes = frameToElement(frame).getChild('x', NS.mucUser)?.getChildren('status') ?? [];
+    for (const { attrs } of codes) {
+      if (attrs.code === '172') ghost.nonAnonymous = true;
+      if (attrs.code === '173' || attrs.code === '174') ghost.nonAnonymous = false;
+    }
+  }
+
+  /** A message that is no groupchat. */
+  other(ghost: Ghost, stanza: PassingStanza, ofRoom: boolean): Verdict {
+    const { frame } = stanza;
+    const { book, account, context } = this.around;
+    if (ofRoom) {
+      // Invitations and what else the room has for the account are the client's; who has become what in it is an occupant's to know.
+      const x = frame.findChild('x', NS.mucUser);
+      return x >= 0 && stanza.tree().getChild('x', NS.mucUser)?.getChild('item') !== undefined
+        ? SWALLOWED
+        : PASS;
+    }
+    const where = book.knownWhereabouts(ghost.room, account);
+    if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
+    const bytes = new Splice(frame).setAttribute('to', account).toBuffer();
+    return this.delivery.deliver(ghost.room, Buffer.from(bytes), true);
+  }
+
+  /** The presence of another occupant. */
+  presence(ghost: Ghost, nick: string, stanza: PassingStanza): void {
+    const { book, account } = this.around;
+    const subscription = book.subscription(ghost.room, account) ?? ghost.subscription;
+    if (subscription === undefined || !this.wantsOccupants(subscription)) return;
+    ghost.occupants ??= new Occupants();
+    const tree = stanza.tree();
+    const events = ghost.occupants.take(nick, tree);
+    // Who was there before is no news.
+    if (ghost.due[0] !== 'ghost') this.#tell(ghost, subscription, events, tree);
+  }
+
+  /** Another subscriber, who was seen, is not seen any more. */
+  gone(ghost: Ghost, nick: string, presence: string): void {
+    const { book, account } = this.around;
+    const subscription = book.subscription(ghost.room, account);
+    if (subscription === undefined || ghost.occupants === undefined) return;
+    const tree = parseElement(Buffer.from(presence));
+    this.#tell(ghost, subscription, ghost.occupants.take(nick, tree), tree);
+  }
+
+  #tell(ghost: Ghost, subscription: Subscription, events: readonly EventName[], tree: Element): void {
+    const { account, context } = this.around;
+    const wanted = events.filter((event) => subscription.events.includes(event));
+    if (wanted.length === 0 || !this.#isHeard(ghost)) return;
+    const inner = presenceInside(tree, account, ghost.nonAnonymous);
+    for (const event of wanted) {
+      const wrapping = { room: ghost.room, account, event, id: context.randomId() };
+      this.delivery.give(ghost.room, wrap(wrapping, inner), !FLEETING.includes(event));
+    }
+  }
+
+  /** The room is no more. */
+  destroyed(ghost: Ghost, presence: Element): void {
+    const { account, context } = this.around;
+    const { subscription } = ghost;
+    if (subscription?.events.includes('config') !== true || !this.#isHeard(ghost)) return;
+    for (const x of presence.getChildren('x', NS.mucUser))
+      for (const status of x.getChildren('status')) x.remove(status);
+    presence.attrs.from = `${ghost.room}/${subscription.nick}`;
+    const inner = presenceInside(presence, account, ghost.nonAnonymous);
+    const wrapping = { room: ghost.room, account, event: 'config', id: context.randomId() } as const;
+    this.delivery.give(ghost.room, wrap(wrapping, inner), true);
+  }
+
+  /** Who has subscribed, or ended it. */
+  subscriber(
+    ghost: Ghost | undefined,
+    change: 'subscribe' | 'unsubscribe',
+    nick: string,
+    subscriber: string,
+    subscription: Subscription,
+  ): void {
+    const { account, context } = this.around;
+    if (!subscription.events.includes('subscribers')) return;
+    const { room } = subscription;
+    const seesJids =
+      ghost?.nonAnonymous === true || ghost?.affiliation === 'owner' || ghost?.affiliation === 'admin';
+    const inner = subscriberChange(change, nick, seesJids ? subscriber : undefined);
+    const wrapping = {
+      room,
+      account,
+      event: 'subscribers',
+      id: context.randomId(),
+      wrapperId: false,
+    } as const;
+    if (ghost === undefined || this.#isHeard(ghost)) this.delivery.give(room, wrap(wrapping, inner), true);
+  }
+
+  /** The same for a subscriber of whom no session is here: what it may see is taken for little. */
+  subscriberAway(
+    ghost: Ghost | undefined,
+    change: 'subscribe' | 'unsubscribe',
+    nick: string,
+    subscriber: string,
+    { room, account }: Subscription,
+  ): void {
+    const { context } = this.around;
+    const inner = subscriberChange(change, nick, ghost?.nonAnonymous === true ? subscriber : undefined);
+    const wrapping = {
+      room,
+      account,
+      event: 'subscribers',
+      id: context.randomId(),
+      wrapperId: false,
+    } as const;
+    context.keepForAccount(account, wrap(wrapping, inner));
+  }
+
+  /** Whether what this session's ghost gets is to become events at present. */
+  #isHeard(ghost: Ghost): boolean {
+    const { book, account, context, settings } = this.around;
+    const where = book.knownWhereabouts(ghost.room, account);
+    // Of a room that somebody else has heard to be no more, nothing is known.
+    if (where === undefined) return true;
+    return (
+      where.sources.has(context.identity.full) && (where.inside.size === 0 || settings.eventsWhileJoined)
+    );
+  }
+}
+
+/** What is known of a message that was said some time ago. */
+interface Old {
+  readonly stamp: string | undefined;
+  /** In the room's archive. */
+  readonly id?: string;
+}
+
+function isSubject(frame: Frame): boolean {
+  return frame.findChild('subject', NS.client) >= 0 && frame.findChild('body', NS.client) < 0;
+}
+
+function stampIn(message: Element): string | undefined {
+  const stamp: unknown = message.getChild('delay', NS.delay)?.attrs.stamp;
+  return typeof stamp === 'string' ? stamp : undefined;
+}
+
+/** What a message without an id of the room's is known by. */
+function keyOf(frame: Frame): string {
+  const body = frame.findChild('body', NS.client);
+  const text =
+    body < 0
+      ? ''
+      : frame.buffer.toString('latin1', frame.childStart(body), frame.childEnd(body)).slice(0, KEY_LENGTH);
+  return `${frame.from} ${frame.id} ${text}`;
+}
+
+/** A presence as it stands in an event. Real JIDs are for those whom the room shows them to everybody: a subscriber has no role. */
+function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
+  presence.attrs.to = account;
+  presence.attrs.xmlns = NS.client;
+  if (!nonAnonymous)
+    for (const x of presence.getChildren('x', NS.mucUser))
+      for (const item of x.getChildren('item')) delete item.attrs.jid;
+  return Buffer.from(serializeElement(presence));
+}

@@ -1,0 +1,44 @@
+import { type DomainContext, KnowledgeKey } from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import type { Surroundings } from './surroundings.js';
+
+/** MUC services that have shown to have MUC/Sub themselves. */
+class NativeServices {
+  readonly names = new Set<string>();
+}
+
+const nativeKey = new KnowledgeKey<NativeServices>('services with MUC/Sub', () => new NativeServices());
+
+/** Which MUC services the proxy plays MUC/Sub for: those of its own server that lack it. */
+export class Services {
+  readonly #native: ReadonlySet<string>;
+
+  constructor(private readonly around: Surroundings) {
+    this.#native = nativeServices(around.context.domain);
+  }
+
+  /** @returns `unknown` while it is being found out what the server has */
+  plays(service: string): boolean | 'unknown' {
+    const { probe } = this.around;
+    if (this.#native.has(service)) return false;
+    const features = probe.mucServices().get(service);
+    if (features !== undefined) return !features.has(NS.mucsub);
+    return probe.server() === undefined ? 'unknown' : false;
+  }
+
+  /** The same for who cannot wait: a service below the domain counts as its server's. */
+  playsProbably(service: string): boolean {
+    const plays = this.plays(service);
+    return plays === 'unknown' ? service.endsWith(`.${this.around.context.domain.name}`) : plays;
+  }
+}
+
+/** A service has been seen to have it itself. */
+export function noteNative(domain: DomainContext, service: string): void {
+  const names = nativeServices(domain);
+  if (names.size < 100) names.add(service);
+}
+
+function nativeServices(domain: DomainContext): Set<string> {
+  return domain.shared(nativeKey).names;
+}

@@ -1,0 +1,23 @@
+import { z } from 'zod';
+
+/** What a domain's configuration may say about MUC/Sub. */
+export const SETTINGS = z.strictObject({
+  /** Whether subscriptions are allowed in a room whose owners have not said so. */
+  allowSubscription: z.boolean().default(false),
+  /** Whether the other resources of a subscriber go on getting events while one of them is in the room. */
+  eventsWhileJoined: z.boolean().default(false),
+  /** Seconds for which the server's session of the last client that has gone stays for the sake of its subscriptions; 0: not at all. */
+  keepSeconds: z
+    .int()
+    .min(0)
+    .max(90 * 86_400)
+    .default(7 * 86_400),
+  /** Sessions of a domain that may stay like that at one time. */
+  keepSessions: z.int().min(0).default(10_000),
+  /** Bytes of events that are stored for one account while none of its clients is there; for what comes after, the room is asked. */
+  storeBytes: z.int().min(0).default(1_048_576),
+  /** Rooms that one account may subscribe to. */
+  subscriptionsPerAccount: z.int().min(1).default(500),
+});
+
+export type Settings = z.infer<typeof SETTINGS>;

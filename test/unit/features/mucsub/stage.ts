@@ -1,0 +1,97 @@
+import { mucsub } from '../../../../src/features/mucsub/mucsub.js';
+import type { FeatureSession } from '../../../../src/session/feature.js';
+import { NS } from '../../../../src/xml/namespaces.js';
+import { FakeDomain, type Playbook, play, type Scene } from '../playbook.js';
+
+export const SERVER = 'capulet.lit';
+export const ACCOUNT = 'juliet@capulet.lit';
+export const FULL = `${ACCOUNT}/balcony`;
+export const MUC = 'chats.capulet.lit';
+export const ROOM = `party@${MUC}`;
+export const NODE = 'urn:xmpp:mucsub:nodes:';
+
+export const query = (namespace: string, inner = '') => `<query xmlns='${namespace}'>${inner}</query>`;
+const features = (...names: string[]) => names.map((name) => `<feature var='${name}'/>`).join('');
+const CONFERENCE = `<identity category='conference' type='text'/>`;
+
+export type Stage = Playbook<FeatureSession>;
+
+/** A session for which it is known that the server has a MUC service with these features. */
+export function stage(scene: Scene & { service?: readonly string[] } = {}): Stage {
+  const book = play<FeatureSession>(mucsub, scene);
+  const { service = [] } = scene;
+  book
+    .wake(0)
+    .expectRequest(SERVER, query(NS.discoInfo))
+    .expectRequest(ACCOUNT, query(NS.discoInfo))
+    .answerIq(SERVER, query(NS.discoInfo, "<identity category='server' type='im'/>"))
+    .expectRequest(SERVER, query(NS.discoItems))
+    .answerIq(ACCOUNT, query(NS.discoInfo))
+    .answerIq(SERVER, query(NS.discoItems, `<item jid='${MUC}'/>`))
+    .expectRequest(MUC, query(NS.discoInfo))
+    .answerIq(MUC, query(NS.discoInfo, CONFERENCE + features(NS.muc, ...service)))
+    .wake(0);
+  return book;
+}
+
+/** A session of another account, for which the same is known already. */
+export function lateStage(domain: FakeDomain, jid: string): Stage {
+  const bare = jid.split('/')[0] ?? jid;
+  return play<FeatureSession>(mucsub, { domain, jid, settings: ALLOWED })
+    .wake(0)
+    .expectRequest(bare, query(NS.discoInfo))
+    .answerIq(bare, query(NS.discoInfo));
+}
+
+export const ALLOWED = { allowSubscription: true };
+
+export const domain = () => new FakeDomain(SERVER);
+
+/** An available client. */
+export function available(book: Stage): Stage {
+  return book.fromClient('<presence/>');
+}
+
+export const events = (...names: string[]) => names.map((name) => `<event node='${NODE}${name}'/>`).join('');
+export const subscribe = (nick: string, names: readonly string[], rest = '') =>
+  `<iq type='set' id='s1' to='${ROOM}'><subscribe xmlns='${NS.mucsub}' nick='${nick}'${rest}>${events(...names)}</subscribe></iq>`;
+
+export const asks = (nick: string, history = "<history maxstanzas='0'/>") =>
+  `<presence to='${ROOM}/${nick}'><x xmlns='${NS.muc}'>${history}</x></presence>`;
+export const says = (nick: string, item: string, codes: readonly string[] = [], type = '') =>
+  `<presence from='${ROOM}/${nick}' to='${FULL}'${type === '' ? '' : ` type='${type}'`}><x xmlns='${NS.mucUser}'>` +
+  `<item ${item}/>${codes.map((code) => `<status code='${code}'/>`).join('')}</x></presence>`;
+export const self = (nick: string, ...more: string[]) =>
+  says(nick, "role='participant' affiliation='none'", ['110', ...more]);
+export const SUBJECT = `<message type='groupchat' from='${ROOM}' to='${FULL}'><subject/></message>`;
+export const SWALLOWED = 'handled mucsub-ghost';
+
+export const result = (inner = '') => `<iq type='result' id='s1' from='${ROOM}' to='${FULL}'>${inner}</iq>`;
+export const refused = (type: string, condition: string, text: string) =>
+  `<iq type='error' id='s1' from='${ROOM}' to='${FULL}'><error type='${type}'><${condition} xmlns='${NS.stanzaErrors}'/>` +
+  `<text xmlns='${NS.stanzaErrors}' xml:lang='en'>${text}</text></error></iq>`;
+
+/** Subscribes, and the room lets the ghost in. */
+export function subscribed(book: Stage, nick = 'sammy', names: readonly string[] = ['messages']): Stage {
+  return book
+    .fromClient(subscribe(nick, names))
+    .expectVerdict('handled mucsub-answered')
+    .expectSent('server', asks(nick))
+    .fromServer(self(nick))
+    .expectVerdict(SWALLOWED)
+    .expectSent(
+      'client',
+      result(`<subscribe xmlns='${NS.mucsub}' nick='${nick}'>${events(...names)}</subscribe>`),
+    )
+    .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
+    .fromServer(SUBJECT)
+    .expectVerdict(SWALLOWED);
+}
+
+export const said = (nick: string, body: string, id: string, rest = '') =>
+  `<message type='groupchat' from='${ROOM}/${nick}' to='${FULL}' id='${id}'><body>${body}</body>${rest}</message>`;
+
+/** The event that something becomes. @param inner as it stands in it */
+export const event = (name: string, item: string, inner: string, rest = '') =>
+  `<message from='${ROOM}' to='${ACCOUNT}' id='${item}'><event xmlns='${NS.pubsubEvent}'><items node='${NODE}${name}'>` +
+  `<item id='${item}'>${inner}</item></items></event>${rest}</message>`;

@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { type Feature, type FeatureContext, PASS } from '../../../src/session/feature.js';
+import { Playbook } from './playbook.js';
+
+/** A feature that needs the server leg for a minute when the client has gone. */
+class Needy {
+  context!: FeatureContext;
+  readonly seen: string[] = [];
+  readonly feature: Feature = {
+    name: 'needy',
+    watches: [
+      { direction: 'to-server', stanza: 'presence' },
+      { direction: 'to-client', stanza: 'message', types: ['groupchat'] },
+    ],
+    open: (context) => {
+      this.context = context;
+      return {
+        onStanza: ({ direction, frame }) => {
+          this.seen.push(`${direction} ${frame.type ?? 'available'}`);
+          return direction === 'to-client' ? { action: 'handled', reason: 'test-dropped' } : PASS;
+        },
+        needsServer: (now) => now + 60_000,
+      };
+    },
+  };
+}
+
+const GROUPCHAT = "<message type='groupchat' from='room@muc.example.org/nick'><body>x</body></message>";
+const GOODBYE = "<presence type='unavailable'/>";
+
+/** The client has ended its stream in order. */
+function alone(needy: Needy): Playbook {
+  const play = new Playbook({ features: [needy.feature] }).bound();
+  play.client('</stream:stream>').toClient('</stream:stream>').toServer(GOODBYE);
+  play.takeSent('client');
+  return play.sendsOnly();
+}
+
+test('a server leg that a feature needs stays when the client has gone, and the server hears that it is unavailable', () => {
+  const needy = new Needy();
+  alone(needy).server(GROUPCHAT).sendsOnly();
+  expect(needy.seen).toEqual(['to-server unavailable', 'to-client groupchat']);
+});
+
+test('the same when the client is lost', () => {
+  const needy = new Needy();
+  new Playbook({ features: [needy.feature] }).bound().lost('client').toServer(GOODBYE).sendsOnly();
+  expect(needy.seen).toEqual(['to-server unavailable']);
+});
+
+test('who asks the resource that has gone is told that it is not there', () => {
+  alone(new Needy())
+    .server("<iq type='get' id='v' from='bob@example.org/x'><query xmlns='jabber:iq:version'/></iq>")
+    .toServer(/^<iq type='error' id='v' to='bob@example\.org\/x'>.*service-unavailable/)
+    .sendsOnly();
+});
+
+test('a message for it is kept for the account, and what features send it goes nowhere', () => {
+  const needy = new Needy();
+  const play = alone(needy);
+  play.server("<message type='chat' id='m' from='bob@example.org/x'><body>hello</body></message>");
+  play.commands('store feature 1 +').stored();
+  needy.context.send('client', GROUPCHAT, 'test-injected');
+  play.server(GROUPCHAT).sendsOnly();
+});
+
+test('it ends when its time is over, and when the feature needs it no longer', () => {
+  alone(new Needy()).passes(61).toServer('</stream:stream>');
+  const needy = new Needy();
+  const play = alone(needy);
+  needy.context.endKept();
+  play.server(GROUPCHAT).toServer('</stream:stream>');
+});
+
+test('it ends when the proxy is stopped', () => {
+  alone(new Needy()).shutdown().toServer('</stream:stream>');
+});
+
+test('without such a feature the stream ends with the client', () => {
+  new Playbook().bound().client('</stream:stream>').toServer('</stream:stream>');
+});
