@@ -49,7 +49,12 @@ for (const kind of SERVER_KINDS) {
     for (const via of VIA) {
       const rounds = via === 'proxy' ? ROUNDS : Math.ceil(ROUNDS / 3);
       const limit = 120_000 + rounds * 1_000;
-      test(`${rounds} rounds, ${via} (seed ${SEED})`, { timeout: limit }, async () => {
+      const title = {
+        direct: 'what the server alone gives',
+        proxy:
+          'nothing is lost, comes twice or out of order, but for what the server alone does not give either',
+      }[via];
+      test(`${rounds} rounds, ${via}: ${title} (seed ${SEED})`, { timeout: limit }, async () => {
         const { verdict, story } = await play(server, via, rounds, SEED);
         table.push(line(kind, via, rounds, verdict));
         expect(verdict.arrivals).toBeGreaterThan(0);
