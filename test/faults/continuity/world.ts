@@ -212,7 +212,9 @@ export class World {
 
   #configuration(): string {
     const hold = `hold: { seconds: ${this.holdSeconds} }`;
-    return `domains:\n  ${this.server.domain}: { upstreams: ["${this.#upstream}"], ${hold} }\n`;
+    // Whom a message goes to is left to the server: what is to a resource is to come out there, and once.
+    const features = 'features: { routing: false }';
+    return `domains:\n  ${this.server.domain}: { upstreams: ["${this.#upstream}"], ${hold}, ${features} }\n`;
   }
 
   /**
