@@ -189,9 +189,9 @@ export class Hold {
     const text = 'This session is over. Connect again.';
     if (this.#nothingWaits) session.client.fail('system-shutdown', text);
     else {
-      this.end(reason);
-      // The server's stream ends behind what is being stored.
       session.client.close(streamError('system-shutdown', text));
+      // The server's stream ends behind what is being stored.
+      this.end(reason);
     }
   }
 

@@ -85,6 +85,16 @@ test('the proxy is stopped: what a server without stream management sends before
   gets(next(stopped), 1);
 });
 
+test('the server is lost, and what waits is nothing to keep: the client is told why all the same', () => {
+  const lost = resumable({ serverSm: false }).server("<presence from='b@example.net/x'/>");
+  lost.toClient("<presence from='b@example.net/x'/>").lost('server').commands('destroy server');
+  lost
+    .toClient(`<r xmlns='${SM}'/>`)
+    .passes(3)
+    .toClient(/^<stream:error><system-shutdown /);
+  lost.commands('end client').done();
+});
+
 test('what a device was sent and has not acknowledged is no reason not to give it to that device', () => {
   const other = resumable({ jid: 'a@example.org/tablet' }).lost('client').commands('destroy client');
   const held = resumable({ with: other }).server(message(1)).toClient(message(1));

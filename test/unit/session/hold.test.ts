@@ -595,7 +595,7 @@ describe('the server leg breaks', () => {
     play
       .client(`<a xmlns='${SM}' h='1'/>`)
       .passes(2.1)
-      .commands('store hold +', 'end client')
+      .commands('end client', 'store hold +')
       .toClient(/^<stream:error><system-shutdown /)
       .stored()
       .finishes('hold-server-lost')
