@@ -12,6 +12,8 @@ export interface AcknowledgementOutput {
   whenWritten(leg: Leg): void;
   /** The client has acknowledged stanzas of which there is a copy in the store. */
   storedSettled(keys: readonly string[]): void;
+  /** Some of those are not out of the store yet: if we were killed now the client would get them again. */
+  storeIsBehind(): boolean;
 }
 
 /** What a session can be resumed by (XEP-0198 §5). */
@@ -186,7 +188,8 @@ export class Acknowledgement {
     this.#clientDownBase = state.clientDownBase;
     this.#waiting = Unacknowledged.restore(state.waiting);
     this.#serverSm = state.serverSm;
-    this.#serverState = 'on';
+    // Nothing is to be told to the server before it has taken its stream up again.
+    this.#serverState = 'pending';
     this.#serverUpBase = state.serverUpBase;
     this.#serverDownBase = state.serverDownBase;
     this.#serverResumption = state.serverResumption;
@@ -235,6 +238,7 @@ export class Acknowledgement {
     const count = fromWireCount(wire, this.up.acknowledged - this.#serverUpBase) + this.#serverUpBase;
     if (!this.up.acknowledge(count)) return undefined;
     this.up.rewind();
+    this.#serverState = 'on';
     this.#serverAsked = false;
     const settled = Math.max(this.down.settled, this.#serverDownBase);
     this.#toldServer = settled;
@@ -275,10 +279,10 @@ export class Acknowledgement {
       const sent = this.#waiting?.sentOnWire ?? wireCount(this.down.sent - this.#clientDownBase);
       return { h: String(wire), sent };
     }
-    if (this.#serverState === 'on' && this.#owedToServer > this.#toldServer) {
-      if (this.down.settled > this.#toldServer) this.#tellServer();
-      this.#askClient();
-    }
+    if (this.#serverState !== 'on') return undefined;
+    // Unasked too: if its connection broke, the server would take what the client has for lost.
+    if (this.down.settled > this.#toldServer) this.#tellServer();
+    if (this.#owedToServer > this.#toldServer) this.#askClient();
     return undefined;
   }
 
@@ -359,17 +363,20 @@ export class Acknowledgement {
 
   #oweClient(): void {
     if (this.#clientSm === undefined || this.#owedToClient <= this.#toldClient) return;
-    if (this.up.settled > this.#toldClient) this.#tellClient();
+    if (this.up.settled > this.#toldClient && !this.output.storeIsBehind()) this.#tellClient();
     this.#askServer();
   }
 
+  /** Whoever has read an acknowledgement takes it that we have read his before it, and acted on it for good. */
   #tellClient(): void {
-    const settled = Math.max(this.up.settled, this.#clientUpBase);
-    this.#toldClient = settled;
-    this.output.nonza(
-      'client',
-      `<a xmlns='${this.#clientSm}' h='${wireCount(settled - this.#clientUpBase)}'/>`,
-    );
+    if (!this.output.storeIsBehind()) this.#toldClient = Math.max(this.up.settled, this.#clientUpBase);
+    const h = wireCount(this.#toldClient - this.#clientUpBase);
+    this.output.nonza('client', `<a xmlns='${this.#clientSm}' h='${h}'/>`);
+  }
+
+  /** The store has caught up. */
+  storeIsThere(): void {
+    this.#oweClient();
   }
 
   #tellServer(): void {

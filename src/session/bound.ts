@@ -10,9 +10,8 @@ import { escapeAttribute } from '../xml/serialize.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import { Acknowledgement } from './acknowledgement.js';
 import { Deadlines } from './deadlines.js';
-import { withDelay } from './delay.js';
 import { amendDisco } from './disco.js';
-import type { DomainRuntime, MessageTaker } from './domain.js';
+import type { DomainRuntime } from './domain.js';
 import type {
   Feature,
   FeatureContext,
@@ -24,14 +23,14 @@ import type {
 } from './feature.js';
 import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
+import { MissedMessages } from './missed-messages.js';
 import { readNotice, writeNotice } from './notice.js';
 import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
-import { messageKeys } from './sightings.js';
 import { Arrival, type ArrivalPlan } from './start/arrival.js';
-import { readUndelivered, undeliveredChange, undeliveredPrefix } from './undelivered.js';
+import { undeliveredChange } from './undelivered.js';
 
 /** What a bound session needs of the session around it. */
 export interface BoundSurroundings {
@@ -68,7 +67,7 @@ interface Injection {
  * A session from the moment a resource is bound: stanzas go through the pipeline and are counted for stream management; features send and ask
  * through here. Everything that leaves keeps its order, what is injected comes behind the stanza that caused it.
  */
-export class BoundSession implements MessageTaker {
+export class BoundSession {
   readonly acknowledgement: Acknowledgement;
   #pipeline: PipelineSession | undefined;
   readonly #requests = new IqRequests();
@@ -82,19 +81,9 @@ export class BoundSession implements MessageTaker {
   #passOver = 0;
   /** While what the client has left with us at its start is being done. */
   #arrival: Arrival | undefined;
-  /** There was reason to look into the store while the archive was being read. */
-  #looksLater = false;
-  /** Keys of messages that came while another session of the account was held. */
-  #seen: Set<string> | undefined;
-  /** Keys of messages that came out of the store and that the server may deliver too. */
-  #delivered: (readonly string[])[] | undefined;
-  /** Questions to the store that are open. */
-  #looking = 0;
-  wantsSince = Number.POSITIVE_INFINITY;
+  readonly missed: MissedMessages;
   /** Messages that features have put away for the account's next session. */
   #kept = 0;
-  /** The client has said that it wants messages. */
-  #greeted = false;
   /** Prepared. */
   readonly #account: string;
   #enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
@@ -111,8 +100,10 @@ export class BoundSession implements MessageTaker {
         return around.port.unsent(leg) === 0;
       },
       whenWritten: (leg) => around.port.whenFlushed(leg),
-      storedSettled: (keys) => this.#forget(keys),
+      storedSettled: (keys) => this.missed.forget(keys),
+      storeIsBehind: () => this.missed.forgetting,
     });
+    this.missed = this.#missedMessages();
   }
 
   /**
@@ -166,7 +157,7 @@ export class BoundSession implements MessageTaker {
       acknowledgement.up.consume();
       return;
     }
-    const greets = this.#greets(frame);
+    const greets = this.missed.greets(frame);
     const mark = this.#hold();
     const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
     switch (outcome.kind) {
@@ -182,7 +173,7 @@ export class BoundSession implements MessageTaker {
         acknowledgement.up.consume();
     }
     this.#release(mark);
-    if (greets) this.#greeting();
+    if (greets) this.missed.greeting();
   }
 
   /** A stanza from the server. @param frame in the standard context of a stream and without flaw */
@@ -215,7 +206,7 @@ export class BoundSession implements MessageTaker {
       acknowledgement.down.consume();
       return;
     }
-    if (this.#delivered !== undefined && this.#comesAgain(frame)) {
+    if (this.missed.comesAgain(frame)) {
       around.port.count('stanza_dropped', 'delivered-before');
       acknowledgement.down.consume();
       return;
@@ -234,11 +225,14 @@ export class BoundSession implements MessageTaker {
       if (around.clientIsHeld && this.#answersForClient(frame)) {
         acknowledgement.down.consume();
       } else {
-        if (amended !== undefined) around.toClient.bytes(amended);
-        else around.toClient.range(frame.buffer, frame.start, frame.end);
+        // While it is held the client has no connection, or has ended its stream on it.
+        if (!around.clientIsHeld) {
+          if (amended !== undefined) around.toClient.bytes(amended);
+          else around.toClient.range(frame.buffer, frame.start, frame.end);
+        }
         acknowledgement.down.pass();
         if (acknowledgement.waiting !== undefined) this.#keep(amended ?? Buffer.from(frame.bytes()));
-        this.#note(frame);
+        this.missed.note(frame);
         acknowledgement.stanzaSent('down');
       }
     }
@@ -299,9 +293,7 @@ export class BoundSession implements MessageTaker {
         else this.#passDown(frame);
       },
       duplicate: () => around.port.count('stanza_dropped', 'archive-duplicate-dropped'),
-      settled: () => {
-        if (this.#looksLater) this.lookIntoStore();
-      },
+      settled: () => this.missed.archiveIsRead(),
       wakeAt: (time) => {
         this.#deadlines.set(ARRIVAL, time);
         around.wakeTimesChanged();
@@ -315,13 +307,13 @@ export class BoundSession implements MessageTaker {
     const { around } = this;
     const frame = parseStanza(Buffer.from(xml), around.domain.namespaces);
     if ('condition' in frame) return;
-    const greets = this.#greets(frame);
+    const greets = this.missed.greets(frame);
     const mark = this.#hold();
     const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
     if (outcome.kind === 'pass') this.#put('server', frame.bytes(), 'session-start-sent');
     else if (outcome.kind === 'changed') this.#put('server', outcome.bytes, 'session-start-sent');
     this.#release(mark);
-    if (greets) this.#greeting();
+    if (greets) this.missed.greeting();
   }
 
   /** Asks a peer for a sign of life (XEP-0198 `<r/>`, else XEP-0199). */
@@ -329,6 +321,11 @@ export class BoundSession implements MessageTaker {
     if (this.acknowledgement.probe(leg)) return;
     const to = leg === 'server' ? { to: this.identity.domain } : {};
     this.#request({ leg, type: 'get', ...to, payload: `<ping xmlns='${NS.ping}'/>` }, () => {});
+  }
+
+  #ping(done: () => void): void {
+    const ping = `<ping xmlns='${NS.ping}'/>`;
+    this.#request({ leg: 'server', type: 'get', to: this.identity.domain, payload: ping }, done);
   }
 
   /** The next so many stanzas of the server's have come before: it resumes a stream. */
@@ -341,6 +338,7 @@ export class BoundSession implements MessageTaker {
   }
 
   legDown(leg: Leg): void {
+    if (leg === 'client') this.missed.clientIsGone();
     this.#requests.lose(leg);
     for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
   }
@@ -352,10 +350,8 @@ export class BoundSession implements MessageTaker {
 
   /** The session is over. */
   close(): void {
-    this.around.domain.wantsNoMore(this.#account, this);
-    const { delivering } = this.around.domain;
-    for (const { stored } of this.acknowledgement.waiting?.waiting() ?? [])
-      if (stored !== undefined) delivering.delete(stored);
+    const waiting = this.acknowledgement.waiting?.waiting() ?? [];
+    this.missed.close(waiting.flatMap(({ stored }) => stored ?? []));
     for (const instance of this.#pipeline?.instances ?? []) instance.onClose?.(this.around.now);
   }
 
@@ -449,104 +445,34 @@ export class BoundSession implements MessageTaker {
     return true;
   }
 
-  /** While another session of the account is held: so that it is known what this device has seen. */
-  #note(frame: Frame): void {
-    if (frame.kind !== StanzaKind.Message || this.around.clientIsHeld) return;
-    const sightings = this.around.domain.sightingsOf(this.#account);
-    if (sightings === undefined) return;
-    const keys = messageKeys(frame, this.#account);
-    sightings.note(keys, this.identity.resource);
-    this.#seen ??= new Set();
-    if (this.#seen.size < MOST_SEEN) for (const key of keys) this.#seen.add(key);
-  }
-
   /** The same of what did not come from the server, such as a copy of what another session got. */
   #noteBytes(bytes: Buffer): void {
     const frame = parseStanza(bytes, this.around.domain.namespaces);
-    if (!('condition' in frame)) this.#note(frame);
+    if (!('condition' in frame)) this.missed.note(frame);
   }
 
-  /** A message of the server's that the client has had out of the store. */
-  #comesAgain(frame: Frame): boolean {
-    if (frame.kind !== StanzaKind.Message) return false;
-    const delivered = this.#delivered;
-    const keys = messageKeys(frame, this.#account);
-    const known = delivered?.find((candidate) => candidate.some((key) => keys.includes(key)));
-    if (delivered === undefined || known === undefined) return false;
-    this.#delivered = delivered.filter((candidate) => candidate !== known);
-    return true;
-  }
-
-  // What waits in the store for the account's next session.
-
-  /** Whether this is the first presence that says the client wants messages (RFC 6121 §4.2, §8.5.2). */
-  #greets(frame: Frame): boolean {
-    if (this.#greeted || frame.kind !== StanzaKind.Presence) return false;
-    if (frame.type !== undefined || frame.to !== undefined) return false;
-    const at = frame.findChild('priority', NS.client);
-    if (at >= 0 && frame.buffer.toString('latin1', frame.childStart(at), frame.childEnd(at)).includes('>-'))
-      return false;
-    this.#greeted = true;
-    return true;
-  }
-
-  /** It has gone out: what nobody has had is for this client. */
-  #greeting(): void {
-    this.wantsSince = this.around.now;
-    this.around.domain.wants(this.#account, this);
-    this.#arrival?.greeted();
-    this.lookIntoStore();
-  }
-
-  lookIntoStore(): void {
-    const { port, domain } = this.around;
-    // The archive comes first, and may have it.
-    if (this.#arrival?.reading === true) {
-      this.#looksLater = true;
-      return;
-    }
-    this.#looking += 1;
-    this.around.waitForStore(true);
-    port.load(undeliveredPrefix(domain.name, this.#account), 'undelivered');
-  }
-
-  /** @param entries of the account, in the order in which they came */
-  deliver(entries: readonly StoreEntry[]): void {
-    const { port, domain } = this.around;
-    const wall = port.wallClock();
-    const useless: string[] = [];
-    for (const entry of entries) {
-      const message = readUndelivered(entry, wall);
-      if (
-        message === undefined ||
-        message.keys.some((key) => this.#seen?.has(key) === true) ||
-        this.#arrival?.knows(message.keys) === true
-      )
-        useless.push(entry.key);
-      else if (!message.seenBy.includes(this.identity.resource) && !domain.delivering.has(entry.key)) {
-        domain.delivering.add(entry.key);
-        const bytes = withDelay(Buffer.from(message.xml), message.at, domain.name, domain.namespaces);
-        this.#put('client', bytes ?? Buffer.from(message.xml), 'undelivered-message', entry.key);
-        if (message.doubtful) {
-          this.#delivered ??= [];
-          this.#delivered.push(message.keys);
-        }
-        // A client without stream management has it when it is written.
-        if (this.acknowledgement.waiting === undefined) useless.push(entry.key);
-      }
-    }
-    this.#forget(useless);
-    this.#looking -= 1;
-    if (this.#looking === 0) this.around.waitForStore(false);
-  }
-
-  #forget(keys: readonly string[]): void {
-    if (keys.length === 0) return;
-    this.around.port.store(
-      keys.map((key) => ({ key, value: undefined })),
-      'delivered',
-    );
-    for (const key of keys) this.around.domain.delivering.delete(key);
+  #missedMessages(): MissedMessages {
+    const session = this;
+    const { identity, around, acknowledgement } = this;
+    return new MissedMessages(this.#account, {
+      ...{ identity, port: around.port, domain: around.domain, serverKind: around.serverKind },
+      get clientResumes() {
+        return acknowledgement.waiting !== undefined;
+      },
+      get clientIsHeld() {
+        return around.clientIsHeld;
+      },
+      get arrival() {
+        return session.#arrival;
+      },
+      get now() {
+        return around.now;
+      },
+      waitForStore: (waiting) => around.waitForStore(waiting),
+      put: (bytes, stored) => this.#put('client', bytes, 'undelivered-message', stored),
+      ping: (done) => this.#ping(done),
+      storeIsThere: () => acknowledgement.storeIsThere(),
+    });
   }
 
   inject(leg: Leg, bytes: Buffer, reason: Reason): void {
@@ -566,7 +492,7 @@ export class BoundSession implements MessageTaker {
     const { acknowledgement, around } = this;
     if (leg === 'client' && around.clientIsGone) return;
     around.port.count('stanza_injected', reason);
-    this.#outbox(leg).bytes(bytes);
+    if (leg === 'server' || !around.clientIsHeld) this.#outbox(leg).bytes(bytes);
     if (leg === 'client' && around.domain.sightingsOf(this.#account) !== undefined) this.#noteBytes(bytes);
     const ledger = leg === 'client' ? acknowledgement.down : acknowledgement.up;
     ledger.inject();
@@ -611,7 +537,7 @@ export class BoundSession implements MessageTaker {
   /** There is no client from now on: it is offline to all others, and nothing is counted for it. */
   withoutClient(): void {
     const { acknowledgement, around } = this;
-    around.domain.wantsNoMore(this.#account, this);
+    around.domain.wantsNoMore(this.#account, this.missed);
     acknowledgement.isSafe(acknowledgement.down.sent);
     this.legDown('client');
     this.#sendForClient("<presence type='unavailable'/>");
@@ -696,9 +622,6 @@ export class BoundSession implements MessageTaker {
     };
   }
 }
-
-/** Keys of messages that are remembered by a session. */
-const MOST_SEEN = 1_000;
 
 const NOTHING_ENABLED: ReadonlySet<string> = new Set();
 

@@ -512,14 +512,17 @@ export class ClientSide extends LegSide {
     const wanted = frameToElement(frame).getChild('bind', NS.bind)?.getChildText('resource')?.trim();
     const request = Buffer.from(frame.bytes());
     let waited = false;
+    let free = false;
     const go = (): void => {
+      free = true;
       if (waited && this.state !== 'resuming') return;
       session.server.outbox.bytes(request);
       if (!waited) return;
       this.state = 'binding';
       this.goOn();
     };
-    if (session.whenFree(wanted, go)) return;
+    // A session whose server leg is lost and for whose client nothing waits ends at once.
+    if (session.whenFree(wanted, go) || free) return;
     waited = true;
     this.state = 'resuming';
     this.tokenizer.stop();

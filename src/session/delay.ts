@@ -1,10 +1,11 @@
 import type { Buffer } from 'node:buffer';
-import { StanzaKind } from '../xml/frame.js';
+import { type Frame, StanzaKind } from '../xml/frame.js';
 import type { NamespaceTable } from '../xml/namespaces.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
 import { Splice } from '../xml/splice.js';
 import { parseStanza } from '../xml/tokenizer.js';
+import { frameToElement } from '../xml/tree.js';
 
 /**
  * A stanza that has waited, saying since when (XEP-0203 §4).
@@ -28,4 +29,19 @@ export function withDelay(
   return new Splice(frame)
     .appendChild(`<delay xmlns='${NS.delay}' from='${escapeAttribute(from)}' stamp='${stamp}'/>`)
     .toBuffer();
+}
+
+/**
+ * Since when a server has kept a stanza (XEP-0203 §2).
+ *
+ * @param from the server: a domain
+ * @returns ms since 1970; undefined when it has not
+ */
+export function keptSince(frame: Frame, from: string): number | undefined {
+  if (frame.findChild('delay', NS.delay) < 0) return undefined;
+  const delays = frameToElement(frame).getChildren('delay', NS.delay);
+  const stamp = delays.find((delay) => delay.attrs.from === from)?.attrs.stamp;
+  // biome-ignore lint/style/noRestrictedGlobals: it reads a time that has come in
+  const time = Date.parse(String(stamp));
+  return Number.isNaN(time) ? undefined : time;
 }

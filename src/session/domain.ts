@@ -2,6 +2,7 @@ import type { Config, DomainConfig } from '../config/model.js';
 import { FEATURES } from '../features/index.js';
 import { prepareJid } from '../jid.js';
 import { NamespaceTable, NS } from '../xml/namespaces.js';
+import { Doubts } from './doubts.js';
 import type { DomainContext, Feature, KnowledgeKey, SessionIdentity } from './feature.js';
 import type { Hold } from './hold.js';
 import { Pipeline, watchedNamespaces } from './pipeline.js';
@@ -38,6 +39,7 @@ export class DomainRuntime implements DomainContext {
   /** Keys of undelivered messages that a session is about to deliver. */
   readonly delivering = new Set<string>();
   readonly tokens = new TokensAtHand();
+  readonly doubts = new Doubts();
 
   /** All that there are, those that this domain has switched off included. */
   readonly #features: readonly Feature[];

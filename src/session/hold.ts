@@ -7,6 +7,7 @@ import type { Resumption } from './acknowledgement.js';
 import { withDelay } from './delay.js';
 import { CLIENT_BEHIND } from './leg.js';
 import type { Session } from './session.js';
+import { messageKeys } from './sightings.js';
 import { suspend } from './suspended.js';
 import type { Unacknowledged, WaitingStanza } from './unacknowledged.js';
 import { undeliveredChange } from './undelivered.js';
@@ -27,7 +28,8 @@ export type HoldEnd =
   | 'hold-crowded'
   | 'hold-replaced'
   | 'hold-server-lost'
-  | 'hold-shutdown';
+  | 'hold-shutdown'
+  | 'hold-left';
 
 /**
  * The right of a session to outlive its client's connection (XEP-0198 §5). It is given with `<enabled/>`; when the connection breaks, the
@@ -35,7 +37,8 @@ export type HoldEnd =
  * back on another connection, which by then belongs to another session, the newcomer, and is taken over from it.
  */
 export class Hold {
-  #state: 'attached' | 'held' | 'ending' | 'over' = 'attached';
+  /** `ending`: what waits is being stored; `leaving`: it is, and the server has been asked to end its stream. */
+  #state: 'attached' | 'held' | 'ending' | 'leaving' | 'over' = 'attached';
   #newcomer: Session | undefined;
   #reason: HoldEnd = 'hold-expired';
   /** Up to here what is for the client is being stored. */
@@ -65,8 +68,9 @@ export class Hold {
     return this.session.bound!.acknowledgement;
   }
 
+  /** What is for the client is kept and not sent. */
   get held(): boolean {
-    return this.#state === 'held' || this.#state === 'ending';
+    return this.#state === 'held' || this.#state === 'ending' || this.#state === 'leaving';
   }
 
   get full(): string {
@@ -102,6 +106,7 @@ export class Hold {
     const { session } = this;
     const { acknowledgement } = session.bound!;
     if (this.#state === 'ending') return true;
+    if (this.#state === 'leaving') return this.#left();
     if (this.#state === 'over') return false;
     if (acknowledgement.serverResumption === undefined) {
       if (this.#state === 'held') this.end('hold-server-lost');
@@ -122,8 +127,38 @@ export class Hold {
 
   /** The server has ended its stream in order: what it has not been acknowledged it deals with itself. */
   serverClosed(): void {
-    if (this.#state === 'attached' && this.#nothingWaits) this.release();
+    if (this.#state === 'leaving') this.#left();
+    else if (this.#state === 'attached' && this.#nothingWaits) this.release();
     else if (this.#state === 'attached' || this.#state === 'held') this.end('hold-server-lost');
+  }
+
+  /**
+   * Our stream to the server is about to be ended, because the client has ended its own or may not go on. What it has not acknowledged by
+   * then, and what the server has sent before it knows, is kept like everything else that waits.
+   * @returns true when the end is put off until that is in the store
+   */
+  leaves(): boolean {
+    if (this.#state === 'attached' && this.#nothingWaits) {
+      this.#stopWaiting();
+      this.#state = 'leaving';
+    } else if (this.#state === 'attached') this.end('hold-left');
+    return this.#state === 'ending';
+  }
+
+  /** What waits for a client that is gone for good is put away before anything is acknowledged. @returns true while that is so */
+  putsAway(): boolean {
+    if (this.#state === 'attached' && !this.#nothingWaits) this.end('hold-left');
+    return this.#state === 'ending';
+  }
+
+  /** The server's stream has ended. @returns false when nothing has come behind the end of ours */
+  #left(): boolean {
+    if (this.#nothingWaits) this.#over();
+    else {
+      this.#state = 'ending';
+      this.#putAway();
+    }
+    return this.busy;
   }
 
   get #serverResumes(): boolean {
@@ -160,9 +195,9 @@ export class Hold {
     const text = 'This session is over. Connect again.';
     if (this.#nothingWaits) session.client.fail('system-shutdown', text);
     else {
-      this.end(reason);
-      // The server's stream ends behind what is being stored.
       session.client.close(streamError('system-shutdown', text));
+      // The server's stream ends behind what is being stored.
+      this.end(reason);
     }
   }
 
@@ -206,7 +241,7 @@ export class Hold {
 
   /** The session is over in order, or ends for a reason that no connection would mend. */
   release(): void {
-    if (this.#state === 'held' || this.#state === 'ending') this.session.domain.unwatch(this.account, this);
+    if (this.held) this.session.domain.unwatch(this.account, this);
     this.#state = 'over';
     this.session.domain.holds.delete(this.resumption.id);
     this.#failNewcomer();
@@ -274,7 +309,8 @@ export class Hold {
    * @returns false when there is no session any more to come back to
    */
   comeBack(newcomer: Session, h: string | undefined): boolean {
-    if (this.#state === 'ending' || this.#state === 'over' || this.#newcomer !== undefined) return false;
+    if (this.#state !== 'attached' && this.#state !== 'held') return false;
+    if (this.#newcomer !== undefined) return false;
     const { session } = this;
     session.now = newcomer.now;
     if (!this.#acknowledges(newcomer, h)) return true;
@@ -302,7 +338,11 @@ export class Hold {
   settle(): void {
     const newcomer = this.#newcomer;
     const { session } = this;
-    if (newcomer === undefined || !this.acknowledgement.upIsSettled()) {
+    if (
+      newcomer === undefined ||
+      !this.acknowledgement.upIsSettled() ||
+      session.bound?.missed.forgetting === true
+    ) {
       session.flush();
       return;
     }
@@ -361,6 +401,8 @@ export class Hold {
     const { full } = this;
     const features = session.bound!.snapshots();
     this.#suspending = true;
+    // It need not come to the client again even if it does not resume.
+    this.acknowledgement.lastWordToServer();
     port.store(
       [suspend(domain.name, id, { format: 1, account: this.account, full, max, expires, counts, features })],
       'suspend',
@@ -394,20 +436,25 @@ export class Hold {
 
   /** The client has not come back in time, or may not. What it has not acknowledged is kept for the account's next session. */
   end(reason: HoldEnd): void {
-    if (this.#state === 'ending' || this.#state === 'over') return;
+    if (this.#state !== 'attached' && this.#state !== 'held') return;
+    this.#stopWaiting();
+    this.#state = 'ending';
+    this.#reason = reason;
+    this.session.port.count('hold', reason);
+    this.#putAway();
+  }
+
+  /** Nobody comes back to this session any more. */
+  #stopWaiting(): void {
     const { session } = this;
     if (this.#state === 'attached') {
       this.#since = session.now;
       session.domain.watch(this.account, this);
     }
-    this.#state = 'ending';
-    this.#reason = reason;
     session.domain.holds.delete(this.resumption.id);
-    session.domain.wantsNoMore(this.account, session.bound!);
+    session.domain.wantsNoMore(this.account, session.bound!.missed);
     session.setDeadline('hold', Number.POSITIVE_INFINITY);
-    session.port.count('hold', reason);
     this.#failNewcomer();
-    this.#putAway();
   }
 
   /** @param ok false: it is not in the store, and so is not acknowledged to the server either */
@@ -421,7 +468,7 @@ export class Hold {
     if (!ok) this.session.port.log('warn', 'messages not stored', { domain: this.session.domain.name });
     // What has come meanwhile is kept too.
     if (ok && acknowledgement.waiting!.size > 0) this.#putAway();
-    else this.#over();
+    else this.#leave();
   }
 
   #putAway(): void {
@@ -452,26 +499,48 @@ export class Hold {
         ordinal: stanza.ordinal,
         at: this.#epoch + stanza.since,
         doubtful,
-        seenBy: (keys) => session.domain.seenBy(this.account, keys),
+        seenBy: (keys) => this.#seenBy(keys),
       });
-      if (change !== undefined) changes.push(change);
+      if (change === undefined) continue;
+      changes.push(change);
+      if (doubtful) {
+        const keys = messageKeys(frame, this.account);
+        session.domain.doubts.note(this.account, keys, change.key, false, session.port.wallClock());
+      }
     }
     if (changes.length > 0) session.port.store(changes, 'hold');
     else {
       acknowledgement.isSafe(this.#storing);
       if (again) session.domain.missed(this.account, this.#since);
-      this.#over();
+      this.#leave();
     }
   }
 
-  #over(): void {
-    this.session.domain.unwatch(this.account, this);
-    this.#state = 'over';
+  /** Other devices that have it. This one was sent it and has not acknowledged it. */
+  #seenBy(keys: readonly string[]): readonly string[] {
+    const { domain, bound } = this.session;
+    return domain.seenBy(this.account, keys).filter((resource) => resource !== bound?.identity.resource);
+  }
+
+  /** All that waited is put away: the server's stream is ended. */
+  #leave(): void {
     const { session } = this;
     session.endsFor(this.#reason);
-    session.client.give();
+    this.#state = 'leaving';
     // A server that throws the resource out is not to find it in use.
-    if (this.#reason === 'hold-replaced' || !session.keep.begin()) session.server.close();
+    if (this.#reason !== 'hold-replaced' && session.keep.begin()) this.#over();
+    else if (this.serverIsThere) {
+      session.server.close();
+      session.flush();
+    } else this.#over();
+  }
+
+  #over(): void {
+    const { session } = this;
+    session.domain.unwatch(this.account, this);
+    this.#state = 'over';
+    session.client.close();
+    session.client.give();
     session.flush();
   }
 

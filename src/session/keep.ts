@@ -23,6 +23,8 @@ export class Keep {
     if (session.bound === undefined || session.server.state !== 'open' || session.goingDown) return false;
     const until = session.bound.neededUntil();
     if (until <= session.now) return false;
+    // It comes here again when all is in the store.
+    if (session.hold?.putsAway() === true) return true;
     this.#active = true;
     session.port.count('hold', 'kept');
     session.endsFor('kept-server-leg-ended');

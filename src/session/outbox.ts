@@ -14,6 +14,7 @@ export class Outbox {
   #end = 0;
   #pieces: Buffer[] | undefined;
   #withinLimit = true;
+  #sealed = false;
 
   constructor(
     private port: SessionPort,
@@ -27,6 +28,7 @@ export class Outbox {
 
   /** Bytes of a received buffer; nobody may write to it any more. */
   range(buffer: Buffer, start: number, end: number): void {
+    if (this.#sealed) return;
     if (this.#buffer === buffer && this.#end === start) {
       this.#end = end;
       return;
@@ -35,6 +37,11 @@ export class Outbox {
     this.#buffer = buffer;
     this.#start = start;
     this.#end = end;
+  }
+
+  /** Our stream has been ended on this leg: nothing goes behind the end (RFC 6120 §4.4). */
+  seal(): void {
+    this.#sealed = true;
   }
 
   bytes(bytes: Buffer): void {

@@ -159,6 +159,7 @@ export class ServerSide extends LegSide {
 
   /** Ends our stream; the server has a while to end its own. */
   close(): void {
+    if (this.session.hold?.leaves() === true) return;
     switch (this.state) {
       case 'absent':
       case 'closing':
@@ -172,6 +173,7 @@ export class ServerSide extends LegSide {
       default:
         this.session.bound?.acknowledgement.lastWordToServer();
         this.outbox.text('</stream:stream>');
+        this.outbox.seal();
         this.state = 'closing';
         // Its end tag stands behind what it has sent before.
         this.readAgain(OTHER_LEG_FULL);
@@ -201,7 +203,7 @@ export class ServerSide extends LegSide {
     this.state = 'closed';
     const { client, bound } = this.session;
     bound?.legDown('server');
-    if (state === 'open' && this.session.hold?.serverLost() === true) return;
+    if ((state === 'open' || state === 'closing') && this.session.hold?.serverLost() === true) return;
     this.session.endsFor(`server-${cause}`);
     if (client.state === 'closing') client.close();
     else if (state === 'open' || this.session.authenticated)
@@ -258,7 +260,11 @@ export class ServerSide extends LegSide {
       case 'stanza':
         this.stanzas += 1;
         if (bound === undefined) this.#stanzaBeforeBinding(frame);
-        else if ((!client.done && client.state !== 'closed') || this.session.keep.active)
+        else if (
+          (!client.done && client.state !== 'closed') ||
+          this.session.clientIsHeld ||
+          this.session.keep.active
+        )
           bound.fromServer(frame);
         break;
       case 'forward-sasl':

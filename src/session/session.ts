@@ -30,6 +30,7 @@ import type {
 import { ServerSide } from './server-side.js';
 import type { EnableRequest, ResumeRequest } from './start/authenticate.js';
 import { readSuspended, type SuspendedSession, suspendedKey } from './suspended.js';
+import { undeliveredPrefix } from './undelivered.js';
 
 export interface SessionSettings {
   readonly config: Config;
@@ -41,6 +42,13 @@ export interface SessionSettings {
   /** Address of the peer, for logs. */
   readonly peer: string;
   readonly now: number;
+}
+
+interface Restoring {
+  readonly bound: BoundSession;
+  readonly session: SuspendedSession;
+  /** What the store has for the account, where the client had been sent some of it. */
+  readonly undelivered: readonly StoreEntry[];
 }
 
 interface Resuming extends ResumeRequest {
@@ -92,7 +100,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   /** Whose server stream is being resumed on this one's leg. */
   #resumingUpstream: Hold | undefined;
   /** A session of a process before this one, to be gone on with when the server has its half still. */
-  #restoring: { readonly bound: BoundSession; readonly session: SuspendedSession } | undefined;
+  #restoring: Restoring | undefined;
   /** What the client has asked to resume. */
   #resuming: Resuming | undefined;
   /** The server has stream management, and whether it is to hold the session is yet to be seen. */
@@ -177,14 +185,18 @@ export class Session implements SessionEvents, BoundSurroundings {
     if (token === 'hold') this.hold?.stored(ok);
     else if (token === 'suspend') this.hold?.suspended(ok);
     else if (token === 'token') this.client.start?.stored(ok);
-    else this.bound?.stored(token, ok);
+    else if (token === 'delivered') {
+      (this.bound ?? this.#restoring?.bound)?.missed.forgotten();
+      this.hold?.settle();
+    } else this.bound?.stored(token, ok);
     this.#settle();
   }
 
   onLoaded(token: string, entries: readonly StoreEntry[], now: number): void {
     this.now = now;
-    if (token === 'undelivered') this.bound?.deliver(entries);
+    if (token === 'undelivered') this.bound?.missed.deliver(entries);
     else if (token === 'resume') this.#found(entries);
+    else if (token === 'resume-undelivered') this.#askToRestore(entries);
     else if (token === 'token') this.client.start?.loaded(entries);
     else this.bound?.loaded(token, entries);
     this.#settle();
@@ -260,7 +272,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   }
 
   get clientIsHeld(): boolean {
-    return this.client.state === 'held';
+    return this.client.state === 'held' || this.hold?.held === true;
   }
 
   get domain(): DomainRuntime {
@@ -394,9 +406,19 @@ export class Session implements SessionEvents, BoundSurroundings {
       this.client.countIsWrong(wrong, resuming.namespace);
       return;
     }
-    // What the client has not handled the server sends again.
+    // What the client has not handled the server sends again, but for what had come out of the store.
+    const fromStore = bound.acknowledgement.waiting?.waiting().some(({ stored }) => stored !== undefined);
     bound.acknowledgement.sentIsGone();
-    this.#restoring = { bound, session };
+    this.#restoring = { bound, session, undelivered: [] };
+    if (fromStore === true)
+      this.port.load(undeliveredPrefix(this.domain.name, session.account), 'resume-undelivered');
+    else this.#askToRestore([]);
+  }
+
+  #askToRestore(undelivered: readonly StoreEntry[]): void {
+    if (this.#restoring === undefined) return;
+    this.#restoring = { ...this.#restoring, undelivered };
+    const { bound, session } = this.#restoring;
     this.server.askToResume(session.counts.serverResumption.id, bound.acknowledgement.serverHandled);
   }
 
@@ -406,7 +428,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     const resuming = this.#resuming;
     this.#restoring = undefined;
     if (restoring === undefined || resuming === undefined) return;
-    const { bound, session } = restoring;
+    const { bound, session, undelivered } = restoring;
     if (bound.acknowledgement.serverResumes(h) === undefined) {
       this.client.fail('internal-server-error', 'The server behind does not follow the protocol.');
       return;
@@ -418,6 +440,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.client.saysResumed(bound.identity.full, () =>
       bound.acknowledgement.resumeClient(resuming.namespace, resuming.id),
     );
+    bound.missed.deliverFirst(undelivered);
     this.client.goOn();
   }
 
@@ -624,6 +647,7 @@ export class Session implements SessionEvents, BoundSurroundings {
         // Whoever has not ended by now does not get to.
         this.server.destroy();
         this.client.destroy();
+        this.hold?.serverClosed();
         break;
     }
   }

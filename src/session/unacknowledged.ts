@@ -17,6 +17,10 @@ export interface WaitingState {
   readonly answered: number;
   /** Ordinals of what the client was sent and had not acknowledged. */
   readonly inFlight: readonly number[];
+  /** Ordinal of the oldest that it was never sent; absent when there is none. */
+  readonly unsent?: number;
+  /** Where in the store copies of those in flight are, by ordinal; absent when there are none. */
+  readonly copies?: Readonly<Record<number, string>>;
 }
 
 const GONE = Buffer.alloc(0);
@@ -98,7 +102,15 @@ export class Unacknowledged {
   /** Where the client stands, without the stanzas themselves. */
   get state(): WaitingState {
     const inFlight = this.#entries.slice(this.#head, this.#head + this.#inFlight);
-    return { answered: this.#answered, inFlight: inFlight.map(({ ordinal }) => ordinal) };
+    const unsent = this.#entries[this.#head + this.#inFlight]?.ordinal;
+    const copies = inFlight.flatMap(({ ordinal, stored }) =>
+      stored === undefined ? [] : [[ordinal, stored]],
+    );
+    return {
+      ...{ answered: this.#answered, inFlight: inFlight.map(({ ordinal }) => ordinal) },
+      ...(unsent === undefined ? {} : { unsent }),
+      ...(copies.length === 0 ? {} : { copies: Object.fromEntries(copies) }),
+    };
   }
 
   /** As it was, but for the stanzas: they are gone, and only what the client says to have handled of them can be settled. */
@@ -106,7 +118,10 @@ export class Unacknowledged {
     const waiting = new Unacknowledged();
     waiting.#answered = state.answered;
     for (const ordinal of state.inFlight)
-      waiting.add({ ordinal, bytes: GONE, since: 0, stored: undefined }, true);
+      waiting.add({ ordinal, bytes: GONE, since: 0, stored: state.copies?.[ordinal] }, true);
+    // Nothing behind it is settled by what the client says.
+    if (state.unsent !== undefined)
+      waiting.add({ ordinal: state.unsent, bytes: GONE, since: 0, stored: undefined }, false);
     return waiting;
   }
 

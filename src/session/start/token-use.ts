@@ -11,14 +11,15 @@ import {
   readTokenMessage,
   readTokenRecord,
   TOKEN_LIFE,
+  type Token,
   type TokenMessage,
-  type TokenRecord,
   tokenElement,
   tokenKey,
   tokenRecord,
+  tokenShown,
 } from './token.js';
 
-/** Makes tokens for one installation; each takes the place of the one before. */
+/** Makes tokens for one installation; each takes the place of the one before, if that has not been used. */
 export class TokenIssue {
   constructor(
     private readonly port: SessionPort,
@@ -27,10 +28,15 @@ export class TokenIssue {
     private readonly endPoint: string | undefined,
   ) {}
 
-  make(about: Pick<TokenRecord, 'mechanism' | 'account' | 'hold'>): { element: string; change: StoreChange } {
+  /** @param former the one that has just been used, if one has */
+  make(
+    about: Pick<Token, 'mechanism' | 'account' | 'hold'>,
+    former?: Token,
+  ): { element: string; change: StoreChange } {
     const token = this.port.randomId() + this.port.randomId();
     const expires = this.port.wallClock() + TOKEN_LIFE;
-    const record = tokenRecord(token, { ...about, expires }, this.endPoint);
+    const made = tokenRecord(token, { ...about, expires }, this.endPoint);
+    const record = former === undefined ? made : { ...made, former };
     const key = tokenKey(this.domain.name, about.account, this.userAgent);
     this.domain.tokens.wrote(key, record);
     return {
@@ -41,8 +47,8 @@ export class TokenIssue {
 }
 
 /**
- * A token that a client has shown, from the look into the store to its replacement there. It is good once: before the client is let in
- * there is another in its place, or none.
+ * A token that a client has shown, from the look into the store to what is there behind it: before the client is let in, the next one,
+ * beside it until it is used (XEP-0484 §3.5), or none.
  */
 export class TokenCheck {
   /** Prepared. */
@@ -86,22 +92,25 @@ export class TokenCheck {
     const stored = readTokenRecord(entries.find(({ key }) => key === this.key)?.value);
     const record = domain.tokens.current(this.key, stored);
     if (record === undefined) return 'not-authorized';
-    const verdict = judgeToken(record, this.message, mechanism, token!, this.port.wallClock());
-    if (verdict === 'not-authorized' || record.hold !== resume!.id) return 'not-authorized';
-    const hold = domain.holds.get(record.hold);
+    const shown = tokenShown(record, this.message);
+    if (shown === undefined) return 'not-authorized';
+    const verdict = judgeToken(shown, this.message, mechanism, token!, this.port.wallClock());
+    if (verdict === 'not-authorized' || shown.hold !== resume!.id) return 'not-authorized';
+    const hold = domain.holds.get(shown.hold);
     // A session whose server leg is gone, or which only the store knows, takes the server's word for who this is.
-    const there = hold?.account === record.account && hold.serverIsThere;
+    const there = hold?.account === shown.account && hold.serverIsThere;
     if (verdict !== 'good' || !there) {
       if (verdict !== 'good' || hold === undefined) this.#remove();
       return 'credentials-expired';
     }
-    this.answer = record.answer;
+    this.answer = shown.answer;
     if (token?.invalidate === true) {
       domain.tokens.wrote(this.key, undefined);
       this.port.store([{ key: this.key, value: undefined }], 'token');
     } else {
       const issue = new TokenIssue(this.port, domain, userAgent!, client.tls?.endPoint);
-      const made = issue.make({ mechanism, account: record.account, hold: record.hold });
+      const used = { ...shown, count: token?.count ?? shown.count };
+      const made = issue.make({ mechanism, account: shown.account, hold: shown.hold }, used);
       this.next = made.element;
       this.port.store([made.change], 'token');
     }

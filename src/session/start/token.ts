@@ -25,7 +25,13 @@ export const TOKEN_LIFE = 7 * 24 * 3_600_000;
  * What is kept of a token. HT sends a keyed hash of the token and not the token, so that it is this which is stored as a hash: who reads
  * the store can neither make the one nor the other.
  */
-export interface TokenRecord {
+export interface TokenRecord extends Token {
+  /** The one that was used last: the client may never have got this one, and it stays good until this one is used (XEP-0484 §3.5). */
+  readonly former?: Token;
+}
+
+/** One of the two that an installation may have. */
+export interface Token {
   readonly mechanism: string;
   /** SHA-256 of what the client has to send; hex. */
   readonly proof: string;
@@ -97,30 +103,42 @@ export function readTokenRecord(value: Buffer | undefined): TokenRecord | undefi
   if (value === undefined) return undefined;
   try {
     const record = JSON.parse(value.toString()) as TokenRecord;
-    return typeof record.proof === 'string' && record.proof.length === 64 ? record : undefined;
+    const tokens = record.former === undefined ? [record] : [record, record.former];
+    return tokens.every(({ proof }) => typeof proof === 'string' && proof.length === 64) ? record : undefined;
   } catch {
     return undefined;
   }
 }
 
+/** Which of an installation's tokens a client has shown. All are looked at, whichever it is. */
+export function tokenShown(record: TokenRecord, message: TokenMessage): Token | undefined {
+  const { former, ...newest } = record;
+  let found: Token | undefined;
+  for (const token of [former, newest]) if (token !== undefined && proves(message, token)) found = token;
+  return found;
+}
+
+function proves(message: TokenMessage, token: Token): boolean {
+  const shown = createHash('sha256').update(message.proof).digest();
+  return timingSafeEqual(shown, Buffer.from(token.proof, 'hex'));
+}
+
 /**
  * Whether a client that shows this may be let in (XEP-0484 §3.4, §5.2).
+ * @param token the one it has shown
  * @param now ms since 1970
  */
 export function judgeToken(
-  record: TokenRecord,
+  token: Token,
   message: TokenMessage,
   mechanism: string,
   use: TokenUse,
   now: number,
 ): 'good' | 'not-authorized' | 'credentials-expired' {
-  const shown = createHash('sha256').update(message.proof).digest();
-  const genuine = timingSafeEqual(shown, Buffer.from(record.proof, 'hex'));
-  if (!genuine || record.mechanism !== mechanism || record.account !== message.account)
-    return 'not-authorized';
+  if (token.mechanism !== mechanism || token.account !== message.account) return 'not-authorized';
   // A count that is not higher than one that was used is somebody else's copy of a request.
-  if (use.count !== undefined && !(use.count > record.count)) return 'not-authorized';
-  return now < record.expires ? 'good' : 'credentials-expired';
+  if (use.count !== undefined && !(use.count > token.count)) return 'not-authorized';
+  return now < token.expires ? 'good' : 'credentials-expired';
 }
 
 /** HT: HMAC with the token as the key; `NONE` has no channel binding data. */

@@ -11,14 +11,16 @@
  * - Another copy is *duplicated*, unless it could not be known that it is one: the sender sent it again
  *   because a broken session had left open whether the first had arrived; or the reader had it in a
  *   session that then ended before his acknowledgement was certain to have been seen; or he asked for it
- *   by joining a room anew with its history.
- * - It is *disordered* when on the device where it first came out a later one of the same sequence
- *   (sender, kind, addressee) was there before.
+ *   by joining a room anew with its history, be it before or behind what the room had sent to a session
+ *   of his that was not resumed.
+ * - It is *disordered* when in the stream in which it first came out (a session, with all its
+ *   resumptions) a later one of the same sequence (sender, kind, addressed JID; RFC 6120 §10.1) was there before. Between
+ *   two sessions there is no such order: what one of them was too late for is in the next one, dated.
  * - It is *strayed* when it came out on another device of the account although the one that it was
  *   addressed to had not been touched since it was written.
  *
- * Time is counted in epochs: at the end of each everybody is there and everything has been acknowledged,
- * so that what goes wrong with a message is put down to what was done in its epoch to those it was for.
+ * What goes wrong with a message is put down only to what happened to a session of its reader that was
+ * there when it was written, and to the sender's session from then until an error could have reached him.
  */
 export type Kind = 'to a resource' | 'to the account' | 'in the room';
 
@@ -45,6 +47,21 @@ export interface Arrival {
   history?: boolean;
 }
 
+/**
+ * What can become of a device's session:
+ *
+ * - `leg lost`: the connection that the server has for it is lost without a word.
+ * - `broken off`: the server has kept a session for it, with what was not acknowledged, and it was not
+ *   resumed. With a proxy in between that is only so where the server's leg was lost before.
+ * - `session over`: to the device itself, in whatever way.
+ */
+export type Event = 'leg lost' | 'broken off' | 'session over';
+
+/** By so much something may be noticed late, in milliseconds. */
+const NOTICED_LATE = 250;
+/** How long a server may take to return what it cannot deliver, in milliseconds. */
+const RETURNED_LATE = 10_000;
+
 export const WRONGS = ['lost', 'returned', 'duplicated', 'disordered', 'strayed'] as const;
 export type Wrong = (typeof WRONGS)[number];
 
@@ -53,11 +70,13 @@ export interface Anomaly {
   kind: Kind;
   id: string;
   audience: string;
-  /** What was done meanwhile to those it was for, to its sender, and to the way between. */
-  reader: string[];
-  sender: string[];
+  /** What happened behind it to those it was for, and to its sender. */
+  reader: readonly Event[];
+  sender: readonly Event[];
   /** Enough to understand it. */
   detail: string;
+  /** What became of the message, with the rounds. */
+  trail: readonly string[];
 }
 
 export interface Verdict {
@@ -73,23 +92,30 @@ export interface Verdict {
 
 interface Entry extends Letter {
   epoch: number;
+  written: number;
   counts: boolean;
   resent: number;
   returned?: string;
   arrivals: (Arrival & { epoch: number })[];
+  /** What became of it, and in which round. */
+  trail: string[];
 }
 
 export class Ledger {
   epoch = 0;
+  /** Only for whoever has to understand a failure. */
+  round = 0;
   /** Copies that senders have sent again, altogether. */
   resent = 0;
   readonly #entries = new Map<string, Entry>();
   /** How far what each device received in each of its ended sessions was surely acknowledged. */
   readonly #certain = new Map<string, number>();
-  readonly #done: { epoch: number; what: string; device: string | undefined }[] = [];
-  /** Per audience, device and sequence the highest number that has come out; and what was behind it. */
+  readonly #events: { from: number; at: number; what: Event; device: string }[] = [];
+  /** Per audience, stream and sequence the highest number that has come out; and what was behind it. */
   readonly #highest = new Map<string, number>();
-  readonly #disordered: Anomaly[] = [];
+  readonly #disordered: { entry: Entry; audience: string; detail: string }[] = [];
+  /** The epoch in which a device was last touched. */
+  readonly #touched = new Map<string, number>();
   /** Told of each arrival. */
   onArrival: (() => void) | undefined;
 
@@ -104,21 +130,28 @@ export class Ledger {
   }
 
   write(letter: Letter): void {
-    this.#entries.set(letter.id, { ...letter, epoch: this.epoch, counts: false, resent: 0, arrivals: [] });
+    const { epoch } = this;
+    const blank = { counts: false, resent: 0, arrivals: [], trail: [] };
+    this.#entries.set(letter.id, { ...letter, epoch, written: Date.now(), ...blank });
+    this.#note(letter.id, 'written');
   }
 
   /** From here on it must not get lost. */
   acknowledged(id: string): void {
-    this.#entry(id).counts = true;
+    const entry = this.#entry(id);
+    if (!entry.counts) this.#note(id, 'acknowledged');
+    entry.counts = true;
   }
 
   sentAgain(id: string): void {
     this.#entry(id).resent += 1;
+    this.#note(id, 'sent again');
     this.resent += 1;
   }
 
   returned(id: string, condition: string): void {
     this.#entry(id).returned = condition;
+    this.#note(id, `returned ${condition}`);
   }
 
   /** A session of a device is over, and no later one goes on with its counts. */
@@ -126,24 +159,31 @@ export class Ledger {
     this.#certain.set(`${device} ${session}`, certain);
   }
 
-  /** Something was done to a device, or to all. */
-  happened(what: string, device?: string): void {
-    this.#done.push({ epoch: this.epoch, what, device });
+  /** @param from since when that session has been there; ms */
+  happened(what: Event, device: string, from: number): void {
+    this.#events.push({ from, at: Date.now(), what, device });
+  }
+
+  /** Something was done to a device: whatever comes out elsewhere from now on need not be astray. */
+  touched(device: string): void {
+    this.#touched.set(device, this.epoch);
   }
 
   arrived(id: string, arrival: Arrival): void {
     const entry = this.#entry(id);
     const first = !entry.arrivals.some((other) => other.audience === arrival.audience);
     entry.arrivals.push({ ...arrival, epoch: this.epoch });
+    const { device, session, ordinal, history } = arrival;
+    this.#note(id, `${history ? 'history of' : 'at'} ${device} session ${session} stanza ${ordinal}`);
     if (first) this.#checkOrder(entry, arrival);
     this.onArrival?.();
   }
 
-  #checkOrder(entry: Entry, { audience, device }: Arrival): void {
-    const key = [audience, device, entry.sequence].join(' ');
+  #checkOrder(entry: Entry, { audience, device, session }: Arrival): void {
+    const key = [audience, device, session, entry.sequence].join(' ');
     const highest = this.#highest.get(key) ?? -1;
     if (entry.number > highest) this.#highest.set(key, entry.number);
-    else this.#disordered.push(this.#anomaly('disordered', entry, audience, `behind number ${highest}`));
+    else this.#disordered.push({ entry, audience, detail: `behind number ${highest} in session ${session}` });
   }
 
   /** What counts and has not come out yet. */
@@ -169,7 +209,10 @@ export class Ledger {
       excused,
       falseAlarms: entries.filter((entry) => entry.returned !== undefined && !this.#unheard(entry).length)
         .length,
-      anomalies: [...anomalies, ...this.#disordered],
+      anomalies: [
+        ...anomalies,
+        ...this.#disordered.map((one) => this.#anomaly('disordered', one.entry, one.audience, one.detail)),
+      ],
     };
   }
 
@@ -182,14 +225,23 @@ export class Ledger {
 
   #copies(entry: Entry, audience: string, excused: Verdict['excused']): Anomaly[] {
     const arrivals = entry.arrivals.filter((arrival) => arrival.audience === audience);
-    let resent = entry.resent;
+    let { resent } = entry;
+    /** Copies that take the place of an earlier one. */
+    let repeated = 0;
+    /** Copies of what had come as history. */
+    let known = 0;
     const anomalies: Anomaly[] = [];
     for (const [at, copy] of arrivals.entries()) {
       if (at === 0) continue;
       const before = arrivals.slice(0, at);
+      const histories = before.filter(({ history }) => history).length;
       if (copy.history) {
         excused.history += 1;
-      } else if (before.every((other) => this.#leftOpen(other, copy))) {
+      } else if (histories > known && this.#wasBrokenOff(entry, copy.device)) {
+        known += 1;
+        excused.history += 1;
+      } else if (before.filter((other) => this.#leftOpen(other, copy)).length > repeated) {
+        repeated += 1;
         excused.uncertain += 1;
       } else if (resent > 0) {
         resent -= 1;
@@ -202,6 +254,14 @@ export class Ledger {
     return anomalies;
   }
 
+  /** Whether a server may have had it for a session of this device that was not resumed: ejabberd gives that to the next one. */
+  #wasBrokenOff({ written }: Entry, device: string): boolean {
+    return this.#events.some(
+      ({ what, device: whose, from, at }) =>
+        what === 'broken off' && whose === device && from <= written && at >= written,
+    );
+  }
+
   /** Whether nobody but the reader could know, when a later session began, that he had it already. */
   #leftOpen(earlier: Arrival, copy: Arrival): boolean {
     if (earlier.device === copy.device && earlier.session === copy.session) return false;
@@ -212,7 +272,7 @@ export class Ledger {
   #strays(entry: Entry): Anomaly[] {
     const first = entry.arrivals[0];
     if (!entry.to || !first || first.device === entry.to) return [];
-    if (this.#causes(entry, [entry.to]).length > 0) return [];
+    if ((this.#touched.get(entry.to) ?? -1) >= entry.epoch) return [];
     return [this.#anomaly('strayed', entry, first.audience, `on ${first.device}`)];
   }
 
@@ -225,20 +285,29 @@ export class Ledger {
   #anomaly(wrong: Wrong, entry: Entry, audience: string, detail: string): Anomaly {
     const { id, kind } = entry;
     return {
-      ...{ wrong, kind, id, audience, detail: `epoch ${entry.epoch} ${detail}`.trim() },
-      // What is done to one device of an account is felt by the other, to which servers then give its share.
-      reader: this.#causes(entry, [audience.split('.')[0] ?? audience]),
-      sender: this.#causes(entry, [entry.from]),
+      ...{ wrong, kind, id, audience, detail: `epoch ${entry.epoch} ${detail}`.trim(), trail: entry.trail },
+      ...this.#causes(entry, audience),
     };
   }
 
-  #causes(entry: Entry, devices: readonly string[]): string[] {
-    const touched = this.#done.filter(
-      ({ epoch, device }) =>
-        epoch === entry.epoch &&
-        (device === undefined || devices.some((one) => device === one || device.startsWith(`${one}.`))),
+  #causes(entry: Entry, audience: string): Pick<Anomaly, 'reader' | 'sender'> {
+    const behind = this.#events.filter(
+      ({ from, at }) => at >= entry.written - NOTICED_LATE && from <= entry.written,
     );
-    return [...new Set(touched.map(({ what }) => what))].sort();
+    // What is done to one device of an account is felt by the other, to which servers then give its share.
+    const account = audience.split('.')[0] ?? audience;
+    const reader = behind.filter(({ device }) => device.startsWith(`${account}.`));
+    const until = Math.max(
+      entry.written,
+      ...reader.filter(({ what }) => what === 'broken off').map(({ at }) => at),
+    );
+    const sender = behind.filter(({ device, at }) => device === entry.from && at <= until + RETURNED_LATE);
+    const names = (events: readonly { what: Event }[]) => [...new Set(events.map(({ what }) => what))].sort();
+    return { reader: names(reader), sender: names(sender) };
+  }
+
+  #note(id: string, what: string): void {
+    this.#entry(id).trail.push(`round ${this.round}: ${what}`);
   }
 
   #entry(id: string): Entry {

@@ -46,14 +46,14 @@ const burst = (kind: Kind, atMost: number): Step['take'] => {
 };
 
 const done = (world: World, what: string, device: SmClient): string => {
-  world.ledger.happened(what, device.name);
+  world.ledger.touched(device.name);
   return `${device.name} ${what}`;
 };
 
 /** A client that comes back as it can: most resume, some have forgotten their session. */
 async function comeBack(world: World, dice: Dice, device: SmClient): Promise<string> {
   if (dice.roll() < 0.3) {
-    world.ledger.happened('rebound', device.name);
+    world.ledger.touched(device.name);
     await device.rebind();
     return `${device.name} rebound`;
   }
@@ -160,7 +160,7 @@ const STEPS: Record<string, Step> = {
 };
 
 async function restart(world: World, how: 'stop' | 'kill', what: string): Promise<string> {
-  world.ledger.happened(what);
+  for (const device of world.devices) world.ledger.touched(device.name);
   await world.restartProxy(how);
   return what;
 }
@@ -168,7 +168,10 @@ async function restart(world: World, how: 'stop' | 'kill', what: string): Promis
 /** Rounds until all come together again; not the same number each time. */
 const EPOCH = { least: 8, more: 24 };
 
-/** As many rounds as asked, and then everybody together for the last time, `patience` milliseconds long. */
+/** For the last of what is missing, in milliseconds. */
+const LAST_GRACE = 2_000;
+
+/** As many rounds as asked, and then everybody together for the last time, behind `patience` milliseconds. */
 export async function playRounds(world: World, dice: Dice, rounds: number, patience: number): Promise<void> {
   const steps = Object.values(STEPS).filter(({ only }) => only === undefined || only === world.via);
   const total = steps.reduce((sum, { weight }) => sum + weight, 0);
@@ -182,9 +185,10 @@ export async function playRounds(world: World, dice: Dice, rounds: number, patie
   const back = (device: SmClient) => comeBack(world, dice, device);
   let untilTogether = EPOCH.least + dice.below(EPOCH.more);
   for (let round = 1; round <= rounds; ) {
+    world.ledger.round = round;
     const told = await pick()?.take(world, dice);
     if (told === undefined) continue;
-    world.story.push(`${round}: ${told}`);
+    world.story.push(`${round} (${Date.now() % 10_000_000} ms): ${told}`);
     round += 1;
     // Sometimes the next step comes at once, sometimes when a part of what is on its way has arrived.
     if (dice.roll() < 0.5) await world.some(1 + dice.below(10));
@@ -194,5 +198,9 @@ export async function playRounds(world: World, dice: Dice, rounds: number, patie
     world.story.push(`all together: epoch ${world.ledger.epoch} begins`);
     untilTogether = EPOCH.least + dice.below(EPOCH.more);
   }
-  await world.gather(back, patience);
+  await world.gather(back);
+  // What waits for a session that is not there any more goes to the next one as soon as it is given up.
+  await world.settle(patience);
+  for (const device of world.devices) await device.rebind();
+  await world.gather(back, LAST_GRACE);
 }

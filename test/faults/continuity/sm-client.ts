@@ -61,6 +61,14 @@ export class SmClient {
   jid = '';
   /** How its last connection ended, for the story that a failure tells. */
   lastEnd = '';
+  /** Nothing stands between it and the server: what it loses, the server loses too. */
+  readonly direct: boolean;
+  /** The server has lost the leg of its session, and keeps the session for it if it keeps any. */
+  #legLost = false;
+  /** When its session began. */
+  #since = 0;
+  /** Sessions of resources that it has left behind, as long as the proxy may hold them. */
+  #leftBehind: { since: number; until: number }[] = [];
   /** What the other side did that no server may do. */
   offence = '';
 
@@ -77,7 +85,11 @@ export class SmClient {
     readonly device: Device,
     readonly endpoint: Endpoint,
     readonly ledger: Ledger,
-  ) {}
+    via: 'direct' | 'proxy',
+    readonly holdSeconds: number,
+  ) {
+    this.direct = via === 'direct';
+  }
 
   get name(): string {
     return this.device.name;
@@ -134,8 +146,22 @@ export class SmClient {
 
   /** Loses its connection without a word. */
   cut(): void {
+    if (this.direct && this.online) this.legLost();
     this.#raw?.stream.cut();
     this.paused = false;
+  }
+
+  /** The server's connection for the session that it has now is lost. */
+  legLost(): void {
+    this.#legLost = true;
+    this.ledger.happened('leg lost', this.name, this.#since);
+  }
+
+  /** The proxy is gone, and with it what it has held. */
+  proxyLost(): void {
+    this.legLost();
+    for (const { since, until } of this.#leftBehind.splice(0))
+      if (until > Date.now()) this.ledger.happened('broken off', this.name, since);
   }
 
   pause(): void {
@@ -154,6 +180,7 @@ export class SmClient {
     if (!raw || !this.online) return;
     this.unpause();
     if (this.#sm) this.#tell();
+    if (this.direct) this.legLost();
     // The other side may be lost in the same moment.
     await raw.close().catch(() => raw.stream.cut());
     this.#endSession();
@@ -166,12 +193,15 @@ export class SmClient {
 
   /** A new session, with the same resource or with another; an older one is forgotten. */
   async rebind(resource = this.device.resource): Promise<void> {
+    if (resource !== this.device.resource)
+      this.#leftBehind.push({ since: this.#since, until: Date.now() + (this.holdSeconds + 1) * 1_000 });
     this.device.resource = resource;
     await this.#comeBack(false);
   }
 
   async #comeBack(resuming: boolean): Promise<'resumed' | 'bound'> {
     const old = this.#raw;
+    if (this.direct && this.online) this.legLost();
     // From here on nothing counts that still comes on the old connection.
     this.#raw = undefined;
     this.paused = false;
@@ -205,6 +235,7 @@ export class SmClient {
     this.#endSession();
     this.jid = await raw.bind(this.device.resource);
     this.session += 1;
+    this.#since = Date.now();
     this.#joined = false;
     this.#joins = 0;
     this.#plainCount = 0;
@@ -259,6 +290,9 @@ export class SmClient {
     const sm = this.#sm;
     this.#sm = undefined;
     this.#joined = false;
+    this.ledger.happened('session over', this.name, this.#since);
+    if (this.#legLost) this.ledger.happened('broken off', this.name, this.#since);
+    this.#legLost = false;
     if (!sm) return;
     this.ledger.sessionEnded(this.name, this.session, sm.certain);
     for (const { id } of sm.unacknowledged) if (id) this.#again.push(id);
@@ -294,6 +328,7 @@ export class SmClient {
     }
     if (element.is('resumed') && sm) {
       sm.certain = sm.told;
+      this.#legLost = false;
       this.#acknowledge(sm, Number(element.attrs.h));
       for (const open of sm.unacknowledged) {
         open.told = sm.told;
@@ -345,7 +380,7 @@ export class SmClient {
     if (type === 'error' && !this.#joined) setTimeout(() => this.online && this.#join(), 50);
     if (type === 'unavailable' && this.#joined) {
       this.#joined = false;
-      this.ledger.happened('put out of the room', this.name);
+      this.ledger.touched(this.name);
       if (this.#joins < REJOINS) this.#join();
     }
   }

@@ -89,7 +89,7 @@ export class World {
         ['two', -1],
       ] as const) {
         const device = { name: `${owner}.${resource}`, owner, account, resource, priority, room };
-        const client = new SmClient(device, this.#front, this.ledger);
+        const client = new SmClient(device, this.#front, this.ledger, this.via, this.holdSeconds);
         // Each copy that a sender repeats stands in the history too; and so do words of the room itself.
         client.historyWanted = () => this.#saidInRoom + this.ledger.resent - this.#resentBefore + 5;
         this.devices.push(client);
@@ -133,7 +133,12 @@ export class World {
   /** Writes `count` more messages of one sequence. */
   say(from: SmClient, kind: Kind, to: SmClient, count: number): void {
     const { name, device } = from;
-    const target = { 'to a resource': to.name, 'to the account': to.device.owner, 'in the room': 'room' };
+    const { owner, resource } = to.device;
+    const target = {
+      'to a resource': `${owner}.${resource}`,
+      'to the account': owner,
+      'in the room': 'room',
+    };
     const sequence = `${name}~${target[kind]}`;
     for (let n = 0; n < count; n += 1) {
       const number = (this.#numbers.get(sequence) ?? 0) + 1;
@@ -168,7 +173,9 @@ export class World {
   }
 
   cutServerLeg(device: SmClient): number {
-    return this.#relay.cut(device.jid);
+    const cut = this.#relay.cut(device.jid);
+    if (cut > 0) device.legLost();
+    return cut;
   }
 
   /** Cuts a device off until its session is given up, which the others in the room are told. */
@@ -184,6 +191,7 @@ export class World {
 
   /** Ends the proxy, in an orderly way or not, and starts it again on the same port with the same data. */
   async restartProxy(how: 'stop' | 'kill'): Promise<void> {
+    for (const device of this.devices) device.proxyLost();
     await this.proxy?.[how]();
     await this.#startProxy();
   }
@@ -204,7 +212,9 @@ export class World {
 
   #configuration(): string {
     const hold = `hold: { seconds: ${this.holdSeconds} }`;
-    return `domains:\n  ${this.server.domain}: { upstreams: ["${this.#upstream}"], ${hold} }\n`;
+    // Whom a message goes to is left to the server: what is to a resource is to come out there, and once.
+    const features = 'features: { routing: false }';
+    return `domains:\n  ${this.server.domain}: { upstreams: ["${this.#upstream}"], ${hold}, ${features} }\n`;
   }
 
   /**
@@ -236,6 +246,12 @@ export class World {
     this.#saidInRoom = 0;
     this.#resentBefore = this.ledger.resent;
     this.ledger.epoch += 1;
+  }
+
+  /** Gives everything that is missing another chance, `patience` long: time for what is held to end. */
+  async settle(patience: number): Promise<void> {
+    this.#writtenOff.clear();
+    await until('what is missing', () => this.ledger.missing().length === 0, patience).catch(() => {});
   }
 
   describe(): string {

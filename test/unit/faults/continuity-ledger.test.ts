@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Ledger } from '../../faults/continuity/ledger.js';
 
 /** A book in which romeo.one has written `count` messages to juliet.two, all acknowledged. */
@@ -126,27 +126,67 @@ describe('the judge of the continuity test', () => {
     expect(wrongs(ledger)).toEqual(['duplicated r1']);
   });
 
+  it('judges order in one stream, not between two sessions', () => {
+    const ledger = acknowledged(4);
+    for (const number of [2, 4]) arrive(ledger, number);
+    for (const number of [3, 1]) arrive(ledger, number, 'juliet.two', 2);
+    expect(wrongs(ledger)).toEqual(['disordered m1']);
+  });
+
+  it('takes what had come as history once more where a session was not resumed, and only there', () => {
+    const ledger = new Ledger();
+    const address = { from: 'romeo.one', audiences: ['juliet.one'] };
+    ledger.write({ id: 'r1', sequence: 'room', number: 1, kind: 'in the room', ...address });
+    ledger.acknowledged('r1');
+    const heard = (history: boolean) =>
+      ledger.arrived('r1', { device: 'juliet.one', audience: 'juliet.one', session: 1, ordinal: 1, history });
+    heard(true);
+    heard(false);
+    expect(wrongs(ledger)).toEqual(['duplicated r1']);
+    ledger.happened('broken off', 'juliet.one', 0);
+    expect(wrongs(ledger)).toEqual([]);
+    heard(false);
+    expect(wrongs(ledger)).toEqual(['duplicated r1']);
+  });
+
   it('sees what comes out on the wrong device while the right one is there', () => {
     const ledger = acknowledged(1);
     arrive(ledger, 1, 'juliet.one');
     expect(wrongs(ledger)).toEqual(['strayed m1']);
-    ledger.happened('cut', 'juliet.two');
+    ledger.touched('juliet.two');
     expect(wrongs(ledger)).toEqual([]);
   });
 
-  it('puts a loss down to what was done to whom in its epoch', () => {
+  it('puts a loss down to what happened behind it to sessions that were there when it was written', () => {
+    vi.useFakeTimers();
     const ledger = new Ledger();
-    ledger.happened('cut', 'juliet.one');
-    ledger.epoch += 1;
+    const begun = Date.now();
+    ledger.happened('broken off', 'juliet.one', begun);
+    vi.advanceTimersByTime(1_000);
     write(ledger, 1);
     ledger.acknowledged('m1');
-    ledger.happened('paused', 'juliet.one');
-    ledger.happened('rebound', 'romeo.one');
-    ledger.happened('proxy killed');
-    ledger.epoch += 1;
-    ledger.happened('closed', 'juliet.two');
+    ledger.happened('leg lost', 'juliet.one', begun);
+    ledger.happened('session over', 'juliet.two', Date.now() + 1);
+    vi.advanceTimersByTime(11_000);
+    ledger.happened('session over', 'romeo.one', begun);
+    expect(ledger.verdict().anomalies).toMatchObject([{ wrong: 'lost', reader: ['leg lost'], sender: [] }]);
+    ledger.happened('broken off', 'juliet.two', begun);
+    // An error may have been on its way when the sender went.
     expect(ledger.verdict().anomalies).toMatchObject([
-      { wrong: 'lost', reader: ['paused', 'proxy killed'], sender: ['proxy killed', 'rebound'] },
+      { wrong: 'lost', reader: ['broken off', 'leg lost'], sender: ['session over'] },
     ]);
+    vi.useRealTimers();
+  });
+
+  it('takes one copy for each that was left open, however often the sender sent it again', () => {
+    const ledger = acknowledged(1);
+    ledger.sentAgain('m1');
+    const certain = arrive(ledger, 1);
+    arrive(ledger, 1);
+    ledger.sessionEnded('juliet.two', 1, certain);
+    arrive(ledger, 1, 'juliet.two', 2);
+    expect(wrongs(ledger)).toEqual([]);
+    arrive(ledger, 1, 'juliet.two', 2);
+    expect(wrongs(ledger)).toEqual(['duplicated m1']);
   });
 });

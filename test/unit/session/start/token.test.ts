@@ -44,10 +44,15 @@ function held(): { play: Playbook; token: string; previd: string } {
   return { play, token, previd };
 }
 
+/** So that no two of them make the same tokens. */
+let connections = 0;
+
 /** A new connection on which the token is shown. */
 function shows(former: { play: Playbook; previd: string }, token: string, shown: Shown = {}): Playbook {
   const { name = 'a', agent = USER_AGENT, fast = '', mechanism = 'HT-SHA-256-NONE', h = 0, from } = shown;
-  const play = offered({ ...HELD, with: former.play }, undefined, from).at(former.play.now);
+  connections += 1;
+  const ids = Array.from({ length: 8 }, (_, at) => `${connections}-${at}`);
+  const play = offered({ ...HELD, ids, with: former.play }, undefined, from).at(former.play.now);
   const proof = hmac(token, 'Initiator');
   const message = Buffer.concat([Buffer.from(`${name}\0`), proof]).toString('base64');
   return play.client(
@@ -86,7 +91,7 @@ describe('XEP-0484 §3.2: a token is given', () => {
   });
 });
 
-describe('XEP-0484 §3.3: a token resumes', () => {
+describe('XEP-0484 §3.4: a token resumes', () => {
   test('without SASL upstream; there is a new one before the client is let in', () => {
     const former = held();
     former.play.server("<message id='m1'/>");
@@ -110,12 +115,42 @@ describe('XEP-0484 §3.3: a token resumes', () => {
     expect(next).not.toBe(former.token);
   });
 
-  test('the old one is good for nothing any more', () => {
+  /** The token is good, the client resumes, and breaks off again. @returns the next token */
+  function resumes(former: { play: Playbook; previd: string }, token: string, shown: Shown = {}): string {
+    shows(former, token, shown).sendsOnly().loaded().stored().sendsOnly().takeSent('server');
+    const [, next = ''] =
+      /<resumed .*<token [^>]*?token='([^']*)'/.exec(former.play.takeSent('client')) ?? [];
+    expect(next).not.toBe('');
+    former.play.lost('client').sendsOnly();
+    return next;
+  }
+
+  test('§3.5: the old one stays good until the new one is used, which the client may never have got', () => {
     const former = held();
-    shows(former, former.token).sendsOnly().loaded().stored().sendsOnly().takeSent('server');
-    former.play.sendsOnly().takeSent('client');
-    const again = shows(former, former.token);
-    refused(again.loaded(), 'not-authorized');
+    const lost = resumes(former, former.token);
+    const second = resumes(former, former.token);
+    // A token that was given and not used is good for nothing as soon as there is a later one.
+    refused(shows(former, lost).loaded(), 'not-authorized');
+    resumes(former, second);
+    refused(shows(former, former.token).loaded(), 'not-authorized');
+  });
+
+  test('a client that keeps its first token resumes by it again and again, for as long as that is good', () => {
+    const former = held();
+    for (let i = 1; i <= 5; i++) resumes(former, former.token);
+    former.play.at(former.play.now + 8 * 24 * 3_600_000);
+    const late = shows(former, former.token).loaded();
+    expect(late.takeSent('client')).toBe(refusal('credentials-expired'));
+    late.sendsOnly().takeSent('server');
+  });
+
+  test('§5.2: each of the two has its own count', () => {
+    const former = held();
+    const next = resumes(former, former.token, { fast: " count='7'" });
+    refused(shows(former, former.token, { fast: " count='7'" }).loaded(), 'not-authorized');
+    resumes(former, former.token, { fast: " count='8'" });
+    refused(shows(former, former.token, { fast: " count='8'" }).loaded(), 'not-authorized');
+    expect(next).not.toBe('');
   });
 
   test('of two at the same time one is refused', () => {
@@ -126,7 +161,7 @@ describe('XEP-0484 §3.3: a token resumes', () => {
     former.play.sendsOnly().takeSent('client');
   });
 
-  test('§3.5 invalidate: none follows', () => {
+  test('§3.6 invalidate: none follows', () => {
     const former = held();
     const back = shows(former, former.token, { fast: " invalidate='true'" }).loaded();
     back.commands('load token', 'pause client', 'store token -').stored().sendsOnly().takeSent('server');
@@ -135,7 +170,7 @@ describe('XEP-0484 §3.3: a token resumes', () => {
     former.play.sendsOnly();
   });
 
-  test('the store fails: nobody is let in by a token that would stay good', () => {
+  test('the store fails: nobody is let in whose next token would be forgotten', () => {
     const former = held();
     const back = shows(former, former.token).loaded().stored(false);
     back

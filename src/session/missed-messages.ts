@@ -1,0 +1,218 @@
+import { Buffer } from 'node:buffer';
+import type { StoreEntry } from '../store/store.js';
+import { type Frame, StanzaKind } from '../xml/frame.js';
+import { NS } from '../xml/namespaces.js';
+import { keptSince, withDelay } from './delay.js';
+import type { DomainRuntime, MessageTaker } from './domain.js';
+import type { ServerKind, SessionIdentity } from './feature.js';
+import type { SessionPort } from './port.js';
+import { messageKeys } from './sightings.js';
+import type { Arrival } from './start/arrival.js';
+import { readUndelivered, type Undelivered, undeliveredPrefix } from './undelivered.js';
+
+/** What this needs of the session around it. */
+export interface MissedSurroundings {
+  readonly identity: SessionIdentity;
+  readonly port: SessionPort;
+  readonly domain: DomainRuntime;
+  readonly serverKind: ServerKind;
+  /** The client acknowledges what it has, and may come back for what it has not. */
+  readonly clientResumes: boolean;
+  readonly clientIsHeld: boolean;
+  readonly arrival: Arrival | undefined;
+  readonly now: number;
+  /** The server is not read while the store is asked what comes before it. */
+  waitForStore(waiting: boolean): void;
+  /** Sends a message of which there is a copy in the store. */
+  put(bytes: Buffer, stored: string): void;
+  /** Asks the server for a sign of life. */
+  ping(done: () => void): void;
+  /** All that the client has had is out of the store. */
+  storeIsThere(): void;
+}
+
+interface FromStore {
+  readonly key: string;
+  readonly message: Undelivered;
+}
+
+/** Keys of messages that are remembered by a session. */
+const MOST_SEEN = 1_000;
+
+/**
+ * What other sessions of the account have missed and waits in the store, seen from a session that wants it: it gets each message that it
+ * has not had, once, in order, and before what the server has for it.
+ */
+export class MissedMessages implements MessageTaker {
+  wantsSince = Number.POSITIVE_INFINITY;
+  /** The client has said that it wants messages. */
+  #greeted = false;
+  /** There was reason to look into the store while the archive was being read. */
+  #looksLater = false;
+  /** Questions to the store that are open. */
+  #looking = 0;
+  /** Keys of messages that came while another session of the account was held. */
+  #seen: Set<string> | undefined;
+  /** What has come out of the store and waits for what the server has that is older. */
+  #fromStore: FromStore[] = [];
+  #serverMayHaveOlder = false;
+  /** Keys of what is being taken out of the store, in the order in which it was asked for. */
+  #forgetting: (readonly string[])[] = [];
+
+  constructor(
+    /** Prepared. */
+    private readonly account: string,
+    private readonly around: MissedSurroundings,
+  ) {}
+
+  /** Whether this is the first presence that says the client wants messages (RFC 6121 §4.2, §8.5.2). */
+  greets(frame: Frame): boolean {
+    if (this.#greeted || frame.kind !== StanzaKind.Presence) return false;
+    if (frame.type !== undefined || frame.to !== undefined) return false;
+    const at = frame.findChild('priority', NS.client);
+    if (at >= 0 && frame.buffer.toString('latin1', frame.childStart(at), frame.childEnd(at)).includes('>-'))
+      return false;
+    this.#greeted = true;
+    return true;
+  }
+
+  /** It has gone out: what nobody has had is for this client. */
+  greeting(): void {
+    this.wantsSince = this.around.now;
+    this.around.domain.wants(this.account, this);
+    this.around.arrival?.greeted();
+    // COMPAT: ejabberd may keep what comes while a resource is bound anew until the session after that, and it is older than what we have.
+    this.#serverMayHaveOlder = this.around.serverKind === 'ejabberd';
+    this.lookIntoStore();
+  }
+
+  lookIntoStore(): void {
+    const { port, domain, arrival } = this.around;
+    // The archive comes first, and may have it.
+    if (arrival?.reading === true) {
+      this.#looksLater = true;
+      return;
+    }
+    this.#looking += 1;
+    this.around.waitForStore(true);
+    port.load(undeliveredPrefix(domain.name, this.account), 'undelivered');
+  }
+
+  archiveIsRead(): void {
+    if (this.#looksLater) this.lookIntoStore();
+  }
+
+  /** The same as `deliver` with what has been looked up before. */
+  deliverFirst(entries: readonly StoreEntry[]): void {
+    this.#looking += 1;
+    this.deliver(entries);
+  }
+
+  /** @param entries of the account, in the order in which they came */
+  deliver(entries: readonly StoreEntry[]): void {
+    const { port, domain, arrival, identity } = this.around;
+    const wall = port.wallClock();
+    const useless: string[] = [];
+    for (const entry of entries) {
+      // Somebody is getting it, perhaps this session.
+      if (domain.delivering.has(entry.key)) continue;
+      const message = readUndelivered(entry, wall);
+      if (
+        message === undefined ||
+        message.keys.some((key) => this.#seen?.has(key) === true) ||
+        arrival?.knows(message.keys) === true
+      )
+        useless.push(entry.key);
+      else if (!message.seenBy.includes(identity.resource)) {
+        domain.delivering.add(entry.key);
+        this.#fromStore.push({ key: entry.key, message });
+      }
+    }
+    this.forget(useless);
+    if (this.#fromStore.length > 0 && this.#serverMayHaveOlder)
+      this.around.ping(() => this.#give(Number.POSITIVE_INFINITY));
+    else this.#give(Number.POSITIVE_INFINITY);
+    this.#serverMayHaveOlder = false;
+    this.#looking -= 1;
+    if (this.#looking === 0) this.around.waitForStore(false);
+  }
+
+  /**
+   * A stanza of the server's is about to go to the client: what is older comes before it.
+   * @returns true when a client of the account has had it out of the store. One that is there still is no use there any more
+   */
+  comesAgain(frame: Frame): boolean {
+    if (frame.kind !== StanzaKind.Message) return false;
+    const { domain, identity } = this.around;
+    if (this.#fromStore.length > 0) this.#give(keptSince(frame, identity.domain) ?? Number.POSITIVE_INFINITY);
+    const doubt = domain.doubts.takes(this.account, frame);
+    if (doubt === undefined) return false;
+    if (doubt.given) return true;
+    this.forget([doubt.stored]);
+    this.#fromStore = this.#fromStore.filter(({ key }) => key !== doubt.stored);
+    return false;
+  }
+
+  /** A stanza has gone to the client. While another session of the account is held it is to be known what this device has seen. */
+  note(frame: Frame): void {
+    if (frame.kind !== StanzaKind.Message || this.around.clientIsHeld) return;
+    const sightings = this.around.domain.sightingsOf(this.account);
+    if (sightings === undefined) return;
+    const keys = messageKeys(frame, this.account);
+    sightings.note(keys, this.around.identity.resource);
+    this.#seen ??= new Set();
+    if (this.#seen.size < MOST_SEEN) for (const key of keys) this.#seen.add(key);
+  }
+
+  /** The connection is lost: nothing of what has come out of the store waits for the server any more. */
+  clientIsGone(): void {
+    this.#give(Number.POSITIVE_INFINITY);
+  }
+
+  /** The client has these, or nobody is to have them. */
+  forget(keys: readonly string[]): void {
+    if (keys.length === 0) return;
+    const { port, domain } = this.around;
+    // Until they are out of the store nobody else is to find them there.
+    for (const key of keys) domain.delivering.add(key);
+    this.#forgetting.push(keys);
+    port.store(
+      keys.map((key) => ({ key, value: undefined })),
+      'delivered',
+    );
+  }
+
+  /** What was forgotten first is out of the store. */
+  forgotten(): void {
+    for (const key of this.#forgetting.shift() ?? []) this.around.domain.delivering.delete(key);
+    if (!this.forgetting) this.around.storeIsThere();
+  }
+
+  get forgetting(): boolean {
+    return this.#forgetting.length > 0;
+  }
+
+  /** The session is over. @param unacknowledged where in the store the rest of what the client was sent is */
+  close(unacknowledged: readonly string[]): void {
+    const { domain } = this.around;
+    domain.wantsNoMore(this.account, this);
+    for (const key of unacknowledged) domain.delivering.delete(key);
+    for (const { key } of this.#fromStore) domain.delivering.delete(key);
+    for (const keys of this.#forgetting) for (const key of keys) domain.delivering.delete(key);
+    this.#forgetting = [];
+  }
+
+  /** Gives the client what has come out of the store and is not younger than what the server gives now. @param until ms since 1970 */
+  #give(until: number): void {
+    const { port, domain, clientResumes } = this.around;
+    const after = this.#fromStore.findIndex(({ message }) => message.at > until);
+    const given = this.#fromStore.splice(0, after < 0 ? this.#fromStore.length : after);
+    for (const { key, message } of given) {
+      const bytes = withDelay(Buffer.from(message.xml), message.at, domain.name, domain.namespaces);
+      this.around.put(bytes ?? Buffer.from(message.xml), key);
+      if (message.doubtful) domain.doubts.note(this.account, message.keys, key, true, port.wallClock());
+    }
+    // A client without stream management has it when it is written.
+    if (!clientResumes) this.forget(given.map(({ key }) => key));
+  }
+}

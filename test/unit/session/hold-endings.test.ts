@@ -1,0 +1,228 @@
+import { describe, expect, test } from 'vitest';
+import { Playbook } from './playbook.js';
+import { BIND_RESULT, delayed, FEATURES, ID, message, resumable, SM, SM_FEATURE } from './resumable.js';
+
+/** The account's next session, which wants messages. */
+function next(former: Playbook, jid = 'a@example.org/r'): Playbook {
+  const play = new Playbook({ with: former, hold: { seconds: 300 } }).at(former.now);
+  play.bound({ features: FEATURES, jid }).client('<presence/>').toServer('<presence/>');
+  return play.commands('load undelivered').loaded();
+}
+
+const gets = (play: Playbook, ...messages: number[]) =>
+  play
+    .toClient(new RegExp(`^${messages.map(delayed).join('')}$`))
+    .commands('store delivered -')
+    .done();
+
+describe('a client that may resume ends its stream', () => {
+  test('what it has not acknowledged is kept for the next session, and only then the server’s stream ends', () => {
+    const ended = resumable().server(message(1)).toClient(message(1)).client('</stream:stream>');
+    ended.commands('store hold +').stored().toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`);
+    ended.server('</stream:stream>').toClient('</stream:stream>').commands('end server', 'end client');
+    ended.finishes('client-closed').done();
+    gets(next(ended), 1);
+  });
+
+  test('what the server sends before it knows is kept too: a server without stream management thinks it delivered', () => {
+    const ended = resumable({ serverSm: false }).client('</stream:stream>').toServer('</stream:stream>');
+    ended.server(message(1)).server(`${message(2)}</stream:stream>`);
+    ended.toClient('</stream:stream>').commands('end server', 'store hold ++', 'end client');
+    ended.stored().finishes('client-closed').done();
+    const after = next(ended);
+    after
+      .toClient(new RegExp(`^${delayed(1)}${delayed(2)}$`))
+      .commands('store delivered --')
+      .done();
+  });
+
+  test('and is kept when the server never ends its own stream', () => {
+    const ended = resumable({ serverSm: false }).client('</stream:stream>').toServer('</stream:stream>');
+    ended.server(message(1)).passes(6);
+    ended.commands('destroy server', 'destroy client', 'store hold +').stored().done();
+    gets(next(ended), 1);
+  });
+
+  test('a server with stream management may deliver it too: whichever comes second is dropped', () => {
+    const ended = resumable().client('</stream:stream>').toServer('</stream:stream>');
+    ended
+      .server(`${message(1)}</stream:stream>`)
+      .toClient('</stream:stream>')
+      .stored()
+      .sendsOnly()
+      .done();
+    const after = next(ended)
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .commands('store delivered -');
+    after.server(message(1)).counts('stanza_dropped delivered-before', 1).done();
+  });
+
+  test('nothing is answered for it behind the end of our stream', () => {
+    const ended = resumable({ serverSm: false }).client('</stream:stream>').toServer('</stream:stream>');
+    ended.server("<iq type='get' id='p1' from='example.org'><ping xmlns='urn:xmpp:ping'/></iq>").done();
+  });
+});
+
+test('a client that may not go on leaves what it has not acknowledged to the next session', () => {
+  const ended = resumable({ serverSm: false }).server(message(1)).toClient(message(1));
+  ended.client('<message><body></message>').toClient(/^<stream:error><not-well-formed /);
+  ended.commands('end client', 'store hold +').stored().toServer('</stream:stream>');
+  ended.server('</stream:stream>').commands('end server').done();
+  gets(next(ended), 1);
+});
+
+test('the proxy is stopped: what a server without stream management sends before it knows is kept', () => {
+  const stopped = resumable({ serverSm: false }).shutdown();
+  stopped
+    .toClient(/^<stream:error><system-shutdown /)
+    .toServer('</stream:stream>')
+    .commands('end client');
+  stopped
+    .server(`${message(1)}</stream:stream>`)
+    .commands('end server', 'store hold +')
+    .stored()
+    .done();
+  gets(next(stopped), 1);
+});
+
+test('the server is lost, and what waits is nothing to keep: the client is told why all the same', () => {
+  const lost = resumable({ serverSm: false }).server("<presence from='b@example.net/x'/>");
+  lost.toClient("<presence from='b@example.net/x'/>").lost('server').commands('destroy server');
+  lost
+    .toClient(`<r xmlns='${SM}'/>`)
+    .passes(3)
+    .toClient(/^<stream:error><system-shutdown /);
+  lost.commands('end client').done();
+});
+
+test('what a device was sent and has not acknowledged is no reason not to give it to that device', () => {
+  const other = resumable({ jid: 'a@example.org/tablet' }).lost('client').commands('destroy client');
+  const held = resumable({ with: other }).server(message(1)).toClient(message(1));
+  held.lost('client').commands('destroy client').passes(301).commands('store hold +').stored();
+  held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).done();
+  gets(next(held), 1);
+  other.done();
+});
+
+test('a session without a server leg and with nothing to wait for makes room at once', () => {
+  const wanted = `<iq type='set' id='b2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>`;
+  const held = resumable().lost('server').commands('destroy server', 'destroy client');
+  const again = new Playbook({ with: held, hold: { seconds: 300 } }).authenticated(FEATURES);
+  again.client(wanted).toServer(wanted);
+  held.finishes('hold-replaced').done();
+  const result = `<iq type='result' id='b2'>${BIND_RESULT}</iq>`;
+  again.server(result).toClient(result).done();
+  expect(again.session.bound?.identity.full).toBe('a@example.org/r');
+});
+
+test('as long as what the client has had out of the store is still in it, nothing behind is acknowledged', () => {
+  const former = resumable().server(message(1)).toClient(message(1));
+  former.client('</stream:stream>').stored().sendsOnly().takeSent('server');
+  const play = resumable({ with: former }).client('<presence/>').toServer('<presence/>').loaded();
+  play.toClient(new RegExp(`^${delayed(1)}$`)).sendsOnly();
+  play.client(`<a xmlns='${SM}' h='1'/><message id='u1'/><r xmlns='${SM}'/>`);
+  play.commands('store delivered -').toServer(`<message id='u1'/><r xmlns='${SM}'/>`);
+  // Killed now, the proxy would give it to the next session too; who has read h='2' would not expect that.
+  play.toClient(`<a xmlns='${SM}' h='0'/>`).server(`<a xmlns='${SM}' h='2'/>`);
+  play.stored().toClient(`<a xmlns='${SM}' h='2'/>`).done();
+});
+
+test('ejabberd may have kept what is older than what we have: both come in the order of their times', () => {
+  const features = `${FEATURES}<c xmlns='http://jabber.org/protocol/caps' node='http://www.process-one.net/en/ejabberd/' ver='x'/>`;
+  const kept = (id: string, stamp: string) =>
+    `<message from='b@example.net/x' id='${id}'><delay xmlns='urn:xmpp:delay' from='example.org' stamp='${stamp}'/></message>`;
+  const [older, between] = [kept('o', '2026-11-20T12:00:30.5Z'), kept('b', '2026-11-20T12:02:30Z')];
+  const begin = () => {
+    const former = resumable().passes(100).server(message(1)).toClient(message(1)).passes(100);
+    former
+      .server(message(2))
+      .toClient(message(2))
+      .client('</stream:stream>')
+      .commands('store hold ++')
+      .stored();
+    former.sendsOnly().takeSent('server');
+    const play = new Playbook({ with: former, hold: { seconds: 300 } }).at(former.now);
+    play.bound({ features }).client('<presence/>').toServer('<presence/>').loaded().sendsOnly();
+    return play;
+  };
+  const play = begin();
+  const [, ping] = /^<iq type='get' id='([^']*)' to='example.org'>/.exec(play.takeSent('server'))!;
+  play.server(older).toClient(older);
+  play
+    .server(between)
+    .toClient(new RegExp(`^${delayed(1)}${between}$`))
+    .sendsOnly();
+  play.server(`<iq type='result' id='${ping}' from='example.org'/>`).toClient(new RegExp(`^${delayed(2)}$`));
+  play.commands('store delivered -').done();
+  // What comes now is younger than everything.
+  const other = begin();
+  other.takeSent('server');
+  other.server("<message id='now'/>").toClient(new RegExp(`^${delayed(1)}${delayed(2)}<message id='now'/>$`));
+  other.sendsOnly().done();
+});
+
+describe('a server comes out by itself with what it was not acknowledged', () => {
+  /** The server leg is lost, the client binds anew: what waited is in the store, and the server has it too. */
+  const lost = () => {
+    const held = resumable().server(message(1)).toClient(message(1)).lost('server');
+    held.sendsOnly().passes(301).commands('store hold +').stored().done();
+    return held;
+  };
+
+  test('on another session of the account, before: it is no use in the store any more', () => {
+    const held = lost();
+    const tablet = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now);
+    tablet.bound({ features: FEATURES, jid: 'a@example.org/tablet' });
+    tablet.server(message(1)).toClient(message(1)).commands('store delivered -').stored().done();
+    expect(tablet.inStore.size).toBe(0);
+    next(held).done();
+  });
+
+  test('on another session of the account, behind: it is dropped', () => {
+    const held = lost();
+    const tablet = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now);
+    tablet.bound({ features: FEATURES, jid: 'a@example.org/tablet' });
+    gets(next(held), 1);
+    tablet.server(message(1)).counts('stanza_dropped delivered-before', 1).done();
+  });
+});
+
+describe('what waits for the client when the proxy is stopped is the server’s to send again', () => {
+  const afterRestart = (former: Playbook, h: number) =>
+    new Playbook({ store: former, hold: { seconds: 300 } })
+      .authenticated(FEATURES + SM_FEATURE)
+      .client(`<resume xmlns='${SM}' previd='${ID}' h='${h}'/>`)
+      .sendsOnly();
+
+  test('what it was never sent too, even if it has handled all that it was sent', () => {
+    const before = resumable().server(message(1)).toClient(message(1)).lost('client').server(message(2));
+    before.shutdown().stored().sendsOnly().done();
+    const next = afterRestart(before, 1).loaded();
+    next.toServer(`<resume xmlns='${SM}' previd='server-id' h='1'/>`).sendsOnly();
+    next
+      .server(`<resumed xmlns='${SM}' previd='server-id' h='0'/>${message(2)}`)
+      .toClient(`<resumed xmlns='${SM}' previd='${ID}' h='0'/>${message(2)}`)
+      .commands('resume client')
+      .client(`<a xmlns='${SM}' h='2'/>`)
+      .toServer(`<a xmlns='${SM}' h='2'/>`)
+      .done();
+  });
+
+  test('but what had come out of the store comes out of it again, less what the client has handled, and before it', () => {
+    const former = resumable()
+      .server(message(1) + message(2))
+      .toClient(message(1) + message(2));
+    former.client('</stream:stream>').stored().sendsOnly().takeSent('server');
+    const before = resumable({ with: former }).client('<presence/>').toServer('<presence/>').loaded();
+    before.toClient(new RegExp(`^${delayed(1)}${delayed(2)}$`));
+    before.server(message(3)).toClient(message(3)).shutdown().stored().sendsOnly().done();
+    const next = afterRestart(before, 1).loaded().loaded();
+    next.toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`).sendsOnly();
+    next
+      .server(`<resumed xmlns='${SM}' previd='server-id' h='1'/>${message(3)}`)
+      .toClient(new RegExp(`^<resumed xmlns='${SM}' previd='${ID}' h='1'/>${delayed(2)}${message(3)}$`));
+    next.sendsOnly().client(`<a xmlns='${SM}' h='3'/>`).toServer(`<a xmlns='${SM}' h='1'/>`);
+    next.stored().stored().stored().sendsOnly().done();
+    expect(next.inStore.size).toBe(0);
+  });
+});
