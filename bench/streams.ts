@@ -67,7 +67,10 @@ export const CHAT = Buffer.from(
     "<origin-id xmlns='urn:xmpp:sid:0' id='8f0c4ad5-9a0b-4f3e'/></message>",
 );
 
-/** The same from somebody whose server does not know XMPP 2.0, to whoever it is given. */
+/** The same as said in a room by somebody whose server does not know XMPP 2.0: it is for the one that gets it, whoever that is. */
 export const ANSWER = Buffer.from(
-  CHAT.toString().replace(`to='juliet@${DOMAIN}/balcony'`, `from='juliet@${DOMAIN}/balcony'`),
+  CHAT.toString().replace(
+    `to='juliet@${DOMAIN}/balcony' type='chat'`,
+    `from='balcony@chats.${DOMAIN}/juliet' type='groupchat'`,
+  ),
 );
