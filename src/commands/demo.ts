@@ -115,6 +115,8 @@ class Demo {
   readonly #timeline: Timeline;
   readonly #traffic = new Traffic();
   #tap: Tap | undefined;
+  /** Between edge and core. */
+  #link: Tap | undefined;
   /** The play is over: to be interrupted is what is waited for. */
   played = false;
 
@@ -176,6 +178,7 @@ class Demo {
   async end(): Promise<void> {
     for (const actor of this.#actors) actor.cut();
     this.#tap?.close();
+    this.#link?.close();
     await Promise.all(this.#children.map((child) => child.stop()));
     rmSync(this.#folder, { recursive: true, force: true });
   }
@@ -219,17 +222,17 @@ class Demo {
     accounts: { readonly romeo: Account; readonly juliet: Account },
   ): Promise<void> {
     const startEdge = async () => {
+      const thin = new Traffic();
+      this.#link = await Tap.open(core.linkPort, thin);
       const edge = await ServingProxy.start({
         domain: DOMAIN,
-        upstreamPort: core.port,
-        upstream: '?tls=starttls&verify=off',
+        upstreamPort: this.#link.port,
         port: 0,
         folder: this.#folder,
         data: 'data-edge',
         onChild: (child) => this.#children.push(child),
       });
-      const thinBytes = () => edge.count('interstanza_received_bytes_total', 'from="server"');
-      return { port: edge.port, thinBytes };
+      return { port: edge.port, thin };
     };
     const stage = { domain: DOMAIN, accounts, serverPort, corePort: core.port, startEdge };
     const { guests, plain, resumed, legacy } = await playRejoins(stage);

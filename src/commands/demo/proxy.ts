@@ -15,6 +15,8 @@ export class ServingProxy {
   private constructor(
     /** Where clients connect. */
     readonly port: number,
+    /** The same for a proxy in front of this one, in the clear. */
+    readonly linkPort: number,
     readonly admin: string,
     /** The command that started it, for the terminal. */
     readonly command: string,
@@ -29,13 +31,12 @@ export class ServingProxy {
     readonly onChild: (child: Child) => void;
     /** Where it keeps its things in the folder. */
     readonly data?: string;
-    /** What is to be said of the upstream beside its port, as the query of its URL. */
-    readonly upstream?: string;
   }): Promise<ServingProxy> {
     const args = [
       ...['serve', '--domain', options.domain],
-      ...['--upstream', `xmpp://127.0.0.1:${options.upstreamPort}${options.upstream ?? ''}`],
+      ...['--upstream', `xmpp://127.0.0.1:${options.upstreamPort}`],
       ...['--listen', `xmpp://127.0.0.1:${options.port}`],
+      ...['--listen', 'xmpp://127.0.0.1:0?tls=off'],
       ...['--admin', '127.0.0.1:0'],
       ...['--data', join(options.folder, options.data ?? 'data')],
       ...['--log-level', 'warn'],
@@ -63,9 +64,11 @@ export class ServingProxy {
         child.output,
       );
     }
-    const port = Number(new URL((up.listeners[0] ?? '').replace(/^xmpps?:/, 'http:')).port);
+    const portOf = (url = ''): number => Number(new URL(url.replace(/^xmpps?:/, 'http:')).port);
+    const port = portOf(up.listeners[0]);
     return new ServingProxy(
       port,
+      portOf(up.listeners[1]),
       up.admin,
       `interstanza ${args.slice(0, 5).join(' ')} --listen xmpp://127.0.0.1:${port}`,
     );
