@@ -140,6 +140,72 @@ describe('contacts elsewhere', () => {
   });
 });
 
+describe('contacts who have been sent presence by name', () => {
+  const direct = (jid: string) => `<presence to='${jid}'><show>dnd</show></presence>`;
+  const takeBack = (jid: string) => `<presence to='${jid}' type='unavailable'/>`;
+  const named = (content: string) => `<presence to='${ORCHARD}'><show>dnd</show>${content}</presence>`;
+  const JULIET = 'juliet@capulet.lit';
+
+  it.each([
+    [ORCHARD, JULIET],
+    [JULIET, ORCHARD],
+  ])(
+    'RFC 6121 §4.6.3: %s, and then gone for %s, do not have it again by a broadcast',
+    (sentTo, takenFrom) => {
+      const book = benvolio(ORCHARD)
+        .fromClient(direct(sentTo))
+        .fromClient(takeBack(takenFrom))
+        .fromClient(HELLO);
+      goesAway(book, [JULIET, 'to']).wake(60_000).end();
+    },
+  );
+
+  it('and the broadcast one later are sent that, if they are subscribed', () => {
+    const book = benvolio(ORCHARD).fromClient(direct(ORCHARD)).fromClient(HELLO);
+    askedFor(goesAway(book, [JULIET, 'from']), ORCHARD, PSA)
+      .wake(0)
+      .expectSent('server', to(ORCHARD, PAUSED))
+      .end();
+  });
+
+  it('are sent that one, not what was broadcast, when the process has ended meanwhile', () => {
+    const book = benvolio(ORCHARD).fromClient(direct(ORCHARD));
+    askedFor(goesAway(book), ORCHARD, PSA).wake(0).expectSent('server', named(PAUSED));
+    const snapshot = book.snapshots();
+    book.end();
+    legacy({ jid: BENVOLIO, snapshot })
+      .fromServer(`<presence from='${ORCHARD}'>${CAPS}</presence>`)
+      .legUp('client')
+      .expectTold(OWN, 'resumed')
+      .expectSent('server', named(BACK))
+      .end();
+  });
+
+  it('or have had it taken back before the process ended, are sent nothing by the next', () => {
+    const book = benvolio(ORCHARD).fromClient(takeBack(ORCHARD));
+    const snapshot = book.snapshots();
+    book.end();
+    const next = legacy({ jid: BENVOLIO, snapshot }).fromServer(
+      `<presence from='${ORCHARD}'>${CAPS}</presence>`,
+    );
+    goesAway(next, [JULIET, 'both']).wake(60_000).end();
+  });
+});
+
+it('RFC 6121 §3.2.2: whose subscription has ended during the pause is not told that it is over', () => {
+  const book = goesAway(benvolio(ORCHARD), ['juliet@capulet.lit', 'both']);
+  askedFor(book, ORCHARD, PSA)
+    .wake(0)
+    .expectSent('server', to(ORCHARD, PAUSED))
+    .fromServer(`<iq type='set' id='push'>${roster(['juliet@capulet.lit', 'to'])}</iq>`)
+    .expectVerdict('handled roster-push-answered')
+    .expectSent('server', `<iq type='result' id='push'/>`)
+    .legUp('client')
+    .expectTold(OWN, 'resumed')
+    .wake(60_000)
+    .end();
+});
+
 describe('nobody is told', () => {
   it('of a break that is over in half a second', () => {
     benvolio(ORCHARD).legDown('client').wake(400).legUp('client').wake(60_000).end();
