@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import { bare, domain, prepareJid } from '../../jid.js';
 import type { AccountSession } from '../../knowledge/account/account.js';
 import type { CapabilitiesSession } from '../../knowledge/capabilities/capabilities.js';
@@ -35,16 +35,20 @@ export function readPauseNotice(message: string): boolean | undefined {
 
 interface Snapshot {
   readonly accounts: readonly string[];
-  readonly sent: readonly string[];
+  readonly sent: readonly (readonly [jid: string, isSubscribed: boolean])[];
 }
 
 /** Who has been told, or is to be; made with the first break. */
 class Told {
   /** Bare JIDs of accounts here. */
   readonly accounts = new Set<string>();
-  /** Full JIDs elsewhere that have been sent an annotation, and those that are to be sent something. */
-  readonly sent = new Set<string>();
-  readonly toSend = new Set<string>();
+  /**
+   * Full JIDs elsewhere that are asked what they understand, that are to be sent something, and that have been sent an annotation; with each,
+   * whether it is subscribed. Who is not has what it was sent by name, and must not get anything else.
+   */
+  readonly asked = new Map<string, boolean>();
+  readonly sent = new Map<string, boolean>();
+  readonly toSend = new Map<string, boolean>();
 }
 
 /**
@@ -81,7 +85,7 @@ export class Pause implements Occupant {
     shared.paused.add(ownFull);
     this.#told = new Told();
     for (const jid of snapshot.accounts) this.#told.accounts.add(jid);
-    for (const jid of snapshot.sent) this.#told.sent.add(jid);
+    for (const [jid, isSubscribed] of snapshot.sent) this.#told.sent.set(jid, isSubscribed);
   }
 
   /** What the next process has to know; nothing while the client is here. */
@@ -118,10 +122,23 @@ export class Pause implements Occupant {
     for (const jid of told.accounts) this.context.tell(jid, RESUMED);
     told.accounts.clear();
     // Who has not been told yet that it was away need not hear that it is back.
+    told.asked.clear();
     told.toSend.clear();
-    for (const jid of told.sent) told.toSend.add(jid);
+    for (const [jid, isSubscribed] of told.sent) told.toSend.set(jid, isSubscribed);
     told.sent.clear();
     this.#sendSome(now);
+  }
+
+  /**
+   * A contact is not subscribed, perhaps no longer: then its server has told it that the client is gone (RFC 6121 §3.2.2), whatever it was
+   * sent by name before. Who never was and has it by name is told less. @param jid prepared, bare
+   */
+  unsubscribed(jid: string): void {
+    this.directed.forget(jid);
+    const told = this.#told;
+    if (told === undefined) return;
+    for (const all of [told.asked, told.toSend, told.sent])
+      for (const to of all.keys()) if (bare(to) === jid) all.delete(to);
   }
 
   /** The session is over: the server says so by its own rules. */
@@ -216,21 +233,29 @@ export class Pause implements Occupant {
 
   #chooseElsewhere(contacts: readonly string[], current: number): void {
     const { capabilities } = this.knowledge;
-    const entitled = contacts.filter((jid) => this.#has(jid));
-    for (const jid of entitled) {
+    for (const jid of contacts) {
+      const isSubscribed = this.#roster?.get(bare(jid))?.sees === true;
+      if (this.#presenceOf(jid, isSubscribed) === undefined) continue;
+      this.#told?.asked.set(jid, isSubscribed);
       capabilities.want(jid, (features) => {
-        if (this.#break !== current || this.#state !== 'away' || features?.has(NS.psa) !== true) return;
-        this.#told?.toSend.add(jid);
+        if (this.#break !== current || this.#state !== 'away') return;
+        const told = this.#told;
+        // Its subscription may have ended meanwhile.
+        if (told?.asked.delete(jid) !== true || features?.has(NS.psa) !== true) return;
+        told.toSend.set(jid, isSubscribed);
         this.#sendLater(this.context.now);
       });
     }
   }
 
-  /** Whether a contact has this client's presence: by subscription or by name, and it was not taken back. */
-  #has(fullJid: string): boolean {
-    if (this.directed.isCancelled(fullJid)) return false;
-    if (this.directed.sentTo(fullJid) !== undefined) return true;
-    return this.knowledge.account.broadcast !== undefined && this.#roster?.get(bare(fullJid))?.sees === true;
+  /** The presence of this client's that a contact has, by subscription or by name; undefined: none, or it was taken back. @param to prepared */
+  #presenceOf(to: string, isSubscribed: boolean): Buffer | undefined {
+    const { broadcast } = this.knowledge.account;
+    const byName = this.directed.sentTo(to);
+    const bySubscription = isSubscribed && !this.directed.isCancelled(to) ? broadcast : undefined;
+    if (byName === undefined || (byName.isBeforeBroadcast && bySubscription !== undefined))
+      return bySubscription;
+    return byName.bytes;
   }
 
   #sendLater(time: number): void {
@@ -244,27 +269,24 @@ export class Pause implements Occupant {
     let left = AT_ONCE;
     const toSend = this.#told?.toSend;
     if (toSend === undefined) return;
-    for (const jid of toSend) {
+    for (const [jid, isSubscribed] of toSend) {
       if (left === 0) break;
       toSend.delete(jid);
-      if (this.#send(jid)) left -= 1;
+      if (this.#send(jid, isSubscribed)) left -= 1;
     }
     if (toSend.size > 0) this.#sendLater(now + BETWEEN);
   }
 
-  #send(to: string): boolean {
-    const { account, presence } = this.knowledge;
-    const directed = this.directed.sentTo(to);
-    const bytes = directed === undefined ? account.broadcast : Buffer.from(directed, 'latin1');
+  #send(to: string, isSubscribed: boolean): boolean {
     // Meanwhile it may have gone, or the presence been taken back.
-    if (bytes === undefined || this.directed.isCancelled(to) || presence.markOf(to) === undefined)
-      return false;
+    const bytes = this.#presenceOf(to, isSubscribed);
+    if (bytes === undefined || this.knowledge.presence.markOf(to) === undefined) return false;
     const author = this.context.identity.domain;
     const says = this.#state === 'away' ? 'connection-paused' : 'restored';
     const description = describe(this.settings, says, undefined, author);
     const stanza = annotated(bytes, annotationXml(author, says, description), to);
     if (stanza === undefined) return false;
-    if (says === 'connection-paused') this.#told?.sent.add(to);
+    if (says === 'connection-paused') this.#told?.sent.set(to, isSubscribed);
     const reason = says === 'restored' ? 'connection-resumed-told' : 'connection-paused-told';
     this.context.send('server', stanza, reason);
     return true;

@@ -25,13 +25,13 @@ import {
   isBelieved,
   readAnnotations,
 } from './annotation.js';
-import { DirectedPresence } from './directed.js';
+import { DirectedPresence, type DirectedSnapshot } from './directed.js';
 import { showAnnotation } from './display.js';
 import { Pause, readPauseNotice } from './pause.js';
 import { Prober, saysUnreachable } from './prober.js';
 import { Refresh } from './refresh.js';
 import { RoomReturns } from './rejoin.js';
-import { RosterReader } from './roster.js';
+import { RosterReader, unsubscribedBy } from './roster.js';
 import { SETTINGS, type Settings } from './settings.js';
 import { type SharedAnnotations, sharedKey } from './shared.js';
 import { Viewer } from './viewer.js';
@@ -58,6 +58,7 @@ const MAY_SAY_SO = ['remote-server-', 'service-unavailable'] as const;
 interface Snapshot {
   readonly viewer?: true;
   readonly pause?: NonNullable<ReturnType<Pause['snapshot']>>;
+  readonly directed?: DirectedSnapshot;
 }
 
 /**
@@ -71,7 +72,7 @@ export class AnnotationsSession implements FeatureSession {
   readonly #ownFull: string;
   readonly #prober: Prober;
   readonly #roster: RosterReader;
-  readonly #directed = new DirectedPresence();
+  readonly #directed: DirectedPresence;
   readonly #pause: Pause;
   readonly #refresh: Refresh;
   readonly #returns: RoomReturns;
@@ -98,6 +99,7 @@ export class AnnotationsSession implements FeatureSession {
     };
     this.#prober = new Prober(context, this.#shared.links);
     this.#roster = new RosterReader(context);
+    this.#directed = new DirectedPresence(before.directed);
     this.#refresh = new Refresh(context, this.#roster);
     this.#pause = new Pause(
       context,
@@ -129,10 +131,12 @@ export class AnnotationsSession implements FeatureSession {
 
   snapshot(): string | undefined {
     const pause = this.#pause.snapshot();
-    if (pause === undefined && this.#viewer === undefined) return undefined;
+    const directed = this.#directed.snapshot();
+    if (pause === undefined && directed === undefined && this.#viewer === undefined) return undefined;
     const snapshot: Snapshot = {
       ...(this.#viewer !== undefined && { viewer: true }),
       ...(pause !== undefined && { pause }),
+      ...(directed !== undefined && { directed }),
     };
     return JSON.stringify(snapshot);
   }
@@ -316,7 +320,9 @@ export class AnnotationsSession implements FeatureSession {
     const from = prepareJid(frame.from ?? '');
     // RFC 6121 §2.1.6: from anybody else it is no push.
     const isOwn = frame.from === undefined || from === bare(this.#ownFull);
-    if (!isOwn || !this.#roster.answersPushes) return PASS;
+    if (!isOwn) return PASS;
+    for (const contact of unsubscribedBy(stanza.tree())) this.#pause.unsubscribed(contact);
+    if (!this.#roster.answersPushes) return PASS;
     const id = frame.id === undefined ? '' : ` id='${escapeAttribute(frame.id)}'`;
     this.context.send('server', `<iq type='result'${id}/>`, 'roster-push-answered');
     return { action: 'handled', reason: 'roster-push-answered' };
@@ -333,6 +339,7 @@ export class AnnotationsSession implements FeatureSession {
     } else {
       this.#directed.sent(frame);
       const to = prepareJid(frame.to);
+      if (to !== undefined && type === 'unsubscribed') this.#pause.unsubscribed(bare(to));
       if (to !== undefined) this.#returns.clientSends(frame, to, () => stanza.tree());
     }
     if (type === undefined) {

@@ -1,3 +1,4 @@
+import type { Element } from 'ltx';
 import { prepareJid } from '../../jid.js';
 import type { FeatureContext } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
@@ -65,4 +66,15 @@ export class RosterReader {
       for (const each of waiting) each(roster);
     });
   }
+}
+
+/** Contacts that, by a roster push, do not see the user's presence (RFC 6121 §2.1.6): bare JIDs, prepared. */
+export function unsubscribedBy(push: Element): string[] {
+  const found: string[] = [];
+  for (const { attrs } of push.getChild('query', NS.roster)?.getChildren('item', NS.roster) ?? []) {
+    const { subscription } = attrs as { subscription?: unknown };
+    const jid = prepareJid(String(attrs.jid ?? ''));
+    if (jid !== undefined && subscription !== 'both' && subscription !== 'from') found.push(jid);
+  }
+  return found;
 }

@@ -17,7 +17,8 @@ export class FreePlay {
   readonly sent: { readonly leg: 'client' | 'server'; readonly stanza: Element }[] = [];
   readonly told: string[] = [];
   now = 1_000_000;
-  readonly #session: PipelineSession;
+  #session: PipelineSession;
+  readonly #start: (snapshots?: Readonly<Record<string, string>>) => PipelineSession;
   readonly #wakeups = new Map<string, { feature: Feature; token: string; time: number }>();
   readonly #questions: (() => void)[] = [];
 
@@ -61,7 +62,8 @@ export class FreePlay {
       count: () => {},
       know: (key) => session.know(feature, key),
     });
-    this.#session = new PipelineSession(PIPELINE, identity, contextFor);
+    this.#start = (snapshots) => new PipelineSession(PIPELINE, identity, contextFor, snapshots);
+    this.#session = this.#start();
   }
 
   client(xml: string): void {
@@ -78,6 +80,14 @@ export class FreePlay {
 
   legUp(): void {
     for (const instance of this.#session.instances) instance.onLegUp?.('client', this.now);
+  }
+
+  /** The process ends, and the next one goes on with the session. */
+  restart(): void {
+    const snapshots = this.#session.snapshots();
+    this.#wakeups.clear();
+    this.#questions.length = 0;
+    this.#session = this.#start(snapshots);
   }
 
   /** Lets time pass, a quarter of a second at a time, as the clock of the proxy does. */

@@ -140,6 +140,72 @@ describe('contacts elsewhere', () => {
   });
 });
 
+describe('contacts who have been sent presence by name', () => {
+  const direct = (jid: string) => `<presence to='${jid}'><show>dnd</show></presence>`;
+  const takeBack = (jid: string) => `<presence to='${jid}' type='unavailable'/>`;
+  const named = (content: string) => `<presence to='${ORCHARD}'><show>dnd</show>${content}</presence>`;
+  const JULIET = 'juliet@capulet.lit';
+
+  it.each([
+    [ORCHARD, JULIET],
+    [JULIET, ORCHARD],
+  ])(
+    'RFC 6121 §4.6.3: %s, and then gone for %s, do not have it again by a broadcast',
+    (sentTo, takenFrom) => {
+      const book = benvolio(ORCHARD)
+        .fromClient(direct(sentTo))
+        .fromClient(takeBack(takenFrom))
+        .fromClient(HELLO);
+      goesAway(book, [JULIET, 'to']).wake(60_000).end();
+    },
+  );
+
+  it('and the broadcast one later are sent that, if they are subscribed', () => {
+    const book = benvolio(ORCHARD).fromClient(direct(ORCHARD)).fromClient(HELLO);
+    askedFor(goesAway(book, [JULIET, 'from']), ORCHARD, PSA)
+      .wake(0)
+      .expectSent('server', to(ORCHARD, PAUSED))
+      .end();
+  });
+
+  it('are sent that one, not what was broadcast, when the process has ended meanwhile', () => {
+    const book = benvolio(ORCHARD).fromClient(direct(ORCHARD));
+    askedFor(goesAway(book), ORCHARD, PSA).wake(0).expectSent('server', named(PAUSED));
+    const snapshot = book.snapshots();
+    book.end();
+    legacy({ jid: BENVOLIO, snapshot })
+      .fromServer(`<presence from='${ORCHARD}'>${CAPS}</presence>`)
+      .legUp('client')
+      .expectTold(OWN, 'resumed')
+      .expectSent('server', named(BACK))
+      .end();
+  });
+
+  it('or have had it taken back before the process ended, are sent nothing by the next', () => {
+    const book = benvolio(ORCHARD).fromClient(takeBack(ORCHARD));
+    const snapshot = book.snapshots();
+    book.end();
+    const next = legacy({ jid: BENVOLIO, snapshot }).fromServer(
+      `<presence from='${ORCHARD}'>${CAPS}</presence>`,
+    );
+    goesAway(next, [JULIET, 'both']).wake(60_000).end();
+  });
+});
+
+it('RFC 6121 §3.2.2: whose subscription has ended during the pause is not told that it is over', () => {
+  const book = goesAway(benvolio(ORCHARD), ['juliet@capulet.lit', 'both']);
+  askedFor(book, ORCHARD, PSA)
+    .wake(0)
+    .expectSent('server', to(ORCHARD, PAUSED))
+    .fromServer(`<iq type='set' id='push'>${roster(['juliet@capulet.lit', 'to'])}</iq>`)
+    .expectVerdict('handled roster-push-answered')
+    .expectSent('server', `<iq type='result' id='push'/>`)
+    .legUp('client')
+    .expectTold(OWN, 'resumed')
+    .wake(60_000)
+    .end();
+});
+
 describe('nobody is told', () => {
   it('of a break that is over in half a second', () => {
     benvolio(ORCHARD).legDown('client').wake(400).legUp('client').wake(60_000).end();
@@ -293,54 +359,95 @@ describe('rooms', () => {
 });
 
 it('no presence reaches anyone who had not received it: whatever has happened before', () => {
-  const jids = ['a@capulet.lit/r', 'b@capulet.lit/r', 'c@verona.lit/r', 'd@montague.lit/r'];
+  const jids = [
+    ...['a@capulet.lit/r', 'b@capulet.lit/r', 'b@capulet.lit/q', 'c@verona.lit/r', 'd@montague.lit/r'],
+    ...['e@verona.lit/r', 'f@verona.lit/r', 'g@verona.lit/r'],
+  ];
+  const bare = (jid: string) => jid.slice(0, jid.indexOf('/'));
+  const accounts = [...new Set(jids.map(bare))];
   const step = fc.record({
     who: fc.constantFrom(...jids),
-    what: fc.constantFrom('directs', 'cancels', 'cancels bare', 'broadcasts', 'goes', 'arrives', 'leaves'),
+    what: fc.constantFrom(
+      ...(['directs', 'directs bare', 'cancels', 'cancels bare', 'broadcasts', 'goes'] as const),
+      ...(['unsubscribed', 'arrives', 'everybody arrives', 'leaves'] as const),
+      ...(['breaks', 'returns', 'waits', 'restarts'] as const),
+    ),
   });
-  const subscriptions = fc.tuple(...jids.map(() => fc.constantFrom('both', 'from', 'to', 'none')));
+  const subscriptions = fc.tuple(...accounts.map(() => fc.constantFrom('both', 'from', 'to', 'none')));
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 25 }), subscriptions, (steps, subscribed) => {
-      const bare = (jid: string) => jid.slice(0, jid.indexOf('/'));
-      const sees = new Map(jids.map((jid, n) => [jid, ['both', 'from'].includes(subscribed[n]!)]));
-      /** Who has the presence, by the rules of RFC 6121 §4. */
-      const has = new Set<string>();
+    fc.property(fc.array(step, { maxLength: 30 }), subscriptions, (steps, subscribed) => {
+      const subscription = new Map(accounts.map((jid, n) => [jid, subscribed[n]!]));
+      const sees = (jid: string) => ['both', 'from'].includes(subscription.get(bare(jid))!);
+      const resources = (account: string) => jids.filter((jid) => bare(jid) === account);
+      /** Who has which presence, by the rules of RFC 6121 §3 and §4. */
+      const has = new Map<string, string>();
+      let isHere = true;
+      let looked = 0;
       const play = new FreePlay(BENVOLIO, (request) => {
-        if (request.payload.includes('jabber:iq:roster'))
-          return roster(...jids.map((jid, n) => [bare(jid), subscribed[n]!] as const));
+        if (request.payload.includes('jabber:iq:roster')) return roster(...subscription);
         return disco(featureList(PSA));
       });
-      for (const { who, what } of steps) {
-        if (what === 'directs') {
-          play.client(`<presence to='${who}'/>`);
-          has.add(who);
+      const look = () => {
+        for (const { leg, stanza } of play.sent.slice(looked)) {
+          if (stanza.name === 'iq') continue;
+          expect(leg).toBe('server');
+          expect({ to: stanza.attrs.to, has: stanza.getChildText('status') }).toEqual({
+            to: stanza.attrs.to,
+            has: has.get(stanza.attrs.to),
+          });
+        }
+        looked = play.sent.length;
+      };
+      const arrives = (jid: string) => play.server(`<presence from='${jid}'>${CAPS}</presence>`);
+      const run = (who: string, what: (typeof steps)[number]['what'], number: string) => {
+        const status = `<status>${number}</status>`;
+        if (what === 'arrives') arrives(who);
+        else if (what === 'everybody arrives') for (const jid of jids) arrives(jid);
+        else if (what === 'leaves') play.server(`<presence from='${who}' type='unavailable'/>`);
+        else if (what === 'waits') play.wait(500);
+        else if (what === 'restarts') play.restart();
+        else if (what === 'unsubscribed') {
+          if (sees(who)) for (const jid of resources(bare(who))) has.delete(jid);
+          subscription.set(bare(who), 'none');
+          play.server(`<iq type='set' id='push'>${roster([bare(who), 'none'])}</iq>`);
+        } else if (what === 'returns') {
+          if (!isHere) play.legUp();
+          isHere = true;
+        } else if (!isHere) return;
+        else if (what === 'breaks') {
+          play.legDown();
+          play.wait(1_500);
+          isHere = false;
+        } else if (what === 'directs') {
+          play.client(`<presence to='${who}'>${status}</presence>`);
+          has.set(who, number);
+        } else if (what === 'directs bare') {
+          play.client(`<presence to='${bare(who)}'>${status}</presence>`);
+          for (const jid of resources(bare(who))) has.set(jid, number);
         } else if (what === 'cancels') {
           play.client(`<presence to='${who}' type='unavailable'/>`);
           has.delete(who);
         } else if (what === 'cancels bare') {
           play.client(`<presence to='${bare(who)}' type='unavailable'/>`);
-          has.delete(who);
+          for (const jid of resources(bare(who))) has.delete(jid);
         } else if (what === 'broadcasts') {
-          play.client('<presence/>');
-          for (const jid of jids) if (sees.get(jid)) has.add(jid);
-        } else if (what === 'goes') {
+          play.client(`<presence>${status}</presence>`);
+          for (const jid of jids) if (sees(jid)) has.set(jid, number);
+        } else {
           play.client(`<presence type='unavailable'/>`);
           has.clear();
-        } else if (what === 'arrives') {
-          play.server(`<presence from='${who}'>${CAPS}</presence>`);
-        } else play.server(`<presence from='${who}' type='unavailable'/>`);
-      }
-      play.legDown();
-      play.wait(5_000);
-      for (const { leg, stanza } of play.sent) {
-        expect(leg).toBe('server');
-        expect(has).toContain(stanza.attrs.to);
+        }
+      };
+      const end = (['breaks', 'waits', 'returns', 'waits', 'waits'] as const).map((what) => ({
+        who: '',
+        what,
+      }));
+      for (const [n, { who, what }] of [...steps, ...end].entries()) {
+        run(who, what, String(n));
+        look();
       }
       // Sessions here show what they have been sent themselves; others are not told at all.
       for (const account of play.told) if (account !== OWN) expect(account).toBe('d@montague.lit');
-      play.legUp();
-      play.wait(5_000);
-      for (const { stanza } of play.sent) expect(has).toContain(stanza.attrs.to);
     }),
     { numRuns: 300 },
   );
