@@ -154,7 +154,10 @@ export class RoomEvents {
     }
     const where = book.knownWhereabouts(ghost.room, account);
     if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
-    const bytes = new Splice(frame).setAttribute('to', account).toBuffer();
+    const splice = new Splice(frame).setAttribute('to', account);
+    const hint = markedNoStore(frame);
+    if (hint !== undefined) splice.removeChild(hint);
+    const bytes = splice.toBuffer();
     return this.delivery.deliver(ghost.room, Buffer.from(bytes), true);
   }
 
@@ -264,6 +267,16 @@ interface Old {
   readonly stamp: string | undefined;
   /** In the room's archive. */
   readonly id?: string;
+}
+
+/**
+ * What leaves a realm of XMPP 2.0 for one resource has a hint against storing, right before its mark. Here that resource is an occupant, which
+ * stands for the whole account: the account may be away, and what the sender has asked for itself stands elsewhere.
+ * @returns which child that hint is
+ */
+function markedNoStore(frame: Frame): number | undefined {
+  const hint = frame.findChild('xmpp-2', NS.xmpp2) - 1;
+  return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
 }
 
 function isSubject(frame: Frame): boolean {

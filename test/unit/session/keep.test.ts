@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type Feature, type FeatureContext, PASS } from '../../../src/session/feature.js';
 import { Playbook } from './playbook.js';
+import { delayed, FEATURES, message, resumable, SM } from './resumable.js';
 
 /** A feature that needs the server leg for a minute when the client has gone. */
 class Needy {
@@ -78,4 +79,55 @@ test('it ends when the proxy is stopped', () => {
 
 test('without such a feature the stream ends with the client', () => {
   new Playbook().bound().client('</stream:stream>').toServer('</stream:stream>');
+});
+
+describe('what the client has not acknowledged', () => {
+  /** A client that may resume has been sent a message and has not acknowledged it. */
+  const unacknowledged = (serverSm: boolean) => {
+    const play = resumable({ serverSm, features: [new Needy().feature] });
+    return play.server(message(1)).toClient(message(1));
+  };
+  /** It is for the account's next session. */
+  const isThere = (former: Playbook, ...messages: number[]) => {
+    const next = new Playbook({ with: former, hold: { seconds: 300 } }).at(former.now);
+    next.bound({ features: FEATURES, jid: 'a@example.org/s' }).client('<presence/>').toServer('<presence/>');
+    next.commands('load undelivered').loaded();
+    next.toClient(new RegExp(`^${messages.map(delayed).join('')}$`));
+    next.commands(`store delivered ${'-'.repeat(messages.length)}`).done();
+  };
+  const safe = (serverSm: boolean, h: number) => (serverSm ? `<a xmlns='${SM}' h='${h}'/>` : '');
+
+  test.each([true, false])(
+    'is kept when it ends its stream, before the server hears of it (%s)',
+    (serverSm) => {
+      const kept = unacknowledged(serverSm).client('</stream:stream>').toClient('</stream:stream>');
+      kept.commands('store hold +', 'end client').sendsOnly();
+      kept
+        .stored()
+        .toServer(safe(serverSm, 1) + GOODBYE)
+        .done();
+      isThere(kept, 1);
+    },
+  );
+
+  test.each([true, false])('is kept when it has disappeared and does not come back (%s)', (serverSm) => {
+    const kept = unacknowledged(serverSm).lost('client').commands('destroy client').sendsOnly();
+    kept.passes(301).commands('store hold +').sendsOnly();
+    kept
+      .stored()
+      .toServer(safe(serverSm, 1) + GOODBYE)
+      .done();
+    isThere(kept, 1);
+  });
+
+  test('what comes while that is being stored is kept too', () => {
+    const kept = unacknowledged(true).client('</stream:stream>').toClient('</stream:stream>');
+    kept.commands('store hold +', 'end client');
+    kept.server(message(2)).stored().toServer(safe(true, 1)).commands('store hold +');
+    kept
+      .stored()
+      .toServer(safe(true, 2) + GOODBYE)
+      .done();
+    isThere(kept, 1, 2);
+  });
 });

@@ -303,6 +303,24 @@ describe('events', () => {
       .expectVerdict('changed mucsub-event', pm(ACCOUNT))
       .end();
   });
+
+  it('the hint with which it has left a realm of XMPP 2.0 does not keep it from being stored, the sender’s own does', () => {
+    const hint = `<no-store xmlns='${NS.hints}'/>`;
+    const mark = `<xmpp-2 xmlns='${NS.xmpp2}' to='${ROOM}/sammy'/>`;
+    const pm = (to: string, hints: string) =>
+      `<message type='chat' from='${ROOM}/olga' to='${to}' id='p1'><body>psst</body>${hints}<x xmlns='${NS.mucUser}'/></message>`;
+    const own = `${hint}<no-copy xmlns='${NS.hints}'/>${mark}`;
+    const book = stage({ settings: ALLOWED });
+    book.fromClient('<presence><priority>-1</priority></presence>');
+    subscribed(book)
+      .fromServer(pm(FULL, hint + mark))
+      .expectVerdict(SWALLOWED)
+      .expectKept(ACCOUNT, pm(ACCOUNT, mark))
+      .fromServer(pm(FULL, own))
+      .expectVerdict(SWALLOWED)
+      .expectKept(ACCOUNT, pm(ACCOUNT, own))
+      .end();
+  });
 });
 
 describe('joining and leaving', () => {
