@@ -1,10 +1,7 @@
 import { Buffer } from 'node:buffer';
-import { isSameJid } from '../jid.js';
 import type { StoreEntry } from '../store/store.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
-import { MADE_HERE } from '../xml/limits.js';
 import { NS } from '../xml/namespaces.js';
-import { parseStanza } from '../xml/tokenizer.js';
 import { keptSince, withDelay } from './delay.js';
 import type { DomainRuntime, MessageTaker } from './domain.js';
 import type { ServerKind, SessionIdentity } from './feature.js';
@@ -108,14 +105,11 @@ export class MissedMessages implements MessageTaker {
   /** The same as `deliver` with what has been looked up before. */
   deliverFirst(entries: readonly StoreEntry[]): void {
     this.#looking += 1;
-    this.deliver(entries, true);
+    this.deliver(entries);
   }
 
-  /**
-   * @param entries of the account, in the order in which they came
-   * @param all what is for the account too, and not only what is for this resource
-   */
-  deliver(entries: readonly StoreEntry[], all = this.#greeted): void {
+  /** @param entries of the account, in the order in which they came */
+  deliver(entries: readonly StoreEntry[]): void {
     const { port, domain, arrival, identity } = this.around;
     const wall = port.wallClock();
     const useless: string[] = [];
@@ -123,7 +117,6 @@ export class MissedMessages implements MessageTaker {
       // Somebody is getting it, perhaps this session.
       if (domain.delivering.has(entry.key)) continue;
       const message = readUndelivered(entry, wall);
-      if (!all && message !== undefined && !this.#isForThisResource(message)) continue;
       if (
         message === undefined ||
         message.keys.some((key) => this.#seen?.has(key) === true) ||
@@ -142,13 +135,6 @@ export class MissedMessages implements MessageTaker {
     this.#serverMayHaveOlder = false;
     this.#looking -= 1;
     if (this.#looking === 0) this.around.waitForStore(false);
-  }
-
-  /** A client that has not said that it wants messages gets what is for its resource all the same (RFC 6121 §8.5.3.1). */
-  #isForThisResource({ xml }: Undelivered): boolean {
-    const { domain, identity } = this.around;
-    const frame = parseStanza(Buffer.from(xml), domain.namespaces, { limits: MADE_HERE });
-    return !('condition' in frame) && isSameJid(frame.to ?? '', identity.full);
   }
 
   /**

@@ -101,8 +101,6 @@ export class Session implements SessionEvents, BoundSurroundings {
   #resumingUpstream: Hold | undefined;
   /** A session of a process before this one, to be gone on with when the server has its half still. */
   #restoring: Restoring | undefined;
-  /** A held session has ended so that this one could have its resource. */
-  #hasMadeRoom = false;
   /** What the client has asked to resume. */
   #resuming: Resuming | undefined;
   /** The server has stream management, and whether it is to hold the session is yet to be seen. */
@@ -309,8 +307,6 @@ export class Session implements SessionEvents, BoundSurroundings {
     else this.serverUndecided = this.server.sm !== undefined;
     welcome?.();
     bound.open({}, enabled);
-    // What is for this resource may come from the server at once, and what its session before had missed is older.
-    if (this.#hasMadeRoom) bound.missed.lookIntoStore();
   }
 
   #enter(bound: BoundSession): void {
@@ -533,7 +529,6 @@ export class Session implements SessionEvents, BoundSurroundings {
       go();
       return true;
     }
-    this.#hasMadeRoom = true;
     hold.makeRoom(() => {
       go();
       this.flush();

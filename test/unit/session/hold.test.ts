@@ -419,29 +419,12 @@ describe('the client binds the resource anew', () => {
     held.server('</stream:stream>').commands('end server').finishes('hold-replaced').done();
     const result = `<iq type='result' id='b2'>${BIND_RESULT}</iq>`;
     again.toServer(WANTED).commands('resume client').server(result).toClient(result);
-    again.commands('load undelivered').loaded().toClient('');
     again.client('<presence/>').toServer('<presence/>').commands('load undelivered');
     again
       .loaded()
       .toClient(new RegExp(`^${delayed(1)}$`))
       .commands('store delivered -')
       .done();
-  });
-
-  test('what was for that very resource comes at once, and before what the server has for it now', () => {
-    const own = (n: number) =>
-      `<message from='b@example.net/x' to='a@example.org/r' id='m${n}' type='chat'><body>${n}</body></message>`;
-    const held = resumable().lost('client').commands('destroy client').server(own(1));
-    const again = new Playbook({ with: held, hold: { seconds: 300 } }).authenticated(FEATURES);
-    again.client(WANTED).commands('pause client');
-    held.commands('store hold +').stored().toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`);
-    held.server('</stream:stream>').commands('end server').finishes('hold-replaced').done();
-    const result = `<iq type='result' id='b2'>${BIND_RESULT}</iq>`;
-    again.toServer(WANTED).commands('resume client').server(result).toClient(result);
-    // The server is not read until the store has answered.
-    again.commands('load undelivered').loaded();
-    again.toClient(/^<message [^>]*id='m1'.*<delay [^>]*\/><\/message>$/);
-    again.server(own(2)).toClient(own(2)).sendsOnly().done();
   });
 
   test('one that is just ending is waited for too', () => {
