@@ -191,8 +191,9 @@ export class RoutingSession implements FeatureSession {
     const { to } = frame;
     const isFull = to?.includes('/') === true;
     const isConversation = isFull && this.#goesToAll(frame, flags, to);
-    // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it.
-    const goesToAll = isConversation && !this.#account.isPassedOver(to);
+    // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it, where there are copies.
+    const hasCopies = this.#carbons.server !== 'none';
+    const goesToAll = isConversation && !(hasCopies && this.#account.isPassedOver(to));
     if (goesToAll) {
       this.#readdressed ??= new Readdressed();
       this.#readdressed.note(frame.id, to);

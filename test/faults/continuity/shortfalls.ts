@@ -74,9 +74,9 @@ export const SHORTFALLS: Record<ServerKind, Shortfall[]> = {
       reader: ['session over', 'leg lost'],
     },
     {
-      what: 'what the server gives the next session by itself, because the leg of the one before was lost, comes before what we have kept of that',
+      what: 'what the server gives the next session by itself, because the leg of the one before was lost, comes before what we have kept of that, or as well',
       alone: 'ours',
-      wrongs: ['disordered'],
+      wrongs: ['disordered', 'duplicated'],
       kinds: PRIVATE,
       reader: ['leg lost', 'broken off'],
     },

@@ -147,6 +147,16 @@ describe('no resource locking', () => {
     romeo.end();
   });
 
+  it('where there are no copies the others have it alone', () => {
+    const domain = new FakeDomain();
+    const romeo = session('no copies', { domain, jid: ORCHARD });
+    session('no copies', { domain })
+      .fromClient(`<message to='${ORCHARD}'><body>hi</body></message>`)
+      .expectVerdict('changed readdressed', `<message to='${ROMEO}'><body>hi</body>${TWO}</message>`)
+      .end();
+    romeo.end();
+  });
+
   it('an address without local part is nobody’s device', () => {
     session('copies')
       .fromClient(`<message to='capulet.lit/echo'><body>hi</body></message>`)
