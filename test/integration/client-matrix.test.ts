@@ -31,18 +31,23 @@ describeRoutes('client matrix', (route) => {
   });
   afterAll(() => peer?.leave());
 
+  // Once more: now and then one of them stumbles over itself at its end, in front of the server alone too.
   for (const { client, name, tls } of welcome.filter((row) => !row.client.speaksTo))
-    test.skipIf(absent.get(client))(`${name} holds a conversation with ${tls} TLS`, async () => {
-      const program = await run(client, tls, (part) => ({
-        program: new Program(client.command(part, folder)),
-        others: peer.answers(part),
-      }));
-      const { lines, output } = program;
-      const steps = lines.filter((line) => line !== 'managed');
-      expect(steps, output).toEqual(WHOLE_CONVERSATION);
-      if (client.tellsManagement) expect(lines.includes('managed'), output).toBe(managed);
-      expect(program.exit, output).toBe(0);
-    });
+    test.skipIf(absent.get(client))(
+      `${name} holds a conversation with ${tls} TLS`,
+      { retry: 1 },
+      async () => {
+        const program = await run(client, tls, (part) => ({
+          program: new Program(client.command(part, folder)),
+          others: peer.answers(part),
+        }));
+        const { lines, output } = program;
+        const steps = lines.filter((line) => line !== 'managed');
+        expect(steps, output).toEqual(WHOLE_CONVERSATION);
+        if (client.tellsManagement) expect(lines.includes('managed'), output).toBe(managed);
+        expect(program.exit, output).toBe(0);
+      },
+    );
 
   for (const { client, name, tls } of welcome)
     for (const whom of client.speaksTo ?? [])
