@@ -149,6 +149,11 @@ function addKnowledge(feature: Feature, into: Knowledge<FeatureSession>[]): void
 export class PipelineSession {
   readonly instances: readonly FeatureSession[];
   readonly #shapeOf: (address: string | undefined) => AddressShape | undefined;
+  /** The stanza that is compared with the watches, and what has been read of it. */
+  #frame: Frame | undefined;
+  #direction: Direction = 'to-server';
+  #type: string | undefined;
+  #shape: AddressShape | 'none' | undefined;
 
   constructor(
     readonly pipeline: Pipeline,
@@ -180,9 +185,10 @@ export class PipelineSession {
     if (lane === undefined) return;
     const stanza = new Passing(direction, frame, now, this.pipeline.namespaces);
     let done = -1;
+    this.#looksAt(direction, frame);
     for (const watch of lane.watches) {
       if (watch.feature >= this.pipeline.knowledge) return;
-      if (watch.feature === done || !this.#matches(watch, direction, frame)) continue;
+      if (watch.feature === done || !this.#matches(watch)) continue;
       done = watch.feature;
       this.instances[watch.feature]!.onStanza?.(stanza, watch.watch);
     }
@@ -204,6 +210,14 @@ export class PipelineSession {
   handle(direction: Direction, frame: Frame, now: number): Outcome {
     const lane = this.pipeline.lane(direction, frame);
     if (lane === undefined) return PASSED;
+    this.#looksAt(direction, frame);
+    const outcome = this.#through(lane, direction, frame, now);
+    // Nothing of it is kept while the session is idle.
+    this.#frame = undefined;
+    return outcome;
+  }
+
+  #through(lane: Lane, direction: Direction, frame: Frame, now: number): Outcome {
     let stanza: Passing | undefined;
     let reason: Reason | undefined;
     let done = -1;
@@ -213,7 +227,8 @@ export class PipelineSession {
       // Edited bytes are read again only when somebody may want to see them.
       if (stanza?.cannotHave(watch) === true) continue;
       const current: Frame = stanza?.settled() ?? frame;
-      if (!this.#matches(watch, direction, current)) continue;
+      if (current !== this.#frame) this.#looksAt(direction, current);
+      if (!this.#matches(watch)) continue;
       done = watch.feature;
       const instance = this.instances[watch.feature]!;
       if (instance.onStanza === undefined) continue;
@@ -235,12 +250,24 @@ export class PipelineSession {
     return { kind: 'changed', bytes: stanza.bytes(), reason };
   }
 
-  #matches(watch: CompiledWatch, direction: Direction, frame: Frame): boolean {
-    if (watch.types !== undefined && !watch.types.includes(frame.type ?? '')) return false;
+  /** A stanza is compared with what is watched for: what has been read of it once is not read again for the next watch. */
+  #looksAt(direction: Direction, frame: Frame): void {
+    this.#frame = frame;
+    this.#direction = direction;
+    this.#type = undefined;
+    this.#shape = undefined;
+  }
+
+  #matches(watch: CompiledWatch): boolean {
+    const frame = this.#frame!;
+    if (watch.types !== undefined) {
+      this.#type ??= frame.type ?? '';
+      if (!watch.types.includes(this.#type)) return false;
+    }
     if (watch.childNamespace !== 0 && !hasChild(frame, watch.childNamespace, watch.childName)) return false;
     if (watch.address !== undefined) {
-      const shape = this.#shapeOf(direction === 'to-server' ? frame.to : frame.from);
-      if (shape === undefined || !watch.address.includes(shape)) return false;
+      this.#shape ??= this.#shapeOf(this.#direction === 'to-server' ? frame.to : frame.from) ?? 'none';
+      if (this.#shape === 'none' || !watch.address.includes(this.#shape)) return false;
     }
     return true;
   }
