@@ -18,10 +18,11 @@ import { errorAnswer, REFUSED } from './answers.js';
 import { bookOf, type Reader, type Subscription } from './book.js';
 import { Delivery } from './delivery.js';
 import { Forms, type RoomOptions } from './forms.js';
-import { Ghosts, type Standing } from './ghosts.js';
+import { Ghosts } from './ghosts.js';
 import { type Notice, readNotice } from './notices.js';
 import { noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
+import type { Standing } from './standings.js';
 import { Subscribing } from './subscribing.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -126,11 +127,11 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         around.book.entered(change.room, full, around.account);
       } else if (change.kind === 'left') {
         around.book.left(change.room, full);
-        this.#ghosts.forgetHidden(change.room);
+        this.#ghosts.hidden.forget(change.room);
         if (change.cause === 'destroyed') this.destroyed(change.room);
       }
     });
-    if (snapshot !== undefined) this.#ghosts.restore(JSON.parse(snapshot) as Standing[]);
+    if (snapshot !== undefined) this.#ghosts.standings.restore(JSON.parse(snapshot) as Standing[]);
     if (!around.book.isRead || snapshot !== undefined) context.wakeAt(BOOK, context.now);
   }
 
@@ -140,7 +141,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
         return this.#subscribing.request(stanza);
       case On.ClientPresence:
-        return this.#around.book.isEmpty ? PASS : this.#ghosts.fromClient(stanza);
+        return this.#around.book.isEmpty ? PASS : this.#ghosts.client.fromClient(stanza);
       case On.Broadcast:
         return this.#broadcast(stanza);
       case On.Said:
@@ -181,10 +182,10 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
-    else if (token !== BOOK) this.#ghosts.wake(token);
+    else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
-      this.#ghosts.settleRestored();
+      this.#ghosts.standings.settleRestored();
       this.#subscribing.proceed();
       if (this.#delivery.wanted) this.#claim();
     }
@@ -227,7 +228,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         if (this.#ghosts.of(notice.room)?.client === 'out') this.#end(notice.room);
         break;
       case 'gone':
-        this.#ghosts.gone(notice.room, notice.nick, notice.affiliation);
+        this.#ghosts.hidden.gone(this.#ghosts.of(notice.room), notice.room, notice.nick, notice.affiliation);
         break;
       case 'subscriber':
         this.#subscriberChanged(notice);
@@ -255,7 +256,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   snapshot(): string | undefined {
-    const standings = this.#ghosts.snapshot();
+    const standings = this.#ghosts.standings.snapshot();
     return standings.length === 0 ? undefined : JSON.stringify(standings);
   }
 
@@ -327,9 +328,9 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.#ghosts.adopt(subscription);
     const ghost = this.#ghosts.of(room);
     if (ghost?.client === 'out' && ghost.nick !== subscription.preparedNick)
-      this.#ghosts.rename(room, subscription.nick, () => {});
+      this.#ghosts.entering.rename(room, subscription.nick, () => {});
     if (this.#delivery.wanted) this.#ghosts.claim();
-    this.#ghosts.learnOccupants(subscription);
+    this.#ghosts.entering.learnOccupants(subscription);
   }
 
   #banned(subscription: Subscription): void {

@@ -191,9 +191,9 @@ export class Subscribing {
     if (rooms.isRoom(room) === 'joined' || (former?.preparedNick === preparedNick && isThere)) {
       done(undefined);
     } else if (former !== undefined && ghost !== undefined && ghost.nick !== preparedNick) {
-      this.ghosts.rename(room, nick, done);
+      this.ghosts.entering.rename(room, nick, done);
     } else {
-      this.ghosts.enter(subscription, (refusal) => {
+      this.ghosts.entering.enter(subscription, (refusal) => {
         done(refusal);
         if (refusal !== undefined || !isThere) return;
         const notice: Notice = { op: 'replaced', room };
@@ -223,7 +223,7 @@ export class Subscribing {
         return;
       }
       this.#answer(asked, subscribed(subscription));
-      this.ghosts.learnOccupants(subscription);
+      this.ghosts.entering.learnOccupants(subscription);
       const notice: Notice = { op: 'subscribed', room };
       context.tell(subscription.account, JSON.stringify(notice));
       if (former === undefined) this.announce('subscribe', subscription);

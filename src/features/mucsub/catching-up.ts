@@ -1,0 +1,51 @@
+import { domain as domainOf } from '../../jid.js';
+import type { PassingStanza } from '../../session/feature.js';
+import { Frame } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { parseStanza } from '../../xml/tokenizer.js';
+import { ArchiveFill } from './archive-fill.js';
+import type { Ghost } from './ghost.js';
+import type { RoomEvents } from './room-events.js';
+import type { Surroundings } from './surroundings.js';
+
+/** Brings what an account has missed while none of its sessions heard a room, out of the room's archive (XEP-0313). */
+export class CatchingUp {
+  constructor(
+    private readonly around: Surroundings,
+    private readonly ghosts: ReadonlyMap<string, Ghost>,
+    private readonly events: RoomEvents,
+  ) {}
+
+  hasArchive(room: string): boolean {
+    return this.around.probe.mucServices().get(domainOf(room))?.has(NS.mam2) === true;
+  }
+
+  /** The room has let the ghost in: its archive is asked for what was missed, and what comes meanwhile is put behind that. */
+  begin(ghost: Ghost, since: number): void {
+    const { context } = this.around;
+    ghost.fillIsComplete = true;
+    const lastId = this.around.book.knownWhereabouts(ghost.room, this.around.account)?.lastId;
+    ghost.fill = new ArchiveFill(this.around, ghost.room, since, lastId, (complete) => {
+      const waiting = ghost.fill?.waiting ?? [];
+      ghost.fill = undefined;
+      if (this.ghosts.get(ghost.room) !== ghost) return;
+      if (!complete || !ghost.fillIsComplete) this.events.gap(ghost, since);
+      for (const bytes of waiting) {
+        const frame = parseStanza(bytes, context.namespaces);
+        if (frame instanceof Frame) this.events.late(ghost, frame);
+      }
+    });
+    ghost.fill.begin();
+  }
+
+  /** A message out of an archive, if it is one that was asked for here. */
+  archived(ghost: Ghost, stanza: PassingStanza): boolean {
+    const { fill } = ghost;
+    if (fill === undefined || stanza.frame.findChild('result', NS.mam2) < 0) return false;
+    const archived = fill.read(stanza.tree());
+    if (archived === undefined) return false;
+    const frame = parseStanza(archived.bytes, this.around.context.namespaces);
+    if (frame instanceof Frame) this.events.late(ghost, frame, archived);
+    return true;
+  }
+}

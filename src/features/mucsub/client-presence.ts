@@ -1,0 +1,120 @@
+import { Buffer } from 'node:buffer';
+import { parseJid } from '../../jid.js';
+import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import { serializeElement } from '../../xml/serialize.js';
+import { errorAnswer, REFUSED } from './answers.js';
+import type { Subscription } from './book.js';
+import type { Entering } from './entering.js';
+import { Ghost } from './ghost.js';
+import type { HiddenGhosts } from './hidden-ghosts.js';
+import { leaveRoom, ownLeaving } from './presences.js';
+import type { Surroundings } from './surroundings.js';
+
+/** The client's own comings and goings in rooms that its account has subscribed to: it becomes visible, and a ghost again. */
+export class ClientPresence {
+  constructor(
+    private readonly around: Surroundings,
+    private readonly ghosts: Map<string, Ghost>,
+    private readonly entering: Entering,
+    private readonly hidden: HiddenGhosts,
+  ) {}
+
+  /** A presence of the client's to an occupant address. */
+  fromClient(stanza: PassingStanza): Verdict {
+    const { book, account } = this.around;
+    const { frame } = stanza;
+    const to = parseJid(frame.to ?? '');
+    if (to?.local === undefined || to.resource === undefined) return PASS;
+    const room = `${to.local}@${to.domain}`;
+    if (book.room(room) === undefined) return PASS;
+    if (frame.type === 'unavailable') return this.#clientLeaves(room);
+    const holder = book.holderOf(room, to.resource);
+    if (holder !== undefined && holder !== account) return this.#nickIsTaken(stanza);
+    const subscription = book.subscription(room, account);
+    if (subscription === undefined) return PASS;
+    return this.#clientEnters(stanza, subscription, to.resource);
+  }
+
+  #nickIsTaken({ frame }: PassingStanza): Verdict {
+    const { context } = this.around;
+    const asked = {
+      name: 'presence',
+      id: frame.id,
+      from: frame.to ?? '',
+      to: context.identity.full,
+    } as const;
+    context.sendAsServer(errorAnswer(asked, REFUSED.nickTaken), 'mucsub-refused');
+    return { action: 'handled', reason: 'mucsub-refused' };
+  }
+
+  #clientEnters(stanza: PassingStanza, subscription: Subscription, nick: string): Verdict {
+    const { book, account, context } = this.around;
+    const { room } = subscription;
+    let ghost = this.ghosts.get(room);
+    if (ghost === undefined) {
+      ghost = new Ghost(room, nick, subscription);
+      this.ghosts.set(room, ghost);
+    } else if (ghost.client === 'out' && ghost.nick !== nick && (ghost.isIn || ghost.due.length > 0)) {
+      // Somebody who only changed the nick would not be told who is there.
+      context.sendAhead(leaveRoom(`${room}/${ghost.nick}`), 'mucsub-ghost');
+      ghost.leaves += 1;
+      ghost.isIn = false;
+    }
+    if (ghost.client !== 'in') {
+      ghost.nick = nick;
+      ghost.client = 'joining';
+      ghost.due.push('client');
+    }
+    book.whereabouts(room, account).joined.add(context.identity.full);
+    return withoutHistory(stanza);
+  }
+
+  #clientLeaves(room: string): Verdict {
+    const { book, account, context } = this.around;
+    const ghost = this.ghosts.get(room);
+    const subscription = book.subscription(room, account);
+    if (ghost === undefined || subscription === undefined) return PASS;
+    if (ghost.client === 'out' || ghost.client === 'leaving') return PASS;
+    const where = book.whereabouts(room, account);
+    where.clientIsOut(context.identity.full);
+    const isSame = ghost.nick === subscription.preparedNick;
+    if (!isSame || where.sources.size > (where.sources.has(context.identity.full) ? 1 : 0)) {
+      if (isSame && where.joined.size === 0) this.hidden.tellGone(ghost);
+      ghost.client = 'leaving';
+      return PASS;
+    }
+    // It stays where it is, as a ghost: nothing is missed in between.
+    where.sources.add(context.identity.full);
+    where.heardAt = context.wallClock();
+    ghost.due.forEach((asker, at) => {
+      if (asker === 'client') ghost.subjects += 1;
+      ghost.due[at] = 'ghost';
+    });
+    ghost.client = 'out';
+    ghost.subscription = subscription;
+    context.sendAsServer(
+      ownLeaving(`${room}/${subscription.nick}`, context.identity.full, ghost.affiliation),
+      'mucsub-left',
+    );
+    this.hidden.tellGone(ghost);
+    this.entering.learnOccupants(subscription);
+    return { action: 'handled', reason: 'mucsub-left' };
+  }
+}
+
+/** A subscriber who enters is not told what was said before: the specification has it as a MUST. */
+function withoutHistory(stanza: PassingStanza): Verdict {
+  const at = stanza.frame.findChild('x', NS.muc);
+  if (at < 0) return PASS;
+  const x = stanza.tree().getChild('x', NS.muc);
+  if (x === undefined) return PASS;
+  x.remove('history', NS.muc);
+  x.c('history', { maxstanzas: '0' });
+  x.attrs.xmlns = NS.muc;
+  stanza
+    .edit()
+    .removeChild(at)
+    .appendChild(Buffer.from(serializeElement(x)));
+  return { action: 'edit', reason: 'mucsub-joining' };
+}

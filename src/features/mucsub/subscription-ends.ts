@@ -1,0 +1,9 @@
+import type { Subscription } from './book.js';
+
+/** What a room does that ends subscriptions. */
+export interface SubscriptionEnds {
+  /** It has put the account out for good. */
+  banned(subscription: Subscription): void;
+  /** It is not the room any more that was subscribed to. */
+  vanished(room: string): void;
+}
