@@ -31,10 +31,24 @@ interface Played {
 declare global {
   var page: Played;
   var ready: boolean;
+  /** All that a page has opened. */
+  var sockets: WebSocket[];
 }
 
 const PATIENCE_MS = 20_000;
 const MUC = 'http://jabber.org/protocol/muc';
+
+/** Run in a page before its own scripts. */
+function watchSockets(): void {
+  globalThis.sockets = [];
+  globalThis.WebSocket = new Proxy(globalThis.WebSocket, {
+    construct(target, args) {
+      const socket: WebSocket = Reflect.construct(target, args);
+      globalThis.sockets.push(socket);
+      return socket;
+    },
+  });
+}
 
 /** A room that somebody else is in. */
 async function roomOf(peer: RawClient, route: Route): Promise<string> {
@@ -64,17 +78,23 @@ describeRoutes(
     let tcp: Route;
     /** Between browser and proxy, one for both transports: they share a port. */
     let cable: Cable;
-    let urls: { readonly websocket: string; readonly bosh: string };
+    let urls: Readonly<Record<'websocket' | 'bosh' | 'compressed', string>>;
     let open: Page | undefined;
     const said: string[] = [];
     beforeAll(async () => {
       proxy = await RunningProxy.inFrontOf(server, {
-        listen: ['ws://127.0.0.1:0/ws', 'http://127.0.0.1:0/bosh', 'xmpp://127.0.0.1:0?tls=off'],
+        listen: [
+          'ws://127.0.0.1:0/ws',
+          'http://127.0.0.1:0/bosh',
+          'xmpp://127.0.0.1:0?tls=off',
+          'ws://127.0.0.1:0/compressed?deflate=on',
+        ],
       });
       cable = await Cable.to(proxy.address(0));
       urls = {
         websocket: `ws://127.0.0.1:${cable.port}/ws`,
         bosh: `http://127.0.0.1:${cable.port}/bosh`,
+        compressed: `ws://127.0.0.1:${cable.port}/compressed`,
       };
       tcp = { ...route, plain: { ...proxy.address(2), domain: server.domain } };
       pages = await Pages.open();
@@ -100,6 +120,7 @@ describeRoutes(
       open = await browser.newPage();
       open.on('console', (message) => said.push(`${message.type()}: ${message.text()}`));
       open.on('pageerror', (error) => said.push(`error: ${error.message}`));
+      await open.addInitScript(watchSockets);
       await open.goto(`${pages.origin}${path}`);
       await open.waitForFunction(() => globalThis.ready === true, undefined, { timeout: PATIENCE_MS });
       return open;
@@ -110,7 +131,7 @@ describeRoutes(
         timeout: PATIENCE_MS,
       });
 
-    describe.each(['websocket', 'bosh'] as const)('over %s', (transport) => {
+    describe.each(['websocket', 'bosh', 'compressed'] as const)('over %s', (transport) => {
       test.each(['strophe', 'stanza'])('%s: login, roster, chat, a room', async (library) => {
         const account = await newAccount(server, library);
         const bob = await newSession(tcp, 'bob');
@@ -122,6 +143,12 @@ describeRoutes(
           account.password,
         ] as const);
         expect(jid).toContain(`${account.jid}/`);
+        if (transport !== 'bosh') {
+          const extensions = await page.evaluate(() =>
+            globalThis.sockets.map((one) => one.extensions).join(),
+          );
+          expect(extensions.includes('permessage-deflate')).toBe(transport === 'compressed');
+        }
         const contact = `friend@${server.domain}`;
         expect(await page.evaluate((jid) => globalThis.page.roster(jid), contact)).toEqual([contact]);
         await page.evaluate((to) => globalThis.page.say(to, 'chat', 'from the browser'), bob.jid);
