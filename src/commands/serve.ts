@@ -38,6 +38,7 @@ SIGHUP reads configuration and certificates again without ending a session.
                        ws://host:port/path or wss://     WebSocket
                        http://host:port/path or https:// BOSH; both can share a port
                        ?tls=off|required ?origin=URL,... ?forwarded=CIDR,... ?public=HOST
+                       ?deflate=on (WebSocket) compresses
                        default: xmpp://[::]:5222
   --data DIR         folder for what is kept (default: ./data)
   --admin HOST:PORT  serve /metrics, /healthz and /readyz there (default: not at all)

@@ -10,6 +10,7 @@ export class AddressError extends Error {
 
 const LISTENER_PARAMETERS = ['tls', 'accept-proxy'];
 const WEB_PARAMETERS = [...LISTENER_PARAMETERS, 'forwarded', 'origin', 'public'];
+const WEBSOCKET_PARAMETERS = [...WEB_PARAMETERS, 'deflate'];
 const UPSTREAM_PARAMETERS = ['tls', 'verify', 'proxy'];
 
 interface Scheme {
@@ -40,7 +41,8 @@ interface Address {
 
 /**
  * `xmpp://host:port?tls=off|optional|required&accept-proxy=CIDR,…` or `xmpps://host:port?accept-proxy=…`; for web clients
- * `ws://`, `wss://`, `http://` or `https://host:port/path?tls=off|required&accept-proxy=…&forwarded=CIDR,…&origin=ORIGIN,…&public=HOST:PORT`.
+ * `ws://`, `wss://`, `http://` or `https://host:port/path?tls=off|required&accept-proxy=…&forwarded=CIDR,…&origin=ORIGIN,…&public=HOST:PORT`,
+ * and for WebSocket `deflate=on|off`.
  * @throws AddressError
  */
 export function parseListener(url: string): ListenerConfig {
@@ -64,7 +66,8 @@ function parseWebListener(url: string, scheme: Scheme, transport: WebConfig['tra
   const { hostname, pathname } = parsed;
   if (parsed.username !== '' || parsed.password !== '' || parsed.hash !== '')
     throw new AddressError(`${shown(url)} may only have host, port, path and parameters`);
-  const parameters = readParameters(url, parsed, WEB_PARAMETERS);
+  const known = transport === 'websocket' ? WEBSOCKET_PARAMETERS : WEB_PARAMETERS;
+  const parameters = readParameters(url, parsed, known);
   const tls = parameters.get('tls');
   if (scheme.direct && tls !== undefined)
     throw new AddressError(`${shown(url)} is TLS from the first byte: it takes no tls=`);
@@ -90,6 +93,7 @@ function parseWebListener(url: string, scheme: Scheme, transport: WebConfig['tra
       forwardedFrom,
       origins: parseOrigins(parameters.get('origin')?.split(',') ?? []),
       publicHost,
+      deflate: oneOf(url, 'deflate', parameters.get('deflate') ?? 'off', ['off', 'on']) === 'on',
     },
   };
 }

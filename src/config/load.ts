@@ -94,14 +94,19 @@ class Builder {
   }
 
   #listeners(): readonly ListenerConfig[] | undefined {
-    return this.settings.listeners?.map(({ url, origins }, index) => {
-      if (origins === undefined) return url;
-      if (url.web === undefined) {
+    return this.settings.listeners?.map(({ url, origins, deflate }, index) => {
+      const { web } = url;
+      if (origins !== undefined && web === undefined) {
         const place = this.locate(['listeners', index, 'origins']);
         this.problems.push(`${place}: only listeners for web clients have origins`);
-        return url;
       }
-      return { ...url, web: { ...url.web, origins: [...url.web.origins, ...origins.flat()] } };
+      if (deflate !== undefined && web?.transport !== 'websocket') {
+        const place = this.locate(['listeners', index, 'deflate']);
+        this.problems.push(`${place}: only listeners for WebSocket compress`);
+      }
+      if (web === undefined) return url;
+      const allowed = [...web.origins, ...(origins?.flat() ?? [])];
+      return { ...url, web: { ...web, origins: allowed, deflate: deflate ?? web.deflate } };
     });
   }
 

@@ -44,6 +44,8 @@ export interface WebConfig {
   readonly origins: readonly string[];
   /** `HOST` or `HOST:PORT` under which clients find this listener, for host-meta (XEP-0156); undefined: what the request was sent to. */
   readonly publicHost: string | undefined;
+  /** Whether WebSocket messages are compressed for clients that offer it (RFC 7692). */
+  readonly deflate: boolean;
 }
 
 export interface UpstreamConfig {

@@ -83,6 +83,7 @@ export const FILE_SCHEMA = z.strictObject({
         z.strictObject({
           url: parsedBy(parseListener),
           origins: z.array(parsedBy((text) => parseOrigins([text]))).optional(),
+          deflate: z.boolean().optional(),
         }),
       ),
     )

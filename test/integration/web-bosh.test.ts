@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type BoshClient, connectBosh, HTTP_BIND, logInOverBosh, post } from './clients/bosh.js';
-import type { Account, RawClient } from './clients/raw.js';
+import type { RawClient } from './clients/raw.js';
 import { NS } from './clients/raw-stream.js';
 import { connectWebSocket, logInOverWebSocket } from './clients/web-socket.js';
 import { RunningProxy } from './proxy.js';
@@ -13,25 +13,16 @@ import {
   type Route,
   THROUGH_THE_PROXY,
 } from './routes.js';
-
-const chat = (to: string, body: string) => `<message to='${to}' type='chat'><body>${body}</body></message>`;
-const resumed = (client: RawClient) => client.expect('resumed', (element) => element.is('resumed', NS.sm));
-const bodiesOf = (client: RawClient) =>
-  client.stream.inbox.flatMap((element) =>
-    element.name === 'message' ? (element.getChildText('body') ?? []) : [],
-  );
-
-async function authenticated(client: RawClient, account: Account): Promise<RawClient> {
-  await client.openStream();
-  await client.authenticate(account);
-  return client;
-}
-
-function askToResume(client: RawClient, former: RawClient, id: string): RawClient {
-  client.jid = former.jid;
-  client.send(`<resume xmlns='${NS.sm}' previd='${id}' h='${former.sm?.received ?? 0}'/>`);
-  return client;
-}
+import {
+  authenticated,
+  bodiesOf,
+  chat,
+  goOnCounting,
+  muchIsSaid,
+  resumable,
+  resume,
+  sawNobodyLeave,
+} from './web-scenes.js';
 
 describeRoutes(
   'BOSH',
@@ -59,12 +50,6 @@ describeRoutes(
     const watched = (web: BoshClient): RawClient => {
       faults.push(web.carrier.faults);
       return cutAfterwards(web.client);
-    };
-    const resumable = async (client: RawClient) => {
-      const enabled = await client.enableSm("resume='true'");
-      client.send('<presence/>');
-      await client.settle();
-      return String(enabled.attrs.id);
     };
 
     test('a session like any other: login, chat, the end', async () => {
@@ -102,16 +87,7 @@ describeRoutes(
       const alice = watched(await logInOverBosh(url, await newAccount(server, 'alice')));
       await alice.becomeAvailable();
       const bob = await newSession(tcp, 'bob');
-      for (let n = 0; n < 100; n += 1) alice.send(chat(bob.jid, `a${n}`));
-      for (let n = 0; n < 100; n += 1) bob.send(chat(alice.jid, `b${n}`));
-      await alice.body('b99', 20_000);
-      await bob.body('a99', 20_000);
-      expect(bodiesOf(alice)).toEqual(Array.from({ length: 99 }, (_, n) => `b${n}`));
-      const large = 'x'.repeat(50_000);
-      alice.send(chat(bob.jid, large));
-      await bob.body(large);
-      bob.send(chat(alice.jid, large));
-      await alice.body(large);
+      await muchIsSaid(alice, bob, 100);
     });
 
     test('answers are compressed for those who take that', async () => {
@@ -154,31 +130,23 @@ describeRoutes(
       first.stream.cut();
       bob.send(chat(first.jid, 'two'));
       const { client: second } = await connectWebSocket(proxy.urls[3]!, server.domain);
-      askToResume(await authenticated(cutAfterwards(second), account), first, id);
-      await resumed(second);
+      await resume(await authenticated(cutAfterwards(second), account), first, id);
       await second.body('two');
-      second.sm = {
-        received: 1 + (first.sm?.received ?? 0),
-        sent: 0,
-        acknowledged: 0,
-        answersRequests: true,
-      };
+      goOnCounting(second, first, 1);
       second.stream.cut();
       bob.send(chat(first.jid, 'three'));
-      const third = askToResume(await authenticated(await newConnection(tcp), account), second, id);
-      await resumed(third);
+      const third = await resume(await authenticated(await newConnection(tcp), account), second, id);
       await third.body('three');
-      third.sm = { received: 1 + second.sm.received, sent: 0, acknowledged: 0, answersRequests: true };
+      goOnCounting(third, second, 1);
       third.stream.cut();
       bob.send(chat(first.jid, 'four'));
       const web = connectBosh(url, server.domain);
-      const fourth = askToResume(await authenticated(watched(web), account), third, id);
-      await resumed(fourth);
+      const fourth = await resume(await authenticated(watched(web), account), third, id);
       await fourth.body('four');
       expect(bodiesOf(fourth)).toEqual([]);
       fourth.send(chat(bob.jid, 'still here'));
       await bob.body('still here');
-      expect(bob.stream.inbox.filter((element) => element.attrs.type === 'unavailable')).toEqual([]);
+      sawNobodyLeave(bob);
     });
 
     test('a pause: what comes meanwhile waits', async () => {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { chromiumMissing, launch, screenshot } from './browsers/chromium.js';
 import { Pages } from './browsers/pages.js';
 import { Cable } from './cable.js';
+import { HTTP_BIND, post } from './clients/bosh.js';
 import { type RawClient, uniqueId } from './clients/raw.js';
 import { RunningProxy } from './proxy.js';
 import { describeRoutes, logIn, newAccount, newSession, type Route, THROUGH_THE_PROXY } from './routes.js';
@@ -31,10 +32,24 @@ interface Played {
 declare global {
   var page: Played;
   var ready: boolean;
+  /** All that a page has opened. */
+  var sockets: WebSocket[];
 }
 
 const PATIENCE_MS = 20_000;
 const MUC = 'http://jabber.org/protocol/muc';
+
+/** Run in a page before its own scripts. */
+function watchSockets(): void {
+  globalThis.sockets = [];
+  globalThis.WebSocket = new Proxy(globalThis.WebSocket, {
+    construct(target, args) {
+      const socket: WebSocket = Reflect.construct(target, args);
+      globalThis.sockets.push(socket);
+      return socket;
+    },
+  });
+}
 
 /** A room that somebody else is in. */
 async function roomOf(peer: RawClient, route: Route): Promise<string> {
@@ -64,17 +79,23 @@ describeRoutes(
     let tcp: Route;
     /** Between browser and proxy, one for both transports: they share a port. */
     let cable: Cable;
-    let urls: { readonly websocket: string; readonly bosh: string };
+    let urls: Readonly<Record<'websocket' | 'bosh' | 'compressed', string>>;
     let open: Page | undefined;
     const said: string[] = [];
     beforeAll(async () => {
       proxy = await RunningProxy.inFrontOf(server, {
-        listen: ['ws://127.0.0.1:0/ws', 'http://127.0.0.1:0/bosh', 'xmpp://127.0.0.1:0?tls=off'],
+        listen: [
+          'ws://127.0.0.1:0/ws',
+          'http://127.0.0.1:0/bosh',
+          'xmpp://127.0.0.1:0?tls=off',
+          'ws://127.0.0.1:0/compressed?deflate=on',
+        ],
       });
       cable = await Cable.to(proxy.address(0));
       urls = {
         websocket: `ws://127.0.0.1:${cable.port}/ws`,
         bosh: `http://127.0.0.1:${cable.port}/bosh`,
+        compressed: `ws://127.0.0.1:${cable.port}/compressed`,
       };
       tcp = { ...route, plain: { ...proxy.address(2), domain: server.domain } };
       pages = await Pages.open();
@@ -100,6 +121,7 @@ describeRoutes(
       open = await browser.newPage();
       open.on('console', (message) => said.push(`${message.type()}: ${message.text()}`));
       open.on('pageerror', (error) => said.push(`error: ${error.message}`));
+      await open.addInitScript(watchSockets);
       await open.goto(`${pages.origin}${path}`);
       await open.waitForFunction(() => globalThis.ready === true, undefined, { timeout: PATIENCE_MS });
       return open;
@@ -110,7 +132,7 @@ describeRoutes(
         timeout: PATIENCE_MS,
       });
 
-    describe.each(['websocket', 'bosh'] as const)('over %s', (transport) => {
+    describe.each(['websocket', 'bosh', 'compressed'] as const)('over %s', (transport) => {
       test.each(['strophe', 'stanza'])('%s: login, roster, chat, a room', async (library) => {
         const account = await newAccount(server, library);
         const bob = await newSession(tcp, 'bob');
@@ -122,6 +144,12 @@ describeRoutes(
           account.password,
         ] as const);
         expect(jid).toContain(`${account.jid}/`);
+        if (transport !== 'bosh') {
+          const extensions = await page.evaluate(() =>
+            globalThis.sockets.map((one) => one.extensions).join(),
+          );
+          expect(extensions.includes('permessage-deflate')).toBe(transport === 'compressed');
+        }
         const contact = `friend@${server.domain}`;
         expect(await page.evaluate((jid) => globalThis.page.roster(jid), contact)).toEqual([contact]);
         await page.evaluate((to) => globalThis.page.say(to, 'chat', 'from the browser'), bob.jid);
@@ -187,6 +215,37 @@ describeRoutes(
         await page.evaluate(() => globalThis.page.leave());
       },
     );
+
+    test('stanza resumes its session over BOSH when its BOSH session was ended', async () => {
+      const account = await newAccount(server, 'stanza');
+      const bob = await newSession(tcp, 'bob');
+      const page = await visit('/stanza.html');
+      let sid: string | undefined;
+      page.on('request', (request) => {
+        sid = /\ssid="([^"]+)"/.exec(request.postData() ?? '')?.[1] ?? sid;
+      });
+      const jid = await page.evaluate(([url, jid, password]) => globalThis.page.logIn(url, jid, password), [
+        urls.bosh,
+        account.jid,
+        account.password,
+      ] as const);
+      bob.send(`<message to='${jid}' type='chat'><body>one</body></message>`);
+      await hears(page, 'one');
+      // A request out of the window ends it, and the client is told that it was another one.
+      const ended = await post(urls.bosh, `<body xmlns='${HTTP_BIND}' rid='1' sid='${sid}'/>`);
+      expect(ended.body).toContain('item-not-found');
+      bob.send(`<message to='${jid}' type='chat'><body>two</body></message>`);
+      await hears(page, 'two');
+      expect(await page.evaluate(() => globalThis.page.resumed())).toBe(true);
+      await page.evaluate((to) => globalThis.page.say(to, 'chat', 'after'), bob.jid);
+      await bob.body('after', PATIENCE_MS);
+      expect(await page.evaluate(() => globalThis.page.heard.map(({ body }) => body))).toEqual([
+        'one',
+        'two',
+      ]);
+      expect(bob.stream.inbox.filter(({ attrs }) => attrs.type === 'unavailable')).toEqual([]);
+      await page.evaluate(() => globalThis.page.leave());
+    });
 
     describe.each(['websocket', 'bosh'] as const)('over %s', (transport) => {
       test('converse.js, by its own user interface: login, roster, chat, a room, the network breaks', {

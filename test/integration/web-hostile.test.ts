@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { constants, deflateRawSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { HTTP_BIND, logInOverBosh, post } from './clients/bosh.js';
 import type { RawClient } from './clients/raw.js';
@@ -20,15 +21,20 @@ describeRoutes(
     const { server } = route;
     let proxy: RunningProxy;
     let tcp: Route;
-    let urls: { readonly ws: string; readonly bosh: string };
+    let urls: { readonly ws: string; readonly bosh: string; readonly compressed: string };
     let witness: RawClient;
     let neighbour: RawClient;
     beforeAll(async () => {
       proxy = await RunningProxy.inFrontOf(server, {
-        listen: ['ws://127.0.0.1:0/ws', 'http://127.0.0.1:0/bosh', 'xmpp://127.0.0.1:0?tls=off'],
+        listen: [
+          'ws://127.0.0.1:0/ws',
+          'http://127.0.0.1:0/bosh',
+          'xmpp://127.0.0.1:0?tls=off',
+          'ws://127.0.0.1:0/compressed?deflate=on',
+        ],
       });
-      const [ws = '', bosh = ''] = proxy.urls;
-      urls = { ws, bosh };
+      const [ws = '', bosh = '', , compressed = ''] = proxy.urls;
+      urls = { ws, bosh, compressed };
       tcp = { ...route, plain: { ...proxy.address(2), domain: server.domain } };
       // Not cut with the others when a test is over.
       const direct = { ...route, plain: { host: server.host, port: server.port, domain: server.domain } };
@@ -154,6 +160,57 @@ describeRoutes(
       expect(resident(proxy.pid) - before).toBeLessThan(300 * 60);
       for (const socket of sockets) socket.socket.resetAndDestroy();
       await until('all of them to be gone', async () => (await openSessions()) <= sessions, 20_000);
+    });
+
+    test('a decompression bomb is a policy violation, and costs no more than a message that is too long', {
+      timeout: 180_000,
+    }, async () => {
+      const { port } = proxy.address(3);
+      const offer = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
+      const open = frame(0x81, `<open xmlns='${FRAMING}' to='${server.domain}' version='1.0'/>`);
+      // 9 kB that are 9 MB, and as many bytes of a message that is announced to be longer.
+      const bomb = deflateRawSync(Buffer.alloc(9_000_000, 'x'), { finishFlush: constants.Z_SYNC_FLUSH });
+      const payloads = {
+        hostile: frame(0xc1, bomb.subarray(0, -4)),
+        yardstick: frame(0x81, Buffer.alloc(20_000, 'x')).subarray(0, bomb.length),
+      };
+      expect(bomb.length).toBeLessThan(10_000);
+      const throwAll = async (what: keyof typeof payloads) => {
+        const before = processorTime(proxy.pid);
+        for (let n = 0; n < 300; n += 1) {
+          const socket = await RawWebSocket.open(port, '/compressed', offer);
+          socket.socket.write(Buffer.concat([open, payloads[what]]));
+          await socket.until('the end', () => socket.closed);
+          expect(socket.text).toContain('policy-violation');
+        }
+        return processorTime(proxy.pid) - before;
+      };
+      const before = resident(proxy.pid);
+      expect(await costRatio(throwAll, 5)).toBeLessThan(3);
+      expect(resident(proxy.pid) - before).toBeLessThan(60_000);
+    });
+
+    test('hundreds of large messages in one small chunk: the others are heard all the while', {
+      timeout: 60_000,
+    }, async () => {
+      const account = await newAccount(server, 'mallory');
+      const { client, carrier } = await logInOverWebSocket(urls.compressed, account);
+      const mallory = cutAfterwards(client);
+      const { _socket: socket } = carrier.socket as unknown as { _socket: ReturnType<typeof connect> };
+      // To nobody: it is read, judged, and returned by no one.
+      const text = `<message xmlns='jabber:client' to='${server.domain}' type='error'><body>${'x'.repeat(250_000)}</body></message>`;
+      const message = frame(
+        0xc1,
+        deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4),
+      );
+      const before = resident(proxy.pid);
+      socket.write(Buffer.concat(Array.from({ length: 40 }, () => message)));
+      for (let n = 0; n < 8; n += 1) {
+        neighbour.send(`<message to='${witness.jid}' type='chat'><body>heard ${n}</body></message>`);
+        await witness.body(`heard ${n}`, PATIENCE_MS);
+      }
+      expect(resident(proxy.pid) - before).toBeLessThan(80_000);
+      await mallory.iq('get', "<ping xmlns='urn:xmpp:ping'/>", `to='${server.domain}'`, PATIENCE_MS);
     });
 
     test('many tiny fragments cost no more than as many small messages', { timeout: 180_000 }, async () => {

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -16,27 +17,16 @@ import {
   THROUGH_THE_PROXY,
 } from './routes.js';
 import { freePort } from './servers/ports.js';
-
-const chat = (to: string, body: string) => `<message to='${to}' type='chat'><body>${body}</body></message>`;
-
-const resumed = (client: RawClient) => client.expect('resumed', (element) => element.is('resumed', NS.sm));
-
-async function authenticated(client: RawClient, account: Account): Promise<RawClient> {
-  await client.openStream();
-  await client.authenticate(account);
-  return client;
-}
-
-function askToResume(client: RawClient, former: RawClient, id: string): RawClient {
-  client.jid = former.jid;
-  client.send(`<resume xmlns='${NS.sm}' previd='${id}' h='${former.sm?.received ?? 0}'/>`);
-  return client;
-}
-
-const bodiesOf = (client: RawClient) =>
-  client.stream.inbox.flatMap((element) =>
-    element.name === 'message' ? (element.getChildText('body') ?? []) : [],
-  );
+import {
+  authenticated,
+  bodiesOf,
+  chat,
+  goOnCounting,
+  muchIsSaid,
+  resumable,
+  resume,
+  sawNobodyLeave,
+} from './web-scenes.js';
 
 describeRoutes(
   'WebSocket',
@@ -48,7 +38,12 @@ describeRoutes(
     const faults: string[][] = [];
     beforeAll(async () => {
       proxy = await RunningProxy.inFrontOf(server, {
-        listen: ['ws://127.0.0.1:0/ws', 'xmpp://127.0.0.1:0?tls=optional', 'wss://127.0.0.1:0/secure'],
+        listen: [
+          'ws://127.0.0.1:0/ws',
+          'xmpp://127.0.0.1:0?tls=optional',
+          'wss://127.0.0.1:0/secure',
+          'ws://127.0.0.1:0/compressed?deflate=on',
+        ],
       });
       url = proxy.urls[0]!;
       tcp = { ...route, plain: { ...proxy.address(1), domain: server.domain } };
@@ -63,12 +58,6 @@ describeRoutes(
     };
     const logIn = async (account: Account, resource: string) =>
       watched(await logInOverWebSocket(url, account, { resource }));
-    const resumable = async (client: RawClient) => {
-      const enabled = await client.enableSm("resume='true'");
-      client.send('<presence/>');
-      await client.settle();
-      return String(enabled.attrs.id);
-    };
 
     test('a session like any other: login, chat, the end', async () => {
       const account = await newAccount(server, 'alice');
@@ -126,16 +115,26 @@ describeRoutes(
       const alice = await logIn(await newAccount(server, 'alice'), 'web');
       await alice.becomeAvailable();
       const bob = await newSession(tcp, 'bob');
-      for (let n = 0; n < 200; n += 1) alice.send(chat(bob.jid, `a${n}`));
-      for (let n = 0; n < 200; n += 1) bob.send(chat(alice.jid, `b${n}`));
-      await alice.body('b199', 20_000);
-      await bob.body('a199', 20_000);
-      expect(bodiesOf(alice)).toEqual(Array.from({ length: 199 }, (_, n) => `b${n}`));
-      const large = 'x'.repeat(50_000);
-      alice.send(chat(bob.jid, large));
-      await bob.body(large);
-      bob.send(chat(alice.jid, large));
-      await alice.body(large);
+      await muchIsSaid(alice, bob, 200);
+    });
+
+    test('compressed where the operator and the client want it: the same session, in less bytes', async () => {
+      const web = await logInOverWebSocket(proxy.urls[3]!, await newAccount(server, 'alice'));
+      const alice = watched(web);
+      const { socket } = web.carrier;
+      expect(socket.extensions).toContain('permessage-deflate');
+      await alice.becomeAvailable();
+      const bob = await newSession(tcp, 'bob');
+      await muchIsSaid(alice, bob, 50);
+      const { _socket: carried } = socket as unknown as { readonly _socket: Socket };
+      const { bytesRead, bytesWritten } = carried;
+      expect(bytesRead).toBeLessThan(45_000);
+      expect(bytesWritten).toBeLessThan(45_000);
+      await alice.close();
+      expect(web.carrier.closeCode).toBe(1000);
+      const other = await logInOverWebSocket(url, await newAccount(server, 'alice'));
+      watched(other);
+      expect(other.carrier.socket.extensions).toBe('');
     });
 
     test('left on WebSocket without a word, resumed on TCP: nothing is missing, nothing comes twice', async () => {
@@ -147,13 +146,12 @@ describeRoutes(
       await alice.body('before');
       alice.stream.cut();
       for (const text of ['one', 'two', 'three']) bob.send(chat(alice.jid, text));
-      const back = askToResume(await authenticated(await newConnection(tcp), account), alice, id);
-      await resumed(back);
+      const back = await resume(await authenticated(await newConnection(tcp), account), alice, id);
       await back.body('three');
       expect(bodiesOf(back)).toEqual(['one', 'two']);
       back.send(chat(bob.jid, 'still here'));
       await bob.body('still here');
-      expect(bob.stream.inbox.filter((element) => element.attrs.type === 'unavailable')).toEqual([]);
+      sawNobodyLeave(bob);
     });
 
     test('left on TCP, resumed on WebSocket, and there once more after a close frame without <close/>', async () => {
@@ -165,25 +163,17 @@ describeRoutes(
       first.stream.cut();
       bob.send(chat(first.jid, 'one'));
       const web = await connectWebSocket(url, server.domain);
-      const second = askToResume(await authenticated(watched(web), account), first, id);
-      await resumed(second);
+      const second = await resume(await authenticated(watched(web), account), first, id);
       await second.body('one');
-      // The count goes on where the former connection has left it.
-      second.sm = {
-        received: 1 + (first.sm?.received ?? 0),
-        sent: 0,
-        acknowledged: 0,
-        answersRequests: true,
-      };
+      goOnCounting(second, first, 1);
       web.carrier.socket.close(1001, 'going away');
       await second.stream.when('the connection to be closed', () => second.stream.closed);
       bob.send(chat(first.jid, 'two'));
       const third = watched(await connectWebSocket(url, server.domain));
-      askToResume(await authenticated(third, account), second, id);
-      await resumed(third);
+      await resume(await authenticated(third, account), second, id);
       await third.body('two');
       expect(bodiesOf(third)).toEqual([]);
-      expect(bob.stream.inbox.filter((element) => element.attrs.type === 'unavailable')).toEqual([]);
+      sawNobodyLeave(bob);
     });
 
     test('§3.8: keepalives are pings, answered on both sides, and no stanzas', async () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { agreeOnDeflate, type Deflate } from './deflate.js';
 
 /** RFC 6455 §1.3. */
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -13,11 +14,23 @@ export interface HandshakeRefusal {
   readonly headers?: readonly string[];
 }
 
+/** How a handshake is answered. */
+export interface HandshakeAnswer {
+  /** Line by line. */
+  readonly lines: readonly string[];
+  /** Present when messages may be compressed. */
+  readonly deflate: Deflate | undefined;
+}
+
 /**
  * Looks at the request that opens a WebSocket (RFC 6455 §4.2.1).
- * @returns the answer, header by header, or why there is none
+ * @param deflates whether an offer to compress is taken
+ * @returns the answer, or why there is none
  */
-export function answerHandshake(request: IncomingMessage): readonly string[] | HandshakeRefusal {
+export function answerHandshake(
+  request: IncomingMessage,
+  deflates: boolean,
+): HandshakeAnswer | HandshakeRefusal {
   const { headers, method, httpVersion } = request;
   const key = headers['sec-websocket-key'];
   if (headers.upgrade?.toLowerCase() !== 'websocket') return { status: 400, text: 'This is for WebSocket.' };
@@ -30,14 +43,22 @@ export function answerHandshake(request: IncomingMessage): readonly string[] | H
   const protocols = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim().toLowerCase());
   if (protocols?.includes(SUBPROTOCOL) !== true)
     return { status: 400, text: 'The subprotocol here is xmpp (RFC 7395).' };
+  let deflate: Deflate | undefined;
+  try {
+    if (deflates) deflate = agreeOnDeflate(headers['sec-websocket-extensions']);
+  } catch {
+    return { status: 400, text: 'The Sec-WebSocket-Extensions cannot be read.' };
+  }
   const accept = createHash('sha1')
     .update(key + MAGIC)
     .digest('base64');
-  return [
+  const lines = [
     'HTTP/1.1 101 Switching Protocols',
     'Upgrade: websocket',
     'Connection: Upgrade',
     `Sec-WebSocket-Accept: ${accept}`,
     `Sec-WebSocket-Protocol: ${SUBPROTOCOL}`,
   ];
+  if (deflate !== undefined) lines.push(`Sec-WebSocket-Extensions: ${deflate.header}`);
+  return { lines, deflate };
 }

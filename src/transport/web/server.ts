@@ -18,7 +18,7 @@ import type { ProxiedEndpoints } from '../proxy-protocol.js';
 import { BoshEndpoint } from './bosh/endpoint.js';
 import { WebConnection } from './connection.js';
 import { type Forwarded, readForwarded } from './forwarded.js';
-import { answerHandshake, type HandshakeRefusal } from './handshake.js';
+import { answerHandshake, type HandshakeAnswer, type HandshakeRefusal } from './handshake.js';
 import { HOST_META, HOST_META_JSON, hostMeta } from './host-meta.js';
 import { MessageReader } from './message.js';
 import { WebSocketLeg, type WebSocketSurroundings } from './websocket-leg.js';
@@ -209,7 +209,7 @@ export class WebServer implements Reception {
       return;
     }
     const place = this.#placeOf(request, 'websocket');
-    const answer = place === undefined ? NOT_FOUND : answerHandshake(request);
+    const answer = place === undefined ? NOT_FOUND : answerHandshake(request, place.web.deflate);
     const requester = place === undefined ? undefined : this.#requester(request, connection, place);
     if (place === undefined || requester === undefined || 'status' in answer) {
       this.#turnDown(connection, 'status' in answer ? answer : BAD_FORWARDING, 'request-invalid');
@@ -222,7 +222,7 @@ export class WebServer implements Reception {
     }
   }
 
-  #openWebSocket(requester: Requester, answer: readonly string[], head: Buffer): void {
+  #openWebSocket(requester: Requester, { lines, deflate }: HandshakeAnswer, head: Buffer): void {
     const { connection, address, place, proxied, tls } = requester;
     const { socket } = connection;
     const refusal = connection.giveUpTo(address);
@@ -235,8 +235,8 @@ export class WebServer implements Reception {
     }
     socket.setTimeout(0);
     if (head.length > 0) socket.unshift(head);
-    socket.write(`${answer.join('\r\n')}\r\n\r\n`, 'latin1');
-    const client = (owner: LegOwner) => new WebSocketLeg(socket, owner, this.#surroundings());
+    socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+    const client = (owner: LegOwner) => new WebSocketLeg(socket, owner, this.#surroundings(), deflate);
     this.#reception.welcomeLeg(client, place.listener, address, proxied, tls);
   }
 

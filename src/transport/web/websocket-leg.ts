@@ -1,13 +1,21 @@
 import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
-import { Receiver } from 'ws';
 import type { LegLoss, TlsFacts } from '../../session/port.js';
 import type { StreamErrorCondition } from '../../stream/errors.js';
 import { type HeaderAttributes, streamHeader } from '../../stream/header.js';
 import type { StreamHeader } from '../../xml/header.js';
 import type { NamespaceTable } from '../../xml/namespaces.js';
 import { type LegOwner, SocketLeg, type TransportLeg } from '../leg.js';
+import { compress, type Deflate } from './deflate.js';
 import { StreamCutter, type StreamParts } from './elements.js';
+import {
+  type Fault,
+  FrameReader,
+  NO_CODE,
+  NORMAL,
+  POLICY_VIOLATION,
+  UNSUPPORTED_DATA,
+} from './frame-reader.js';
 import { CLOSE_MESSAGE, type Message, type MessageReader, openMessage } from './message.js';
 
 /** What all WebSocket legs of a process share. */
@@ -21,55 +29,15 @@ export interface WebSocketSurroundings {
   readonly queueBytes: number;
 }
 
-/** Pieces that a message may come in, be it by the client's will or the network's; each costs some hundred bytes until it is whole. */
-const MOST_FRAGMENTS = 1_024;
-const MOST_CHUNKS = 4_096;
-
 const TEXT = 0x81;
+/** RFC 7692 §6: what comes is compressed. */
+const COMPRESSED = 0x40;
 const CLOSE = 0x88;
 const PING = 0x89;
 const PONG = 0x8a;
 
-/** RFC 6455 §7.4.1. */
-const NORMAL = 1_000;
-const PROTOCOL_ERROR = 1_002;
-const UNSUPPORTED_DATA = 1_003;
-const NO_CODE = 1_005;
-const INVALID_DATA = 1_007;
-const POLICY_VIOLATION = 1_008;
-const TOO_BIG = 1_009;
-
-/** What ws finds wrong, as a close code and as a stream error. */
-const FAULTS: ReadonlyMap<string, readonly [code: number, condition: StreamErrorCondition, text: string]> =
-  new Map([
-    ['WS_ERR_INVALID_UTF8', [INVALID_DATA, 'not-well-formed', 'A message is not UTF-8.']],
-    ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', [TOO_BIG, 'policy-violation', 'A message is too big.']],
-    ['WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH', [TOO_BIG, 'policy-violation', 'A message is too big.']],
-    [
-      'WS_ERR_TOO_MANY_BUFFERED_PARTS',
-      [POLICY_VIOLATION, 'policy-violation', 'A message comes in too many pieces.'],
-    ],
-  ]);
-
 const SPACE = Buffer.from(' ');
 const STREAM_END = Buffer.from('</stream:stream>');
-
-/** ws reads frames in a stream; here the frames of a chunk have been read when the call returns. */
-class FrameReader extends Receiver {
-  /** Bytes of a message; from the next one on. */
-  set limit(bytes: number) {
-    this._maxPayload = bytes;
-  }
-
-  /** @returns what is wrong; nothing is read from then on */
-  take(chunk: Buffer): (Error & { code?: string }) | undefined {
-    let fault: Error | undefined;
-    this._write(chunk, 'binary', (error) => {
-      fault = error ?? undefined;
-    });
-    return fault;
-  }
-}
 
 /**
  * A client that speaks the `xmpp` subprotocol (RFC 7395), as a leg that carries a stream of bytes: each message of the client is a piece of its
@@ -81,11 +49,18 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   #owner: LegOwner;
   readonly #around: WebSocketSurroundings;
   readonly #reader: FrameReader;
+  readonly #deflate: Deflate | undefined;
   readonly #cutter: StreamCutter;
   /** The client's first `<open/>` has come. */
   #opened = false;
   /** What the client still sends means nothing. */
   #deaf = false;
+  /** The session does not want to read. */
+  #paused = false;
+  /** Compressed messages have come and are still to be read. */
+  #behind = false;
+  #goesOn = false;
+  #trusted = false;
   #closing = false;
   #closeCode = NORMAL;
   /** What one write of the session's is to be on the wire. */
@@ -93,20 +68,17 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   /** What one chunk has brought for the session. */
   #received: Buffer[] = [];
 
-  /** @param socket behind its handshake; nothing of the client's has been read that is not in it any more */
-  constructor(socket: Socket, owner: LegOwner, around: WebSocketSurroundings) {
+  /**
+   * @param socket behind its handshake; nothing of the client's has been read that is not in it any more
+   * @param deflate where compression was agreed on
+   */
+  constructor(socket: Socket, owner: LegOwner, around: WebSocketSurroundings, deflate: Deflate | undefined) {
     this.#owner = owner;
     this.#around = around;
     this.#below = new SocketLeg('client', socket, this, around.queueBytes);
     this.#cutter = new StreamCutter(this, around.namespaces);
-    this.#reader = new FrameReader({
-      isServer: true,
-      maxPayload: around.strangerBytes,
-      maxFragments: MOST_FRAGMENTS,
-      maxBufferedChunks: MOST_CHUNKS,
-      // The tokenizer does, and knows more about it.
-      skipUTF8Validation: true,
-    });
+    this.#deflate = deflate;
+    this.#reader = new FrameReader(around.strangerBytes, deflate !== undefined);
     this.#reader.on('message', (data, binary) => this.#message(data, binary));
     this.#reader.on('ping', (data) => this.#pinged(data));
     this.#reader.on('pong', () => this.#alive());
@@ -130,6 +102,7 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   }
 
   trust(): void {
+    this.#trusted = true;
     this.#reader.limit = this.#around.knownBytes;
   }
 
@@ -149,7 +122,11 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   }
 
   element(pieces: readonly Buffer[]): void {
-    this.#frame(TEXT, ...pieces);
+    // What belongs to authentication is not told by its size.
+    const compressed =
+      this.#deflate === undefined || !this.#trusted ? undefined : compress(pieces, this.#deflate);
+    if (compressed === undefined) this.#frame(TEXT, ...pieces);
+    else this.#frame(TEXT | COMPRESSED, compressed);
   }
 
   /** RFC 7395 §3.8: keepalives are WebSocket's own. */
@@ -186,16 +163,35 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   // What the client sends.
 
   legData(_leg: TransportLeg, chunk: Buffer): void {
-    if (this.#deaf) return;
-    const fault = this.#reader.take(chunk);
+    if (!this.#deaf) this.#haveRead(this.#reader.take(chunk));
+  }
+
+  #haveRead(fault: Fault | undefined): void {
     this.#passOn();
-    if (fault === undefined || this.#deaf) return;
-    const [code, condition, text] = FAULTS.get(fault.code ?? '') ?? [
-      PROTOCOL_ERROR,
-      'bad-format',
-      'What comes is no WebSocket frame.',
-    ];
-    this.#refuse(condition, text, code);
+    if (fault !== undefined && !this.#deaf) this.#refuse(fault[1], fault[2], fault[0]);
+    const behind = this.#reader.waits && !this.#deaf;
+    if (behind === this.#behind) {
+      if (behind) this.#goOnSoon();
+      return;
+    }
+    this.#behind = behind;
+    if (behind) {
+      this.#below.pauseReading();
+      this.#goOnSoon();
+    } else if (!this.#paused) this.#below.resumeReading();
+  }
+
+  /** In a turn of its own, unless the session has enough for now. */
+  #goOnSoon(): void {
+    if (this.#paused || this.#goesOn) return;
+    this.#goesOn = true;
+    setImmediate(goOn, this);
+  }
+
+  /** Called in a turn of its own. */
+  goOn(): void {
+    this.#goesOn = false;
+    if (this.#behind && !this.#paused && !this.dead) this.#haveRead(this.#reader.goOn());
   }
 
   #message(data: Buffer, binary: boolean): void {
@@ -309,11 +305,14 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   }
 
   pauseReading(): void {
+    this.#paused = true;
     this.#below.pauseReading();
   }
 
   resumeReading(): void {
-    this.#below.resumeReading();
+    this.#paused = false;
+    if (this.#behind) this.#goOnSoon();
+    else this.#below.resumeReading();
   }
 
   destroy(): void {
@@ -345,4 +344,8 @@ function frameHead(first: number, length: number): Buffer {
   head[1] = 127;
   head.writeUInt32BE(length, 6);
   return head;
+}
+
+function goOn(leg: WebSocketLeg): void {
+  leg.goOn();
 }

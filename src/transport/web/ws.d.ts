@@ -1,10 +1,17 @@
-// What the WebSocket legs need of ws and its types leave out: the reader of frames alone, without the connection around it.
+// What the WebSocket legs need of ws and its types leave out: the reader of frames alone, without the connection around it, and
+// what is said about extensions.
 import type { Buffer } from 'node:buffer';
 import type { Writable } from 'node:stream';
 
 declare module 'ws' {
+  /** Inflates the fragments of compressed messages. */
+  export interface MessageInflater {
+    decompress(fragment: Buffer, fin: boolean, then: (error: Error | null, message?: Buffer) => void): void;
+  }
+
   export interface ReceiverOptions {
     readonly allowSynchronousEvents?: boolean;
+    readonly extensions?: Readonly<Record<string, MessageInflater>>;
     readonly isServer?: boolean;
     readonly maxBufferedChunks?: number;
     readonly maxFragments?: number;
@@ -19,5 +26,22 @@ declare module 'ws' {
     on(event: 'ping' | 'pong', listener: (data: Buffer) => void): this;
     on(event: 'conclude', listener: (code: number, reason: Buffer) => void): this;
     on(event: string, listener: (...args: never[]) => void): this;
+  }
+  /** Parameters of an extension, by their names. */
+  export type ExtensionParameters = Record<string, (string | true)[]>;
+
+  export const extension: {
+    parse(header: string): Record<string, ExtensionParameters[] | undefined>;
+    format(extensions: Record<string, object>): string;
+  };
+
+  export class PerMessageDeflate {
+    static readonly extensionName: string;
+    constructor(options: {
+      readonly isServer: boolean;
+      readonly serverNoContextTakeover: boolean;
+      readonly clientNoContextTakeover: boolean;
+    });
+    accept(offers: ExtensionParameters[]): { readonly server_max_window_bits?: number };
   }
 }

@@ -58,7 +58,14 @@ describe('the address of a listener for web clients', () => {
       port: 80,
       tls: 'off',
       acceptProxyFrom: [],
-      web: { transport: 'websocket', path: '/ws', forwardedFrom: [], origins: [], publicHost: undefined },
+      web: {
+        transport: 'websocket',
+        path: '/ws',
+        forwardedFrom: [],
+        origins: [],
+        publicHost: undefined,
+        deflate: false,
+      },
     });
     expect(parseListener('wss://[::]:5281/a/b')).toMatchObject({
       ...{ host: '::', port: 5281, tls: 'direct' },
@@ -74,7 +81,7 @@ describe('the address of a listener for web clients', () => {
 
   it('takes its parameters', () => {
     const { tls, acceptProxyFrom, web } = parseListener(
-      'ws://h/ws?tls=required&forwarded=10.0.0.0/8&forwarded=::1&origin=https://A.example,http://b.example:8080&origin=https://c.example/&public=chat.example.org:8443&accept-proxy=192.0.2.1',
+      'ws://h/ws?tls=required&forwarded=10.0.0.0/8&forwarded=::1&origin=https://A.example,http://b.example:8080&origin=https://c.example/&public=chat.example.org:8443&accept-proxy=192.0.2.1&deflate=on',
     );
     expect(tls).toBe('required');
     expect(acceptProxyFrom).toEqual(['192.0.2.1/32']);
@@ -84,6 +91,7 @@ describe('the address of a listener for web clients', () => {
       forwardedFrom: ['10.0.0.0/8', '::1/128'],
       origins: ['https://a.example', 'http://b.example:8080', 'https://c.example'],
       publicHost: 'chat.example.org:8443',
+      deflate: true,
     });
   });
 
@@ -100,6 +108,8 @@ describe('the address of a listener for web clients', () => {
     ['ws://u@h/ws', /may only have host, port, path and parameters/],
     ['http://h/bosh?orgin=https://a.example', /did you mean "origin"/],
     ['ws://h/ws?tls=off&tls=off', /says tls= twice/],
+    ['ws://h/ws?deflate=yes', /deflate=yes, which can be off, on/],
+    ['http://h/bosh?deflate=on', /unknown parameter "deflate"/],
   ];
   for (const [url, complaint] of mistakes) {
     it(`is refused as ${url}`, () => expect(() => parseListener(url)).toThrow(complaint));

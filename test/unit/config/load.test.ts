@@ -356,7 +356,15 @@ describe('listeners for web clients', () => {
     ]);
   });
 
+  it('compress where that is said, be it in the address or beside it', async () => {
+    const { config } = await load(
+      `${DOMAIN}listeners:\n  - ws://127.0.0.1:1/a\n  - ws://127.0.0.1:1/b?deflate=on\n  - { url: ws://127.0.0.1:1/c, deflate: true }\n`,
+    );
+    expect(config.listeners.map(({ web }) => web?.deflate)).toEqual([false, true, true]);
+  });
+
   it.each([
+    ['listeners: [{ url: "http://127.0.0.1/bosh", deflate: true }]', /only listeners for WebSocket compress/],
     [
       'listeners: [ws://127.0.0.1:1/ws, wss://127.0.0.1:1/wss]',
       /shares its port with .*TLS and accept-proxy must be the same/,

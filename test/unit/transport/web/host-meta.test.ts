@@ -8,7 +8,7 @@ import { closeAll, openMiddlebox, ScriptedSession } from '../middlebox-harness.j
 afterEach(closeAll);
 
 const way = (transport: WebConfig['transport'], path: string, publicHost?: string): WebConfig => ({
-  ...{ transport, path, publicHost, forwardedFrom: [], origins: [] },
+  ...{ transport, path, publicHost, forwardedFrom: [], origins: [], deflate: false },
 });
 
 describe('XEP-0156: how web clients connect', () => {
