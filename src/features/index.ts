@@ -3,6 +3,7 @@ import { capabilitiesProbe } from './capabilities-probe/capabilities-probe.js';
 import { mucsub } from './mucsub/mucsub.js';
 import { presenceAnnotations } from './presence-annotations/presence-annotations.js';
 import { presenceSession } from './presence-session/presence-session.js';
+import { push } from './push/push.js';
 import { routing } from './routing/routing.js';
 
 /**
@@ -15,4 +16,5 @@ export const FEATURES: readonly Feature[] = [
   presenceAnnotations,
   presenceSession,
   mucsub,
+  push,
 ];

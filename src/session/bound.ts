@@ -341,6 +341,10 @@ export class BoundSession {
     if (leg === 'client') this.missed.clientIsGone();
     this.#requests.lose(leg);
     for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
+    if (leg !== 'client' || this.acknowledgement.waiting === undefined) return;
+    // What it may have had before the connection was lost, and has not said so.
+    for (const { bytes, stored } of this.acknowledgement.waiting.waiting())
+      if (stored === undefined) this.#waits(this.#account, bytes);
   }
 
   /** The client is silent for a while by its own word, or is back: nothing is lost by it, and its answers come later. */
@@ -432,6 +436,7 @@ export class BoundSession {
   #keep(bytes: Buffer, stored?: string): void {
     const { around } = this;
     this.acknowledgement.keep(bytes, around.now, !around.clientIsHeld, stored);
+    if (around.clientIsHeld && stored === undefined) this.#waits(this.#account, bytes);
     around.moreWaits();
   }
 
@@ -574,11 +579,18 @@ export class BoundSession {
       seenBy: () => [],
     });
     if (change === undefined) return;
+    this.#waits(account, bytes);
     // Whoever wants messages by then takes it at once.
     port.store(
       [change],
       this.#questions().write((ok) => ok && domain.missed(account, now)),
     );
+  }
+
+  /** A stanza waits for a client that is not there. @param account prepared */
+  #waits(account: string, bytes: Buffer): void {
+    if (NO_MESSAGE.test(bytes.toString('latin1', 0, 9))) return;
+    for (const instance of this.#pipeline?.instances ?? []) instance.onWaiting?.(account, bytes);
   }
 
   #contextFor(feature: Feature, pipeline: PipelineSession): FeatureContext {
@@ -599,6 +611,7 @@ export class BoundSession {
       sendAhead: (xml, reason) => this.#put('server', Buffer.from(xml), reason),
       endKept: () => around.endKept(),
       keepForAccount: (bare, xml) => this.#keepForAccount(prepareJid(bare) ?? bare, Buffer.from(xml)),
+      waits: (bare, xml) => this.#waits(prepareJid(bare) ?? bare, Buffer.from(xml)),
       request: (request, done) => this.#request(request, done),
       settings: <T>() => around.domain.settingsOf(feature) as T,
       store: {
@@ -629,6 +642,9 @@ const NOTHING_ENABLED: ReadonlySet<string> = new Set();
 const ARRIVAL = 'arrival';
 
 const OVER_LIMIT = 'This is larger than the server behind accepts; send it in smaller parts or upload it.';
+
+/** The beginning of a stanza that is no message. */
+const NO_MESSAGE = /^<(?:iq|presence)/;
 
 function nameOf(frame: Frame): 'message' | 'presence' | 'iq' | undefined {
   switch (frame.kind) {

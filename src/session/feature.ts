@@ -123,6 +123,11 @@ export interface FeatureContext {
    * @param xml one complete message, of type normal or chat
    */
   keepForAccount(bare: string, xml: string | Buffer): void;
+  /**
+   * Says that a message waits for an account of which no client has got it, where it is kept by other means than `keepForAccount`, which
+   * says so itself: `onWaiting` follows at once, in this session's features.
+   */
+  waits(bare: string, xml: string | Buffer): void;
   /** Sends an iq of the proxy's own and hands the answer to `done` once, never from inside this call. */
   request(iq: IqRequest, done: (answer: IqAnswer) => void): void;
   /** `onWakeup(token)` of this feature is called at or soon after `time`; the same token again replaces it. */
@@ -196,6 +201,12 @@ export interface FeatureSession {
    * @returns until when the server leg should stay without it, for this feature's sake; undefined: it need not
    */
   needsServer?(now: number): number | undefined;
+  /**
+   * A message waits that no client has: for this session's own, whose connection is lost and which may come back, or kept for the account's next
+   * session. To be noted only: what is to follow happens later.
+   * @param account bare JID, prepared
+   */
+  onWaiting?(account: string, message: Buffer): void;
   /** The session is over; nothing can be sent any more, but the store can still be written to. */
   onClose?(now: number): void;
   onDisco?(answer: DiscoAnswer): DiscoAmendment | undefined;

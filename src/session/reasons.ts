@@ -73,6 +73,11 @@ export const REASONS = [
   'mucsub-joining',
   'mucsub-left',
   'mucsub-refused',
+  'push-answered',
+  'push-refused',
+  'push-published',
+  'push-failed',
+  'push-disabled',
   'test-injected',
   'test-dropped',
 ] as const;

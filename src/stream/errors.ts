@@ -40,6 +40,8 @@ export function streamError(condition: StreamErrorCondition, text?: string, deta
 export type StanzaErrorCondition =
   | 'bad-request'
   | 'conflict'
+  | 'internal-server-error'
+  | 'jid-malformed'
   | 'not-acceptable'
   | 'policy-violation'
   | 'service-unavailable'

@@ -74,6 +74,7 @@ export const NS = {
   pgpEncrypted: 'jabber:x:encrypted',
   encryptedMessage: 'urn:xmpp:eme:0',
   directInvite: 'jabber:x:conference',
+  pubsub: 'http://jabber.org/protocol/pubsub',
   pubsubEvent: 'http://jabber.org/protocol/pubsub#event',
   inBandBytes: 'http://jabber.org/protocol/ibb',
   jingleMessage: 'urn:xmpp:jingle-message:0',
@@ -84,6 +85,7 @@ export const NS = {
   rosterExchange: 'http://jabber.org/protocol/rosterx',
   httpAuth: 'http://jabber.org/protocol/http-auth',
   attention: 'urn:xmpp:attention:0',
+  push: 'urn:xmpp:push:0',
   mucsub: 'urn:xmpp:mucsub:0',
   /** Ours: stands in a MUC/Sub event where others had to be dropped. */
   mucsubGap: 'urn:interstanza:mucsub-gap:0',

@@ -110,6 +110,7 @@ export class Playbook<S extends FeatureSession> {
   /** What the store has answered and nobody has been told yet. */
   #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
+  readonly #account: string;
   #ended = false;
 
   constructor(feature: Feature<S>, scene: Scene = {}) {
@@ -117,6 +118,7 @@ export class Playbook<S extends FeatureSession> {
     const domain = scene.domain ?? new FakeDomain();
     const identity = identityOf(scene.jid ?? 'juliet@capulet.lit/balcony');
     domain.enter(identity);
+    this.#account = identity.bare;
     this.#namespaces = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([feature])]);
     const pipeline = new Pipeline([feature], this.#namespaces);
     this.#scene = scene;
@@ -180,6 +182,28 @@ export class Playbook<S extends FeatureSession> {
     this.#transcript.push(`${to} answers: ${typeof answer === 'string' ? answer : answer.error}`);
     open!.done(answerOf(answer));
     return this;
+  }
+
+  /** A stanza waits for an account of which no client has it; by default for the session's own. */
+  waits(xml: string, account?: string): this {
+    this.#settle();
+    this.#transcript.push(`waits: ${xml}`);
+    for (const instance of this.#pipeline.instances)
+      instance.onWaiting?.(account ?? this.#account, Buffer.from(xml));
+    return this;
+  }
+
+  /** The client is gone for good. @returns whether the feature needs the server leg all the same */
+  goes(): boolean {
+    this.#settle();
+    this.#transcript.push('the client is gone for good');
+    const needed = this.#pipeline.instances.map((each) => each.needsServer?.(this.now) ?? 0);
+    return Math.max(...needed) > this.now;
+  }
+
+  /** Said to wait for an account. */
+  expectWaiting(bare: string, xml: string): this {
+    return this.#expect(`waits for ${bare}: ${canonical(xml)}`);
   }
 
   /** Lets time pass and wakes the feature as often as it has asked for. */
@@ -346,6 +370,7 @@ export class Playbook<S extends FeatureSession> {
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
+      waits: (bare, xml) => this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`),
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.#scene.settings ?? {}),
       store: {
         write: (changes, done) => {

@@ -186,7 +186,13 @@ export class ProxiedSession {
       send: (leg, xml) => put(leg, xml.toString()),
       sendAsClient: (xml) => put('server', xml.toString()),
       namespaces: NAMESPACES,
-      ...{ sendAsServer: () => {}, sendAhead: () => {}, endKept: () => {}, keepForAccount: () => {} },
+      ...{
+        sendAsServer: () => {},
+        sendAhead: () => {},
+        endKept: () => {},
+        keepForAccount: () => {},
+        waits: () => {},
+      },
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {
         write: (changes, done) => {
