@@ -39,6 +39,8 @@ export interface BoundSurroundings {
   readonly toServer: Outbox;
   readonly domain: DomainRuntime;
   readonly serverKind: ServerKind;
+  /** URL of the server, as it is configured. */
+  readonly upstream: string;
   readonly serverLimits: UpstreamLimits;
   /** The client's connection is lost and it may come back. */
   readonly clientIsHeld: boolean;
@@ -599,6 +601,9 @@ export class BoundSession {
     return {
       identity: this.identity,
       serverKind: around.serverKind,
+      get upstream() {
+        return around.upstream;
+      },
       enabledAtStart: this.#enabledAtStart,
       domain: around.domain,
       namespaces: around.domain.namespaces,

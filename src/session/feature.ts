@@ -96,6 +96,8 @@ export interface DiscoAmendment {
 export interface FeatureContext {
   readonly identity: SessionIdentity;
   readonly serverKind: ServerKind;
+  /** Which of the domain's servers the leg goes to or went to last, as its URL is written. It can be another one when the leg is up again. */
+  readonly upstream: string;
   /** Namespaces of what the client had switched on along with binding (XEP-0386 §4.2). */
   readonly enabledAtStart: ReadonlySet<string>;
   /** Shared by all sessions of this process with the same domain. */

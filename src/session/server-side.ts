@@ -78,6 +78,11 @@ export class ServerSide extends LegSide {
     return this.gone || (this.state === 'closed' && this.ended);
   }
 
+  /** URL of the server that there is, or was last; '' before there was one. */
+  get upstream(): string {
+    return this.#upstream?.upstream.url ?? '';
+  }
+
   /** What may be sent to this server. */
   get limits() {
     return upstreamLimits(this.kind, { ...this.#announced, ...this.#upstream?.upstream.limits });
@@ -376,8 +381,7 @@ export class ServerSide extends LegSide {
 
   #tlsFailed(reason: 'refused' | 'not-offered' | 'leftover' | 'required-by-server'): void {
     const { session } = this;
-    const url = this.#upstream?.upstream.url ?? '';
-    this.port.log('warn', 'no TLS to upstream', { domain: session.domain.name, url, reason });
+    this.port.log('warn', 'no TLS to upstream', { domain: session.domain.name, url: this.upstream, reason });
     this.giveUp();
     session.client.fail('remote-connection-failed', 'The server behind cannot be reached securely.');
   }

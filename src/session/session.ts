@@ -254,6 +254,10 @@ export class Session implements SessionEvents, BoundSurroundings {
     return this.server.kind;
   }
 
+  get upstream(): string {
+    return this.server.upstream;
+  }
+
   waitForStore(waiting: boolean): void {
     if (waiting) this.server.stopReading(STORE_ASKED);
     else this.server.readAgain(STORE_ASKED);

@@ -12,7 +12,7 @@ export interface ProbingAgent {
   lookAtLinks(now: number): void;
 }
 
-/** Other servers that are kept apart in one domain. */
+/** Other servers that are kept apart for one server of a domain. */
 export const MOST_LINKS = 10_000;
 /** Links that are asked about at one time, at most, and how many of those without suspicion. */
 const PROBES_AT_ONCE = 16;
@@ -34,7 +34,7 @@ export function refusalsLast(kind: ServerKind): number {
   return kind === 'ejabberd' ? EJABBERD_REFUSES_FOR : 0;
 }
 
-/** The links of one domain to all other servers that somebody here wants to know of, and who does. Domains are prepared. */
+/** The links of one server of a domain to all other servers that somebody here wants to know of, and who does. Domains are prepared. */
 export class Links {
   readonly #entries = new Map<string, Entry>();
   readonly #agents = new Set<ProbingAgent>();

@@ -4,7 +4,6 @@ import { capabilities, capabilitiesKey } from '../../knowledge/capabilities/capa
 import { presence, presenceKey } from '../../knowledge/presence/presence.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
-import { errorCondition } from '../../knowledge/rooms/signals.js';
 import {
   type Feature,
   type FeatureContext,
@@ -27,8 +26,10 @@ import {
 } from './annotation.js';
 import { DirectedPresence, type DirectedSnapshot } from './directed.js';
 import { showAnnotation } from './display.js';
+import { hearOfLink } from './link-news.js';
 import { Pause, readPauseNotice } from './pause.js';
-import { Prober, saysUnreachable } from './prober.js';
+import { Prober } from './prober.js';
+import { Reach } from './reach.js';
 import { Refresh } from './refresh.js';
 import { RoomReturns } from './rejoin.js';
 import { RosterReader, unsubscribedBy } from './roster.js';
@@ -51,9 +52,6 @@ const WATCHES: readonly Watch[] = [
   { direction: 'to-server', stanza: 'iq', types: ['get'], child: { namespace: NS.roster, name: 'query' } },
 ];
 
-/** Errors of which the condition may say that a server is not reached. */
-const MAY_SAY_SO = ['remote-server-', 'service-unavailable'] as const;
-
 /** What the next process has to know. */
 interface Snapshot {
   readonly viewer?: true;
@@ -68,6 +66,7 @@ interface Snapshot {
 export class AnnotationsSession implements FeatureSession {
   readonly #settings: Settings;
   readonly #shared: SharedAnnotations;
+  readonly #reach: Reach;
   readonly #ownDomain: string;
   readonly #ownFull: string;
   readonly #prober: Prober;
@@ -97,7 +96,8 @@ export class AnnotationsSession implements FeatureSession {
       capabilities: context.know(capabilitiesKey),
       rooms: context.know(roomsKey),
     };
-    this.#prober = new Prober(context, this.#shared.links);
+    this.#reach = new Reach(context, this.#shared);
+    this.#prober = new Prober(context, this.#reach);
     this.#roster = new RosterReader(context);
     this.#directed = new DirectedPresence(before.directed);
     this.#refresh = new Refresh(context, this.#roster);
@@ -114,7 +114,7 @@ export class AnnotationsSession implements FeatureSession {
     );
     this.#returns = new RoomReturns(
       context,
-      this.#shared,
+      this.#reach,
       this.#ownDomain,
       this.#knowledge,
       () => this.#viewer === undefined && this.#settings.rejoin,
@@ -177,8 +177,16 @@ export class AnnotationsSession implements FeatureSession {
   }
 
   onLegUp(leg: 'client' | 'server', now: number): void {
-    if (leg === 'server') this.#prober.start();
-    else this.#clientIsAway(false, now);
+    if (leg === 'client') this.#clientIsAway(false, now);
+    else {
+      const former = this.#reach.follow();
+      if (former !== undefined) {
+        this.#prober.stop(former);
+        this.#viewer?.serverChanged(former, now);
+        this.#returns.serverChanged(former, now);
+      }
+      this.#prober.start();
+    }
   }
 
   /** XEP-0310 §4.2: by the client's own word, as BOSH has it (XEP-0124 §10). */
@@ -229,7 +237,7 @@ export class AnnotationsSession implements FeatureSession {
     if (from === undefined) return isAnnotated(frame) ? this.#removeAll(stanza) : PASS;
     // Subscriptions come out of the roster, and unavailable from a bare JID may be the own server's word for it.
     if (type === undefined || (type === 'unavailable' && bare(from) !== from))
-      this.#shared.links.alive(domain(from), stanza.now);
+      this.#reach.links.alive(domain(from), stanza.now);
     if (from === this.#ownFull && frame.lang !== undefined) this.#speaks(frame.lang);
     if (type === 'unavailable') this.#viewer?.gone(from);
     if (this.#returns.hasRooms) {
@@ -291,28 +299,8 @@ export class AnnotationsSession implements FeatureSession {
     return this.#returns.message(stanza);
   }
 
-  /** What a stanza that is no presence says about the link to where it comes from. */
   #look(stanza: PassingStanza): void {
-    const { frame, now } = stanza;
-    const { links } = this.#shared;
-    const isError = frame.attributeEquals('type', 'error');
-    if (!isError && !links.anyTroubled) return;
-    const from = prepareJid(frame.from ?? '');
-    if (from === undefined) return;
-    const sender = domain(from);
-    if (sender === this.#ownDomain) return;
-    if (!isError) {
-      // What comes late has waited somewhere, perhaps at the own server.
-      if (frame.findChild('delay', NS.delay) < 0) links.alive(sender, now);
-      return;
-    }
-    const bytes = frame.bytes();
-    if (!MAY_SAY_SO.some((word) => bytes.includes(word))) return;
-    const condition = errorCondition(stanza.tree());
-    // COMPAT: jabberd2 says so of servers that it cannot connect to, and everybody says so of much else.
-    const may = condition === 'service-unavailable' && this.context.serverKind === 'jabberd2';
-    if (saysUnreachable(condition) || may)
-      links.error(sender, now, saysUnreachable(condition), this.context.serverKind);
+    hearOfLink(stanza, this.#reach.links, this.#ownDomain, this.context.serverKind);
   }
 
   #rosterPush(stanza: PassingStanza): Verdict {
@@ -375,6 +363,7 @@ export class AnnotationsSession implements FeatureSession {
     this.#viewer = new Viewer(
       this.context,
       this.#shared,
+      this.#reach,
       this.#settings,
       this.#knowledge.presence,
       this.#knowledge.rooms,

@@ -2,6 +2,7 @@ import type { FeatureContext, IqAnswer } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import type { Link, Probe } from './link.js';
 import { type Links, type ProbingAgent, refusalsLast } from './links.js';
+import type { Reach } from './reach.js';
 
 const LOOK = 'probe';
 
@@ -19,28 +20,32 @@ export function saysUnreachable(condition: string): boolean {
   return UNREACHABLE.has(condition);
 }
 
-/** A session's part in asking other servers for a sign of life (XEP-0199): one session asks for all of its domain. */
+/** A session's part in asking other servers for a sign of life (XEP-0199): one session asks for all that have the same server. */
 export class Prober implements ProbingAgent {
   /** On their way. Made when needed, as one session asks for all. */
   #open: Map<string, Probe> | undefined;
 
   constructor(
     private readonly context: FeatureContext,
-    private readonly links: Links,
+    private readonly reach: Reach,
   ) {}
+
+  private get links(): Links {
+    return this.reach.links;
+  }
 
   /** The session has a server leg. */
   start(): void {
     this.links.offer(this, this.context.now);
   }
 
-  /** It has none any more. */
-  stop(): void {
+  /** It has none any more. @param links of the server that it had */
+  stop(links: Links = this.links): void {
     const { now } = this.context;
     for (const [domain, probe] of this.#open ?? [])
-      this.links.probed(domain, now, (link) => link.notProbed(probe, now));
+      links.probed(domain, now, (link) => link.notProbed(probe, now));
     this.#open = undefined;
-    this.links.withdraw(this, now);
+    links.withdraw(this, now);
   }
 
   lookAtLinks(now: number): void {

@@ -13,10 +13,10 @@ import { escapeAttribute, escapeText } from '../../xml/serialize.js';
 import { entering } from './annotation.js';
 import { OccupantDifference } from './difference.js';
 import { ForeignRoom, isSubject, messageKey, subjectOf } from './foreign-room.js';
-import type { LinkWatcher } from './links.js';
+import type { Links, LinkWatcher } from './links.js';
 import { isServiceOf } from './places.js';
 import { saysUnreachable } from './prober.js';
-import type { SharedAnnotations } from './shared.js';
+import type { Reach } from './reach.js';
 
 /** Rooms of other servers that one session keeps track of. */
 const MOST_ROOMS = 100;
@@ -52,7 +52,7 @@ export class RoomReturns implements LinkWatcher {
 
   constructor(
     private readonly context: FeatureContext,
-    private readonly shared: SharedAnnotations,
+    private readonly reach: Reach,
     private readonly ownDomain: string,
     private readonly knowledge: {
       readonly account: AccountSession;
@@ -94,8 +94,8 @@ export class RoomReturns implements LinkWatcher {
     room.password = this.#passwords?.get(jid);
     this.#passwords?.delete(jid);
     this.#rooms.set(jid, room);
-    this.shared.links.watch(domain(jid), this, 'guest', now);
-    room.wasDown = this.shared.links.isDown(domain(jid));
+    this.reach.links.watch(domain(jid), this, 'guest', now);
+    room.wasDown = this.reach.links.isDown(domain(jid));
   }
 
   #forget(jid: string): void {
@@ -103,7 +103,7 @@ export class RoomReturns implements LinkWatcher {
     this.#returns.delete(jid);
     const service = domain(jid);
     for (const other of this.#rooms.keys()) if (domain(other) === service) return;
-    this.shared.links.unwatch(service, this, 'guest');
+    this.reach.links.unwatch(service, this, 'guest');
   }
 
   close(): void {
@@ -125,8 +125,18 @@ export class RoomReturns implements LinkWatcher {
     if (this.#passwords.size < MOST_ROOMS) this.#passwords.set(jid, password);
   }
 
+  /** The session has another server, which may reach others. @param former of the server before */
+  serverChanged(former: Links, now: number): void {
+    const services = new Set([...this.#rooms.keys()].map(domain));
+    for (const service of services) {
+      former.unwatch(service, this, 'guest');
+      this.reach.links.watch(service, this, 'guest', now);
+      this.linkChanged(service, now);
+    }
+  }
+
   linkChanged(service: string, now: number): void {
-    const isDown = this.shared.links.isDown(service);
+    const isDown = this.reach.links.isDown(service);
     for (const [jid, room] of this.#rooms) {
       if (domain(jid) !== service) continue;
       if (isDown) room.wasDown = true;
@@ -168,7 +178,7 @@ export class RoomReturns implements LinkWatcher {
       if (verdict === 'in') {
         room.phase = 'in';
         room.wasDown = false;
-      } else if (verdict === 'unclear' && this.shared.links.isDown(domain(room.jid))) {
+      } else if (verdict === 'unclear' && this.reach.links.isDown(domain(room.jid))) {
         room.phase = 'in';
       } else if (this.bringsBack()) this.#comeBack(room, occupants);
       else if (verdict === 'out') this.#forget(room.jid);

@@ -1,4 +1,5 @@
 import { KnowledgeKey } from '../../session/feature.js';
+import type { LinkRules } from './link.js';
 import { Links } from './links.js';
 import { Occupancy } from './occupancy.js';
 import { Pacer } from './pacer.js';
@@ -6,7 +7,9 @@ import type { Settings } from './settings.js';
 
 /** What all sessions of a domain have in common here. */
 export class SharedAnnotations {
-  readonly links: Links;
+  /** By the URL of the domain's server that has them. */
+  readonly #links = new Map<string, Links>();
+  readonly #rules: LinkRules;
   readonly pacer: Pacer;
   readonly occupancy = new Occupancy();
   /** Full JIDs (prepared) of sessions whose clients are away for a while. */
@@ -16,10 +19,20 @@ export class SharedAnnotations {
 
   constructor(settings: Settings) {
     const { probes } = settings;
-    this.links = new Links({
+    this.#rules = {
       probes: probes === false ? undefined : { every: probes.every * 1000, timeout: probes.timeout * 1000 },
-    });
+    };
     this.pacer = new Pacer(settings.perSecond);
+  }
+
+  /** @param upstream as in `FeatureContext`: one of those that are configured */
+  linksOf(upstream: string): Links {
+    let links = this.#links.get(upstream);
+    if (links === undefined) {
+      links = new Links(this.#rules);
+      this.#links.set(upstream, links);
+    }
+    return links;
   }
 }
 

@@ -3,8 +3,9 @@ import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import type { FeatureContext } from '../../session/feature.js';
 import type { Reason } from '../../session/reasons.js';
 import { type Annotating, annotated, annotationXml, describe } from './annotation.js';
-import type { LinkWatcher } from './links.js';
+import type { Links, LinkWatcher } from './links.js';
 import { isServiceOf, realDomain } from './places.js';
+import type { Reach } from './reach.js';
 import type { Settings } from './settings.js';
 import type { SharedAnnotations } from './shared.js';
 
@@ -61,6 +62,7 @@ export class Viewer implements LinkWatcher {
   constructor(
     private readonly context: FeatureContext,
     private readonly shared: SharedAnnotations,
+    private readonly reach: Reach,
     private readonly settings: Settings,
     private readonly presence: PresenceSession,
     private readonly rooms: RoomsSession,
@@ -77,7 +79,7 @@ export class Viewer implements LinkWatcher {
 
   close(): void {
     this.shared.viewers -= 1;
-    for (const domain of this.#watched) this.shared.links.unwatch(domain, this, 'viewer');
+    for (const domain of this.#watched) this.reach.links.unwatch(domain, this, 'viewer');
     this.shared.pacer.giveBack(this.#reserved);
     this.#reserved = 0;
   }
@@ -101,7 +103,8 @@ export class Viewer implements LinkWatcher {
       this.presence.mark(fullJid, THEIRS);
       return;
     }
-    const { links, paused } = this.shared;
+    const { paused } = this.shared;
+    const { links } = this.reach;
     if (links.isDown(domain)) this.presence.mark(fullJid, FRESH);
     const isOccupant = this.rooms.isRoom(bareJid) === 'joined';
     if (isOccupant && isServiceOf(domain, this.ownDomain)) {
@@ -129,6 +132,15 @@ export class Viewer implements LinkWatcher {
   }
 
   linkChanged(): void {
+    this.#look();
+  }
+
+  /** The session has another server, which may reach others. @param former of the server before */
+  serverChanged(former: Links, now: number): void {
+    for (const domain of this.#watched) {
+      former.unwatch(domain, this, 'viewer');
+      this.reach.links.watch(domain, this, 'viewer', now);
+    }
     this.#look();
   }
 
@@ -202,7 +214,7 @@ export class Viewer implements LinkWatcher {
   #watch(domain: string, now: number): void {
     if (domain === this.ownDomain || isServiceOf(domain, this.ownDomain) || this.#watched.has(domain)) return;
     this.#watched.add(domain);
-    this.shared.links.watch(domain, this, 'viewer', now);
+    this.reach.links.watch(domain, this, 'viewer', now);
   }
 
   /** Whether there is something to tell of one presence. */
@@ -238,8 +250,9 @@ export class Viewer implements LinkWatcher {
   }
 
   #wanted(bareJid: string, fullJid: string, isOccupant: boolean): Wanted | undefined {
-    const { shared, ownDomain } = this;
-    const { links, paused } = shared;
+    const { ownDomain } = this;
+    const { paused } = this.shared;
+    const { links } = this.reach;
     const domain = domainOf(bareJid);
     const author = isOccupant ? domain : ownDomain;
     if (links.isDown(domain)) return { says: 'server-unavailable', author, about: domain };

@@ -67,6 +67,8 @@ export interface Scene {
   /** Full JID; default `juliet@capulet.lit/balcony`. */
   readonly jid?: string;
   readonly serverKind?: ServerKind;
+  /** URL of the domain's server that the session is at. */
+  readonly upstream?: string;
   readonly now?: number;
   /** Namespaces of what the client had switched on along with binding. */
   readonly enabledAtStart?: readonly string[];
@@ -97,6 +99,8 @@ interface OpenRequest {
 export class Playbook<S extends FeatureSession> {
   readonly session: S;
   now: number;
+  /** May be another one when the server leg is up again. */
+  upstream: string;
   readonly #transcript: string[] = [];
   /** What came out and has not been expected yet. */
   readonly #pending: string[] = [];
@@ -115,6 +119,7 @@ export class Playbook<S extends FeatureSession> {
 
   constructor(feature: Feature<S>, scene: Scene = {}) {
     this.now = scene.now ?? 1_000_000;
+    this.upstream = scene.upstream ?? 'xmpp://127.0.0.1';
     const domain = scene.domain ?? new FakeDomain();
     const identity = identityOf(scene.jid ?? 'juliet@capulet.lit/balcony');
     domain.enter(identity);
@@ -347,6 +352,9 @@ export class Playbook<S extends FeatureSession> {
     return {
       identity,
       serverKind,
+      get upstream() {
+        return playbook.upstream;
+      },
       enabledAtStart: new Set(this.#scene.enabledAtStart),
       domain,
       namespaces: this.#namespaces,

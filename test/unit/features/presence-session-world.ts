@@ -178,6 +178,7 @@ export class ProxiedSession {
     return {
       identity: this.#identity,
       serverKind: 'unknown',
+      upstream: '',
       enabledAtStart: new Set(),
       domain: this.domain,
       get now() {

@@ -4,8 +4,9 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import type { XmlLimits } from '../../../xml/limits.js';
 import type { LegOwner } from '../../leg.js';
 import type { Requester, WebReception } from '../server.js';
+import type { BoshSettings } from './agreement.js';
 import { type BoshRequest, readBody, sessionHint } from './body.js';
-import { type BoshSettings, type TerminalCondition, terminal } from './exchange.js';
+import { type TerminalCondition, terminal } from './conditions.js';
 import { BoshLeg, type BoshSurroundings } from './leg.js';
 import { Reply, wantedType } from './reply.js';
 

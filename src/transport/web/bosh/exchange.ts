@@ -1,34 +1,10 @@
 import { Buffer } from 'node:buffer';
-import { createHash } from 'node:crypto';
 import { type HeaderAttributes, streamHeader } from '../../../stream/header.js';
-import { type BodyAttributes, type BoshRequest, writeBody } from './body.js';
-
-/** What a session over BOSH may ask for at most, and what it is told; seconds and counts. */
-export interface BoshSettings {
-  readonly wait: number;
-  readonly hold: number;
-  /** Silence after which the client counts as gone; longer where it polls. */
-  readonly inactivity: number;
-  readonly pollingInactivity: number;
-  /** Below this time between requests without a payload the client is too busy. */
-  readonly polling: number;
-  readonly maxPause: number;
-  /** Bytes after which an answer is not added to. */
-  readonly answerBytes: number;
-}
-
-/** Why a session over BOSH is terminated (XEP-0124 §17.2). */
-export type TerminalCondition =
-  | 'bad-request'
-  | 'host-unknown'
-  | 'improper-addressing'
-  | 'internal-server-error'
-  | 'item-not-found'
-  | 'other-request'
-  | 'policy-violation'
-  | 'remote-connection-failed'
-  | 'remote-stream-error'
-  | 'system-shutdown';
+import { type Agreement, agree, agreedAttributes, type BoshSettings } from './agreement.js';
+import { Answers } from './answers.js';
+import { type BoshRequest, writeBody } from './body.js';
+import { RECOVERABLE, type TerminalCondition, terminal } from './conditions.js';
+import { KeySequence } from './key-sequence.js';
 
 /** The commands of an exchange. `H` is what a request can be answered by. */
 export interface ExchangePort<H> {
@@ -60,16 +36,8 @@ interface Early<H> {
   readonly at: number;
 }
 
-interface Answered {
-  readonly rid: number;
-  readonly key: string | undefined;
-  readonly body: Buffer;
-}
-
 /** How often one request may be sent again before that is taken for polling (XEP-0124 §14.3). */
 const MOST_REPEATS = 10;
-
-const VERSION = [1, 11] as const;
 
 /**
  * One session over BOSH: requests, which may come late, twice or in the wrong order, on one side, and a stream of bytes on the other
@@ -78,22 +46,13 @@ const VERSION = [1, 11] as const;
 export class BoshExchange<H> {
   readonly #port: ExchangePort<H>;
   readonly #settings: BoshSettings;
-  readonly #wait: number;
-  readonly #hold: number;
-  readonly #polls: boolean;
-  readonly #acknowledges: boolean;
-  /** The client has not named a version: it expects HTTP's own codes. */
-  readonly legacy: boolean;
+  readonly #agreed: Agreement;
+  readonly #keys: KeySequence;
+  readonly #answers: Answers;
   /** The last request that has been taken, and the last that has been answered. */
   #last: number;
   #held: Held<H>[];
   readonly #early = new Map<number, Early<H>>();
-  #answered: Answered[] = [];
-  #key: string | undefined;
-  #queue: Buffer[] = [];
-  #queued = 0;
-  /** Attributes that the next answer has to have. */
-  #news: BodyAttributes;
   /** Since when nothing can be answered. */
   #quietSince: number;
   #inactivity: number;
@@ -119,31 +78,18 @@ export class BoshExchange<H> {
     const rid = request.rid ?? 0;
     this.#port = port;
     this.#settings = settings;
-    this.#wait = Math.min(request.wait ?? settings.wait, settings.wait);
-    // Where nothing may wait, nothing is held.
-    this.#hold = this.#wait === 0 ? 0 : Math.min(request.hold ?? 1, settings.hold);
-    this.#polls = this.#hold === 0;
-    this.#inactivity = this.#normalInactivity;
-    this.#acknowledges = request.ack === 1;
-    this.legacy = request.version === undefined;
+    this.#agreed = agree(settings, request);
+    this.#keys = new KeySequence(request);
+    this.#answers = new Answers(
+      this.#agreed.requests,
+      settings.answerBytes,
+      agreedAttributes(this.#agreed, settings, request, sid),
+    );
+    this.#inactivity = this.#agreed.inactivity;
     this.#last = rid;
-    this.#key = request.newKey?.toLowerCase();
     this.#held = [{ rid, since: now, key: undefined, handle, again: 0 }];
     this.#quietSince = now;
     this.#former = { at: Number.NEGATIVE_INFINITY, empty: false, rid };
-    this.#news = [
-      ['xmlns:xmpp', 'urn:xmpp:xbosh'],
-      ['sid', sid],
-      ['wait', this.#wait],
-      ['requests', this.#requests],
-      ['hold', this.#hold],
-      ['polling', settings.polling],
-      ['inactivity', this.#normalInactivity],
-      ['maxpause', settings.maxPause],
-      ['ver', this.legacy ? undefined : lowerVersion(request.version ?? '')],
-      ['ack', this.#acknowledges ? rid : undefined],
-      ['xmpp:restartlogic', 'true'],
-    ];
   }
 
   /** Passes on what the first request says. To be called when all around is ready to hear of it. */
@@ -152,18 +98,14 @@ export class BoshExchange<H> {
     this.flush(now);
   }
 
-  /** The window of rids: so many requests may be open at one time. */
-  get #requests(): number {
-    return this.#hold + 1;
-  }
-
-  get #normalInactivity(): number {
-    return this.#polls ? this.#settings.pollingInactivity : this.#settings.inactivity;
-  }
-
   /** Bytes that wait for a request. */
   get queued(): number {
-    return this.#queued;
+    return this.#answers.queued;
+  }
+
+  /** The client has not named a version: it expects HTTP's own codes. */
+  get legacy(): boolean {
+    return this.#agreed.legacy;
   }
 
   get over(): boolean {
@@ -179,7 +121,7 @@ export class BoshExchange<H> {
     else if (rid === undefined) this.#violates('bad-request', handle);
     else if (rid <= this.#last) this.#again(rid, request, handle, now);
     // One more may come if it is to pause or to end (XEP-0124 §11).
-    else if (rid > this.#last + this.#requests + (isUrgent(request) ? 1 : 0))
+    else if (rid > this.#last + this.#agreed.requests + (isUrgent(request) ? 1 : 0))
       this.#violates('item-not-found', handle);
     else {
       const early = this.#early.get(rid);
@@ -219,7 +161,7 @@ export class BoshExchange<H> {
 
   /** The next request in order. */
   #take(request: BoshRequest, handle: H, now: number): void {
-    if (!this.#keyFits(request)) {
+    if (!this.#keys.fits(request)) {
       this.#violates('item-not-found', handle);
       return;
     }
@@ -236,8 +178,8 @@ export class BoshExchange<H> {
     this.#last = rid;
     this.#former = { at: now, empty, rid };
     this.#held.push({ rid, since: now, key: request.key?.toLowerCase(), handle, again: 0 });
-    this.#inactivity = this.#normalInactivity;
-    this.#acknowledged(request.ack);
+    this.#inactivity = this.#agreed.inactivity;
+    if (this.#agreed.acknowledges && request.ack !== undefined) this.#answers.acknowledged(request.ack);
     if (this.#paused) {
       this.#paused = false;
       this.#port.paused(false);
@@ -254,24 +196,15 @@ export class BoshExchange<H> {
     for (const piece of pieces) if (piece.length > 0) this.#port.deliver(piece);
   }
 
-  /** XEP-0124 §15.4. */
-  #keyFits({ key, newKey }: BoshRequest): boolean {
-    if (this.#key === undefined) {
-      this.#key = newKey?.toLowerCase();
-      return true;
-    }
-    if (key === undefined || createHash('sha1').update(key).digest('hex') !== this.#key) return false;
-    this.#key = (newKey ?? key).toLowerCase();
-    return true;
-  }
-
   /** XEP-0124 §11 and, for those who poll, §12. */
   #tooBusy(request: BoshRequest, empty: boolean, now: number): boolean {
     if (!empty || isUrgent(request)) return false;
     const { at, empty: formerEmpty, rid } = this.#former;
     if (now - at >= this.#settings.polling * 1000) return false;
-    if (this.#polls) return formerEmpty && this.#emptyAnswer === rid;
-    return this.#held.length + 1 >= this.#requests && this.#held.every(({ handle }) => handle !== undefined);
+    if (this.#agreed.polls) return formerEmpty && this.#emptyAnswer === rid;
+    return (
+      this.#held.length + 1 >= this.#agreed.requests && this.#held.every(({ handle }) => handle !== undefined)
+    );
   }
 
   /** A request that has come before: its answer again, or, if there is none yet, to whoever asked last (XEP-0124 §14.3). */
@@ -289,15 +222,9 @@ export class BoshExchange<H> {
       this.flush(now);
       return;
     }
-    const answered = this.#answered.find((one) => one.rid === rid);
-    if (answered !== undefined && answered.key === key) this.#port.answer(handle, answered.body, undefined);
+    const body = this.#answers.again(rid, key);
+    if (body !== undefined) this.#port.answer(handle, body, undefined);
     else this.#violates('item-not-found', handle);
-  }
-
-  /** What the client has had of our answers need not be kept. */
-  #acknowledged(ack: number | undefined): void {
-    if (!this.#acknowledges || ack === undefined) return;
-    this.#answered = this.#answered.filter(({ rid }) => rid > ack);
   }
 
   /** XEP-0124 §10: all is answered at once, the request itself without a payload. */
@@ -320,23 +247,13 @@ export class BoshExchange<H> {
   // What the session writes.
 
   /** The stream's header, with the next answer (XEP-0206 §4). */
-  header({ from, id, version }: HeaderAttributes): void {
-    if (this.#news.length === 0) this.#news = [['xmlns:xmpp', 'urn:xmpp:xbosh']];
-    this.#news = [
-      ...this.#news.filter(([name]) => !HEADER_NEWS.includes(name)),
-      ['from', from],
-      ['authid', id],
-      ['xmpp:version', version],
-    ];
+  header(attributes: HeaderAttributes): void {
+    this.#answers.header(attributes);
   }
 
   /** One element, for the next answer. */
   write(pieces: readonly Buffer[]): void {
-    if (this.#over) return;
-    for (const piece of pieces) {
-      this.#queue.push(piece);
-      this.#queued += piece.length;
-    }
+    if (!this.#over) this.#answers.write(pieces);
   }
 
   /** The stream is over: what is queued still goes out, with the word that it was the last. */
@@ -362,7 +279,7 @@ export class BoshExchange<H> {
       else this.#setTimer();
       return;
     }
-    while (this.#held.length > this.#hold || (this.#queued > 0 && this.#held[0]?.handle !== undefined))
+    while (this.#held.length > this.#agreed.hold || (this.queued > 0 && this.#held[0]?.handle !== undefined))
       this.#answerOldest(now, true);
     this.#setTimer();
   }
@@ -373,9 +290,7 @@ export class BoshExchange<H> {
     let told = false;
     for (const held of this.#held.splice(0)) {
       if (held.handle === undefined) continue;
-      const body = told
-        ? writeBody([])
-        : writeBody([...this.#news, ['type', 'terminate'], ['condition', condition]], this.#queue.splice(0));
+      const body = told ? writeBody([]) : this.#answers.last(condition);
       told = true;
       this.#port.answer(held.handle, body, undefined);
     }
@@ -389,11 +304,11 @@ export class BoshExchange<H> {
   wake(now: number): void {
     if (this.#over) return;
     for (let [first] = this.#held; first !== undefined; [first] = this.#held) {
-      if (first.handle === undefined || now < first.since + this.#wait * 1000) break;
+      if (first.handle === undefined || now < first.since + this.#agreed.wait * 1000) break;
       this.#answerOldest(now, false);
     }
     const [early] = this.#early.values();
-    const gap = early !== undefined && !this.#blocked && now >= early.at + this.#normalInactivity * 1000;
+    const gap = early !== undefined && !this.#blocked && now >= early.at + this.#agreed.inactivity * 1000;
     if (now >= this.#goneAt || gap) {
       this.#lose();
       return;
@@ -417,9 +332,9 @@ export class BoshExchange<H> {
     if (this.#over) return;
     let next = this.#goneAt;
     const [first] = this.#held;
-    if (first?.handle !== undefined) next = Math.min(next, first.since + this.#wait * 1000);
+    if (first?.handle !== undefined) next = Math.min(next, first.since + this.#agreed.wait * 1000);
     const [early] = this.#early.values();
-    if (early !== undefined) next = Math.min(next, early.at + this.#normalInactivity * 1000);
+    if (early !== undefined) next = Math.min(next, early.at + this.#agreed.inactivity * 1000);
     this.#port.wakeAt(next);
   }
 
@@ -429,16 +344,14 @@ export class BoshExchange<H> {
   #answerOldest(now: number, payload: boolean): void {
     const held = this.#held.shift();
     if (held === undefined) return;
-    const elements = payload && held.handle !== undefined ? this.#takeQueued() : [];
-    const ack = this.#acknowledges && this.#last !== held.rid ? this.#last : undefined;
-    const news = this.#news.some(([name]) => name === 'ack')
-      ? this.#news
-      : [...this.#news, ['ack', ack] as const];
-    const body = writeBody(news, elements);
-    this.#news = [];
-    if (elements.length === 0) this.#emptyAnswer = held.rid;
-    this.#answered.push({ rid: held.rid, key: held.key, body });
-    if (this.#answered.length > this.#requests) this.#answered.shift();
+    const ack = this.#agreed.acknowledges && this.#last !== held.rid ? this.#last : undefined;
+    const { body, isEmpty } = this.#answers.next(
+      held.rid,
+      held.key,
+      payload && held.handle !== undefined,
+      ack,
+    );
+    if (isEmpty) this.#emptyAnswer = held.rid;
     if (held.handle !== undefined) this.#port.answer(held.handle, body, undefined);
     this.#noteQuiet(now);
   }
@@ -446,22 +359,6 @@ export class BoshExchange<H> {
   /** @param withPayload so many of them may have one */
   #answerAll(now: number, withPayload: number): void {
     for (let n = 0; this.#held.length > 0; n += 1) this.#answerOldest(now, n < withPayload);
-  }
-
-  #takeQueued(): readonly Buffer[] {
-    let bytes = 0;
-    let count = 0;
-    // An element may be several pieces, but never ends in the middle of one.
-    while (count < this.#queue.length && (bytes < this.#settings.answerBytes || !this.#endsElement(count))) {
-      bytes += this.#queue[count]!.length;
-      count += 1;
-    }
-    this.#queued -= bytes;
-    return this.#queue.splice(0, count);
-  }
-
-  #endsElement(count: number): boolean {
-    return count === 0 || this.#queue[count]?.[0] === LESS;
   }
 
   #noteQuiet(now: number): void {
@@ -493,33 +390,12 @@ export class BoshExchange<H> {
   #forget(): void {
     this.#held = [];
     this.#early.clear();
-    this.#answered = [];
-    this.#queue = [];
-    this.#queued = 0;
+    this.#answers.forget();
     this.#port.wakeAt(Number.POSITIVE_INFINITY);
   }
-}
-
-const LESS = 0x3c;
-const HEADER_NEWS: readonly string[] = ['from', 'authid', 'xmpp:version'];
-const RECOVERABLE = writeBody([['type', 'error']]);
-
-/** A `<body/>` that says that a session is over, or never was. */
-export function terminal(condition: TerminalCondition): Buffer {
-  return writeBody([
-    ['type', 'terminate'],
-    ['condition', condition],
-  ]);
 }
 
 /** What may be sent besides the requests that are allowed (XEP-0124 §11). */
 function isUrgent({ pause, terminate }: BoshRequest): boolean {
   return pause !== undefined || terminate;
-}
-
-/** The lower of the client's version and ours (XEP-0124 §7.2). */
-function lowerVersion(version: string): string {
-  const [major = Number.NaN, minor = Number.NaN] = version.split('.').map(Number);
-  const lower = major < VERSION[0] || (major === VERSION[0] && minor < VERSION[1]);
-  return lower ? `${major}.${minor}` : VERSION.join('.');
 }

@@ -6,8 +6,10 @@ import { type NamespaceTable, NS } from '../../../xml/namespaces.js';
 import { type Clock, Sleeper } from '../../clock.js';
 import type { LegOwner, TransportLeg } from '../../leg.js';
 import { StreamCutter, type StreamParts } from '../elements.js';
+import type { BoshSettings } from './agreement.js';
 import type { BoshRequest } from './body.js';
-import { BoshExchange, type BoshSettings, type ExchangePort, type TerminalCondition } from './exchange.js';
+import type { TerminalCondition } from './conditions.js';
+import { BoshExchange, type ExchangePort } from './exchange.js';
 import type { Reply } from './reply.js';
 
 /** What all BOSH legs of a process share. */

@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { gzip, gzipSync } from 'node:zlib';
-import type { TerminalCondition } from './exchange.js';
+import type { TerminalCondition } from './conditions.js';
 
 const compress = promisify(gzip);
 

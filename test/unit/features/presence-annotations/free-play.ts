@@ -36,6 +36,7 @@ export class FreePlay {
     const contextFor = (feature: Feature, session: PipelineSession): FeatureContext => ({
       identity,
       serverKind: 'unknown',
+      upstream: 'xmpp://127.0.0.1',
       enabledAtStart: new Set(),
       domain,
       get now() {

@@ -27,6 +27,50 @@ const down = (from: string, content = '') =>
 const back = (from: string, content = '') => to(from, content + annotation('montague.lit'));
 const NO_REFRESH = { serverUnavailable: false, connectionPaused: false, refresh: false };
 
+describe('a domain with several servers', () => {
+  const FIRST = 'xmpp://first.montague.lit';
+  const SECOND = 'xmpp://second.montague.lit';
+
+  it('each asks by a session of its own, and only clients at the one that does not reach a domain are told', () => {
+    const domain = newDomain();
+    const romeo = aware({ domain, upstream: FIRST, settings: NO_REFRESH }).fromServer(to(ORCHARD));
+    const benvolio = aware({
+      ...{ domain, upstream: SECOND, settings: NO_REFRESH, jid: 'benvolio@montague.lit/lane' },
+    }).fromServer(to(ORCHARD));
+    linkFails(romeo).expectSent('client', down(ORCHARD));
+    // At the other, the domain is asked at its time, and answers.
+    benvolio.wake(60_000).expectRequest('capulet.lit', PING).answerIq('capulet.lit', '').wake(500).end();
+    linkReturns(romeo).expectSent('client', back(ORCHARD)).end();
+  });
+
+  it('one asks for all that have the same', () => {
+    const domain = newDomain();
+    const romeo = aware({ domain, upstream: FIRST, settings: NO_REFRESH }).fromServer(to(ORCHARD));
+    const benvolio = aware({
+      ...{ domain, upstream: FIRST, settings: NO_REFRESH, jid: 'benvolio@montague.lit/lane' },
+    }).fromServer(to(ORCHARD));
+    linkFails(romeo).expectSent('client', down(ORCHARD)).end();
+    benvolio.wake(500).expectSent('client', down(ORCHARD)).end();
+  });
+
+  it('a session whose next server leg goes to another is told what that one reaches', () => {
+    const book = aware({ upstream: FIRST, settings: NO_REFRESH }).fromServer(to(ORCHARD));
+    linkFails(book).expectSent('client', down(ORCHARD));
+    book.upstream = SECOND;
+    book
+      .legDown('server')
+      .legUp('server')
+      .wake(500)
+      .expectSent('client', back(ORCHARD))
+      .wake(60_000)
+      .expectRequest('capulet.lit', PING)
+      .answerIq('capulet.lit', { error: 'remote-server-timeout' })
+      .wake(500)
+      .expectSent('client', down(ORCHARD))
+      .end();
+  });
+});
+
 describe('who is told of a server that cannot be reached', () => {
   it('a client without urn:xmpp:psa in its capabilities is not', () => {
     aware({}, ['urn:xmpp:ping'])

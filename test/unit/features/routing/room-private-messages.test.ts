@@ -108,7 +108,14 @@ class World {
     };
     domain.enter(identity);
     const contextFor = (opened: Feature, session: PipelineSession): FeatureContext => ({
-      ...{ identity, serverKind: 'prosody', enabledAtStart: new Set([NS.carbons2]), domain, now: 0 },
+      ...{
+        identity,
+        serverKind: 'prosody',
+        upstream: '',
+        enabledAtStart: new Set([NS.carbons2]),
+        domain,
+        now: 0,
+      },
       ...{ send: () => {}, sendAsClient: () => {}, request: () => {}, wakeAt: () => {}, count: () => {} },
       namespaces: table,
       ...{

@@ -1,12 +1,9 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { BoshSettings } from '../../../../src/transport/web/bosh/agreement.js';
 import { type BoshRequest, NO_PAYLOAD } from '../../../../src/transport/web/bosh/body.js';
-import {
-  BoshExchange,
-  type BoshSettings,
-  type ExchangePort,
-} from '../../../../src/transport/web/bosh/exchange.js';
+import { BoshExchange, type ExchangePort } from '../../../../src/transport/web/bosh/exchange.js';
 
 const SETTINGS: BoshSettings = {
   wait: 60,

@@ -1,0 +1,110 @@
+import type { Buffer } from 'node:buffer';
+import type { HeaderAttributes } from '../../../stream/header.js';
+import { type BodyAttributes, writeBody } from './body.js';
+
+interface Answered {
+  readonly rid: number;
+  readonly key: string | undefined;
+  readonly body: Buffer;
+}
+
+const LESS = 0x3c;
+/** What the header of a stream is told by (XEP-0206 §4). */
+const HEADER_NEWS: readonly string[] = ['from', 'authid', 'xmpp:version'];
+const XBOSH_PREFIX = ['xmlns:xmpp', 'urn:xmpp:xbosh'] as const;
+
+/** What there is to say to a client over BOSH, and what has been said and may have to be said again. */
+export class Answers {
+  #queue: Buffer[] = [];
+  #queued = 0;
+  #answered: Answered[] = [];
+
+  /**
+   * @param most answers that are kept
+   * @param bytes after which an answer is not added to
+   * @param news attributes that the next answer has to have
+   */
+  constructor(
+    private readonly most: number,
+    private readonly bytes: number,
+    private news: BodyAttributes,
+  ) {}
+
+  /** Bytes that wait for a request. */
+  get queued(): number {
+    return this.#queued;
+  }
+
+  /** The stream's header, with the next answer (XEP-0206 §4). */
+  header({ from, id, version }: HeaderAttributes): void {
+    if (this.news.length === 0) this.news = [XBOSH_PREFIX];
+    this.news = [
+      ...this.news.filter(([name]) => !HEADER_NEWS.includes(name)),
+      ['from', from],
+      ['authid', id],
+      ['xmpp:version', version],
+    ];
+  }
+
+  /** One element, for the next answer. */
+  write(pieces: readonly Buffer[]): void {
+    for (const piece of pieces) {
+      this.#queue.push(piece);
+      this.#queued += piece.length;
+    }
+  }
+
+  /**
+   * Makes the answer to a request, and keeps it.
+   * @param payload whether what waits goes along
+   * @param ack the last request that has come, where the client is to be told
+   */
+  next(rid: number, key: string | undefined, payload: boolean, ack: number | undefined) {
+    const elements = payload ? this.#take() : [];
+    const { news } = this;
+    this.news = [];
+    const hasAck = news.some(([name]) => name === 'ack');
+    const body = writeBody(hasAck ? news : [...news, ['ack', ack]], elements);
+    this.#answered.push({ rid, key, body });
+    if (this.#answered.length > this.most) this.#answered.shift();
+    return { body, isEmpty: elements.length === 0 };
+  }
+
+  /** The last one, with all that waits. */
+  last(condition: string | undefined): Buffer {
+    return writeBody([...this.news, ['type', 'terminate'], ['condition', condition]], this.#queue.splice(0));
+  }
+
+  /** @returns what a request was answered by whose key was that; undefined: it is not kept, or was never asked */
+  again(rid: number, key: string | undefined): Buffer | undefined {
+    const answered = this.#answered.find((one) => one.rid === rid);
+    return answered?.key === key ? answered?.body : undefined;
+  }
+
+  /** What the client has had of our answers need not be kept (XEP-0124 §9.2). */
+  acknowledged(rid: number): void {
+    this.#answered = this.#answered.filter((one) => one.rid > rid);
+  }
+
+  forget(): void {
+    this.#answered = [];
+    this.#queue = [];
+    this.#queued = 0;
+  }
+
+  #take(): readonly Buffer[] {
+    let bytes = 0;
+    let count = 0;
+    // An element may be several pieces, but never ends in the middle of one.
+    while (count < this.#queue.length && (bytes < this.bytes || !this.#endsElement(count))) {
+      bytes += this.#queue[count]!.length;
+      count += 1;
+    }
+    this.#queued -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  #endsElement(count: number): boolean {
+    return count === 0 || this.#queue[count]?.[0] === LESS;
+  }
+}
