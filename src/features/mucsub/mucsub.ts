@@ -23,6 +23,7 @@ import { type Notice, readNotice } from './notices.js';
 import { noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
 import type { Standing } from './standings.js';
+import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -90,9 +91,12 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   readonly #around: Surroundings;
   readonly #services: Services;
   readonly #delivery: Delivery;
+  readonly #storing: Storing;
   readonly #ghosts: Ghosts;
   readonly #subscribing: Subscribing;
   readonly #forms: Forms;
+  /** What the client of a session that is gone on with has acknowledged before the book was read. */
+  readonly #settledEarly: string[] = [];
 
   constructor(
     private readonly context: FeatureContext,
@@ -111,7 +115,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     const around = this.#around;
     this.#services = new Services(around);
     this.#delivery = new Delivery(around);
-    this.#ghosts = new Ghosts(around, this.#delivery, {
+    this.#storing = new Storing(around);
+    this.#ghosts = new Ghosts(around, this.#delivery, this.#storing, {
       banned: (subscription) => this.#banned(subscription),
       vanished: (room) => this.destroyed(room),
     });
@@ -182,9 +187,11 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
+    else if (token === READ) this.#readStored();
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
+      this.#storing.settled(this.#settledEarly.splice(0));
       this.#ghosts.standings.settleRestored();
       this.#subscribing.proceed();
       if (this.#delivery.wanted) this.#claim();
@@ -192,10 +199,18 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   #claim(): void {
-    const { book, account } = this.#around;
-    book.fetched(account);
+    this.#readStored();
     this.#ghosts.claim();
     if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+  }
+
+  #readStored(): void {
+    if (this.#delivery.wanted) this.#storing.read();
+  }
+
+  onSettled(copies: readonly string[]): void {
+    if (this.#around.book.isRead) this.#storing.settled(copies);
+    else this.#settledEarly.push(...copies);
   }
 
   #noteHeard(): void {
@@ -216,6 +231,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         this.#delivery.told(notice.room, notice.xml);
         break;
       case 'claim':
+        this.#readStored();
         if (this.#delivery.wanted || !this.#delivery.anybody) this.#ghosts.claim();
         break;
       case 'subscribed':
@@ -245,6 +261,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   needsServer(now: number): number | undefined {
     const { book, account, settings } = this.#around;
     const { keepSeconds, keepSessions } = settings;
+    this.#release();
     // COMPAT: jabberd2 lets no presence through to a session that is unavailable, so that it cannot know whether it is in a room.
     if (this.context.serverKind === 'jabberd2') return undefined;
     if (!book.isRead || keepSeconds === 0 || book.kept.size >= keepSessions) return undefined;
@@ -262,14 +279,24 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
 
   onClose(): void {
     this.#around.book.kept.delete(this.context.identity.full);
-    const { book, account, rooms } = this.#around;
+    const { book, rooms } = this.#around;
     book.leave(this);
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
     const carried = this.#ghosts.close();
+    const released = this.#storing.release();
+    if (carried || released) this.#tellClaim();
+  }
+
+  /** The client is gone: what it was sent and has not acknowledged is for another one. */
+  #release(): void {
+    if (this.#storing.release()) this.#tellClaim();
+  }
+
+  #tellClaim(): void {
     const notice: Notice = { op: 'claim' };
-    if (carried) this.context.tell(account, JSON.stringify(notice));
+    this.context.tell(this.#around.account, JSON.stringify(notice));
   }
 
   // What the client sends.
