@@ -10,76 +10,23 @@ import {
   PASS,
   type PassingStanza,
   type Verdict,
-  type Watch,
 } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
 import { errorAnswer, REFUSED } from './answers.js';
+import { ArchiveAnswers } from './archive-answers.js';
 import { bookOf, type Reader, type Subscription } from './book.js';
 import { Delivery } from './delivery.js';
 import { Forms, type RoomOptions } from './forms.js';
 import { Ghosts } from './ghosts.js';
 import { type Notice, readNotice } from './notices.js';
-import { noteNative, Services } from './services.js';
+import { lacksArchive, noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
 import type { Standing } from './standings.js';
 import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import type { Surroundings } from './surroundings.js';
-
-/** What each watch is for; the first that fits is the one. */
-enum On {
-  Request,
-  ClientPresence,
-  Broadcast,
-  Said,
-  Whispered,
-  Invites,
-  OwnerForm,
-  SelfPing,
-  RoomMessage,
-  RoomPresence,
-  OccupantAsks,
-  RoomAnswers,
-}
-
-const WATCHES: readonly Watch[] = [
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['get', 'set'],
-    child: { namespace: NS.mucsub },
-    address: ['bare', 'domain'],
-  },
-  { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['full'] },
-  { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['account'] },
-  { direction: 'to-server', stanza: 'message', types: ['groupchat'], address: ['bare'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['full'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['bare'] },
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['get', 'set'],
-    child: { namespace: NS.mucOwner },
-    address: ['bare'],
-  },
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['get'],
-    child: { namespace: NS.ping, name: 'ping' },
-    address: ['full'],
-  },
-  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'] },
-  {
-    direction: 'to-client',
-    stanza: 'presence',
-    types: ['', 'unavailable', 'error'],
-    address: ['bare', 'full'],
-  },
-  { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'] },
-  { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'] },
-];
+import { On, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
@@ -95,6 +42,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   readonly #ghosts: Ghosts;
   readonly #subscribing: Subscribing;
   readonly #forms: Forms;
+  readonly #archive: ArchiveAnswers;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
   readonly #settledEarly: string[] = [];
 
@@ -124,6 +72,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       this.#announce(change, subscription),
     );
     this.#forms = new Forms(this);
+    this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
     around.rooms.onChange((change) => {
       const { full } = identity;
       if (change.kind === 'joined') {
@@ -163,6 +112,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
       case On.OccupantAsks:
         return this.#ghosts.size === 0 ? PASS : this.#occupantAsks(stanza);
+      case On.Archive:
+        return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
       default:
         return this.#forms.fromRoom(stanza);
     }
@@ -173,7 +124,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   onDisco(answer: DiscoAnswer): DiscoAmendment | undefined {
-    const { book, settings } = this.#around;
+    const { book, settings, account } = this.#around;
     if (answer.node !== undefined) return undefined;
     const service = domainOf(answer.from);
     if (answer.entity === 'muc-service') {
@@ -181,13 +132,16 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       return this.#services.playsProbably(service) ? ADDED : undefined;
     }
     if (answer.entity !== 'muc-room' || !this.#services.playsProbably(service)) return undefined;
-    return book.isAllowed(prepareJid(answer.from) ?? '', settings.allowSubscription) ? ADDED : undefined;
+    const room = prepareJid(answer.from) ?? '';
+    if (!book.isAllowed(room, settings.allowSubscription)) return undefined;
+    const isArchive = lacksArchive(this.#around, room) && book.subscription(room, account) !== undefined;
+    return isArchive ? ADDED_WITH_ARCHIVE : ADDED;
   }
 
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
-    else if (token === READ) this.#readStored();
+    else if (token === READ) this.#storing.readAgain();
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
@@ -434,6 +388,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
 }
 
 const ADDED: DiscoAmendment = { add: [NS.mucsub] };
+const ADDED_WITH_ARCHIVE: DiscoAmendment = { add: [NS.mucsub, NS.mam2] };
 
 export const mucsub: Feature<MucSubSession> = {
   name: 'mucsub',

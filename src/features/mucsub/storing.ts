@@ -11,7 +11,7 @@ import { stampOf } from './presences.js';
 import { hasArchive, lacksArchive } from './services.js';
 import type { Surroundings } from './surroundings.js';
 
-/** Wakes the feature when stored events are to be looked for again: another session is reading the log. */
+/** Wakes the feature when a log is to be read that another session was reading. */
 export const READ = 'read';
 const AGAIN_AFTER = 20;
 /** Begins the name of what a client is sent out of a log. */
@@ -19,6 +19,8 @@ const COPY = storeKey('mucsub', 'sent', '');
 
 /** Events for who is away: into the room's log, and out of it when a client of the account is there. */
 export class Storing {
+  readonly #later: (() => void)[] = [];
+
   constructor(private readonly around: Surroundings) {}
 
   /** The room has something in its log that the account has to be sent first. */
@@ -92,12 +94,26 @@ export class Storing {
       if (cursor === undefined || (cursor.reader !== undefined && cursor.reader !== context.identity.full))
         continue;
       if (cursor.reader !== undefined && !cursor.isBehind) continue;
-      const begins = log.load(this.around, () =>
-        log.tell(this.around, (told) => this.#send(log, cursor, told)),
-      );
-      if (begins) cursor.reader = context.identity.full;
-      else context.wakeAt(READ, context.now + AGAIN_AFTER);
+      cursor.reader = context.identity.full;
+      this.#whole(log, (told) => this.#send(log, cursor, told));
     }
+  }
+
+  /** Reads all that the log of a room has. */
+  whole(room: string, done: (told: readonly Told[]) => void): void {
+    this.#whole(this.around.book.logs.of(this.around.context.domain.name, room), done);
+  }
+
+  #whole(log: RoomLog, done: (told: readonly Told[]) => void): void {
+    const { context } = this.around;
+    if (log.load(this.around, () => log.tell(this.around, done))) return;
+    this.#later.push(() => this.#whole(log, done));
+    context.wakeAt(READ, context.now + AGAIN_AFTER);
+  }
+
+  /** Another session was reading a log. */
+  readAgain(): void {
+    for (const read of this.#later.splice(0)) read();
   }
 
   #send(log: RoomLog, cursor: Cursor, all: readonly Told[]): void {
