@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { UpstreamLimits } from '../config/model.js';
 import { prepareJid } from '../jid.js';
-import type { StoreEntry } from '../store/store.js';
+import { type StoreEntry, storeKey } from '../store/store.js';
 import { stanzaError } from '../stream/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { MADE_HERE } from '../xml/limits.js';
@@ -30,7 +30,7 @@ import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
 import { Arrival, type ArrivalPlan } from './start/arrival.js';
-import { undeliveredChange } from './undelivered.js';
+import { undeliveredChange, undeliveredPrefix } from './undelivered.js';
 
 /** What a bound session needs of the session around it. */
 export interface BoundSurroundings {
@@ -63,6 +63,8 @@ interface Injection {
   readonly leg: Leg;
   readonly bytes: Buffer;
   readonly reason: Reason;
+  /** What a copy of it in the store is known by. */
+  readonly stored?: string | undefined;
 }
 
 /**
@@ -84,6 +86,8 @@ export class BoundSession {
   /** While what the client has left with us at its start is being done. */
   #arrival: Arrival | undefined;
   readonly missed: MissedMessages;
+  /** Copies of features' own that the client has acknowledged before there were features. */
+  #settledEarly: string[] = [];
   /** Messages that features have put away for the account's next session. */
   #kept = 0;
   /** Prepared. */
@@ -102,7 +106,7 @@ export class BoundSession {
         return around.port.unsent(leg) === 0;
       },
       whenWritten: (leg) => around.port.whenFlushed(leg),
-      storedSettled: (keys) => this.missed.forget(keys),
+      storedSettled: (keys) => this.#settled(keys),
       storeIsBehind: () => this.missed.forgetting,
     });
     this.missed = this.#missedMessages();
@@ -128,6 +132,26 @@ export class BoundSession {
     );
     if (this.#pipeline.instances.some(({ onTold }) => onTold !== undefined))
       this.around.port.subscribe(this.#account);
+    const settled = this.#settledEarly;
+    this.#settledEarly = [];
+    this.#settled(settled);
+  }
+
+  /** The client has what there are copies of in the store: in the account's own place there, or where features have them. */
+  #settled(copies: readonly string[]): void {
+    const { features } = this.around.domain.pipeline;
+    const own = undeliveredPrefix(this.around.domain.name, this.#account);
+    this.missed.forget(copies.filter((copy) => copy.startsWith(own)));
+    const others = copies.filter((copy) => !copy.startsWith(own));
+    if (others.length === 0) return;
+    if (this.#pipeline === undefined) {
+      this.#settledEarly.push(...others);
+      return;
+    }
+    for (const [at, { name }] of features.entries()) {
+      const its = others.filter((copy) => copy.startsWith(storeKey(name, '')));
+      if (its.length > 0) this.#pipeline.instances[at]?.onSettled?.(its);
+    }
   }
 
   snapshots(): Record<string, string> {
@@ -431,7 +455,7 @@ export class BoundSession {
     const held = this.#held;
     if (held === undefined) return;
     this.#held = undefined;
-    for (const { leg, bytes, reason } of held) this.#put(leg, bytes, reason);
+    for (const { leg, bytes, reason, stored } of held) this.#put(leg, bytes, reason, stored);
   }
 
   /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
@@ -486,13 +510,13 @@ export class BoundSession {
     this.#inject(leg, bytes, reason);
   }
 
-  #inject(leg: Leg, bytes: Buffer, reason: Reason): void {
+  #inject(leg: Leg, bytes: Buffer, reason: Reason, stored?: string): void {
     if (!this.#holding) {
-      this.#put(leg, bytes, reason);
+      this.#put(leg, bytes, reason, stored);
       return;
     }
     this.#held ??= [];
-    this.#held.push({ leg, bytes, reason });
+    this.#held.push({ leg, bytes, reason, stored });
   }
 
   #put(leg: Leg, bytes: Buffer, reason: Reason, stored?: string): void {
@@ -615,6 +639,10 @@ export class BoundSession {
       sendAsServer: (xml, reason) => this.#sendAsServer(Buffer.from(xml), reason),
       sendAhead: (xml, reason) => this.#put('server', Buffer.from(xml), reason),
       endKept: () => around.endKept(),
+      sendStored: (xml, reason, copy) => {
+        this.#inject('client', Buffer.from(xml), reason, copy);
+        return this.acknowledgement.waiting !== undefined;
+      },
       keepForAccount: (bare, xml) => this.#keepForAccount(prepareJid(bare) ?? bare, Buffer.from(xml)),
       waits: (bare, xml) => this.#waits(prepareJid(bare) ?? bare, Buffer.from(xml)),
       request: (request, done) => this.#request(request, done),

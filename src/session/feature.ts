@@ -130,6 +130,13 @@ export interface FeatureContext {
    * says so itself: `onWaiting` follows at once, in this session's features.
    */
   waits(bare: string, xml: string | Buffer): void;
+  /**
+   * Injects one complete element towards the client, of which the feature has a copy in the store: `onSettled` is told when the client has
+   * acknowledged it, also by the process after this one. When the session ends before, nobody is told, and nothing else is kept of it.
+   * @param copy names the copy: a key that begins with the feature's name (`storeKey`); it need not be the key of an entry
+   * @returns false when this client acknowledges nothing: it has it as soon as it is written
+   */
+  sendStored(xml: string | Buffer, reason: Reason, copy: string): boolean;
   /** Sends an iq of the proxy's own and hands the answer to `done` once, never from inside this call. */
   request(iq: IqRequest, done: (answer: IqAnswer) => void): void;
   /** `onWakeup(token)` of this feature is called at or soon after `time`; the same token again replaces it. */
@@ -193,6 +200,8 @@ export interface FeatureSession {
   onWakeup?(token: string, now: number): void;
   /** Another session has said something by `tell`. @param from its full JID */
   onTold?(message: string, from: string): void;
+  /** The client has acknowledged what was sent to it by `sendStored`. @param copies of it, oldest first */
+  onSettled?(copies: readonly string[]): void;
   /**
    * The process is being stopped and the session will be gone on with by the next one: what this needs to know then, which `open` is given. Small;
    * undefined: nothing.

@@ -48,6 +48,9 @@ export const REFUSED = {
     'It is not allowed to send private messages to the conference',
   ),
   nobodyOfThatNick: refusal('cancel', 'item-not-found', 'Recipient is not in the conference room'),
+  noArchive: refusal('auth', 'forbidden', 'Only members may query archives of this room'),
+  badQuery: refusal('modify', 'bad-request', 'This query cannot be understood'),
+  noSuchId: refusal('cancel', 'item-not-found', 'There is no message with this id in the archive'),
   notIn: refusal('cancel', 'not-acceptable', 'Only occupants are allowed to send queries to the conference'),
 } as const;
 

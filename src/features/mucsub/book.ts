@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { parseJid } from '../../jid.js';
 import { type DomainContext, type FeatureContext, KnowledgeKey } from '../../session/feature.js';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../store/store.js';
+import { EventLogs } from './event-logs.js';
 import { EVENTS, type EventName } from './nodes.js';
 import { Whereabouts } from './whereabouts.js';
 
@@ -39,6 +40,7 @@ const FEATURE = 'mucsub';
 const BOOK = 'book';
 const SUBSCRIPTION = 'subscription';
 const ROOM = 'room';
+const CURSOR = 'cursor';
 const KNOWN_EVENTS: ReadonlySet<string> = new Set(EVENTS);
 
 /** What is asked to be told when the book has been read. */
@@ -61,8 +63,7 @@ export class Book {
   readonly #accounts = new Map<string, string>();
   readonly #eventLists = new Map<string, readonly EventName[]>();
   readonly #readers = new Set<Reader>();
-  /** Bytes of events that wait in the store, by account; what an account's client has come for is not counted any more. */
-  readonly #stored = new Map<string, number>();
+  readonly logs = new EventLogs();
   /** Full JIDs of sessions whose server leg is kept without a client. */
   readonly kept = new Set<string>();
   /** Sessions that are in a room, by room: full JID and account. */
@@ -103,8 +104,10 @@ export class Book {
   }
 
   #take({ key, value }: StoreEntry): void {
-    const [, , , kind, room, account] = keyParts(key);
+    const [, domain, , kind, room, account] = keyParts(key);
     if (room === undefined) return;
+    if (kind === CURSOR && domain !== undefined && account !== undefined)
+      this.logs.take(domain, room, account, value);
     const record = readRecord(value);
     if (record === undefined) return;
     if (kind === ROOM && typeof record.allowed === 'boolean') this.#make(room).allowed = record.allowed;
@@ -252,21 +255,6 @@ export class Book {
       key: storeKey(FEATURE, domain, BOOK, ROOM, room),
       value: allowed === undefined ? undefined : json({ allowed }),
     };
-  }
-
-  // What waits for whom.
-
-  stored(account: string): number {
-    return this.#stored.get(account) ?? 0;
-  }
-
-  store(account: string, bytes: number): void {
-    this.#stored.set(account, this.stored(account) + bytes);
-  }
-
-  /** A client of the account is there, and gets what waits. */
-  fetched(account: string): void {
-    this.#stored.delete(account);
   }
 
   // Who is in which room.

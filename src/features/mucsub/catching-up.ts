@@ -1,4 +1,3 @@
-import { domain as domainOf } from '../../jid.js';
 import type { PassingStanza } from '../../session/feature.js';
 import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
@@ -15,10 +14,6 @@ export class CatchingUp {
     private readonly ghosts: ReadonlyMap<string, Ghost>,
     private readonly events: RoomEvents,
   ) {}
-
-  hasArchive(room: string): boolean {
-    return this.around.probe.mucServices().get(domainOf(room))?.has(NS.mam2) === true;
-  }
 
   /** The room has let the ghost in: its archive is asked for what was missed, and what comes meanwhile is put behind that. */
   begin(ghost: Ghost, since: number): void {

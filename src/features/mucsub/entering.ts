@@ -11,6 +11,7 @@ import { Ghost } from './ghost.js';
 import { Occupants } from './occupants.js';
 import { enterRoom } from './presences.js';
 import type { RoomEvents } from './room-events.js';
+import { hasArchive } from './services.js';
 import type { SubscriptionEnds } from './subscription-ends.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -67,12 +68,12 @@ export class Entering {
     ahead = false,
   ): void {
     ghost.due.push('ghost');
-    const hasArchive = this.catchingUp.hasArchive(ghost.room);
-    ghost.missedSince = hasArchive ? since : undefined;
-    ghost.isBeingTold = !hasArchive && since !== undefined;
+    const archived = hasArchive(this.around, ghost.room);
+    ghost.missedSince = archived ? since : undefined;
+    ghost.isBeingTold = !archived && since !== undefined;
     // COMPAT: mu-conference closes what it sends to somebody who enters with a subject only when there is one.
     if (this.around.context.serverKind !== 'jabberd2') ghost.subjects += 1;
-    const presence = enterRoom(`${ghost.room}/${nick}`, password, hasArchive ? undefined : since);
+    const presence = enterRoom(`${ghost.room}/${nick}`, password, archived ? undefined : since);
     if (ahead) this.around.context.sendAhead(presence, 'mucsub-ghost');
     else this.around.context.send('server', presence, 'mucsub-ghost');
   }
@@ -147,6 +148,7 @@ export class Entering {
     const where = book.knownWhereabouts(ghost.room, account);
     where?.clientIsOut(this.around.context.identity.full);
     where?.sources.delete(this.around.context.identity.full);
+    this.events.unheard(ghost.room);
   }
 
   /** The room has answered a request to enter, or for a nick, with an error. */

@@ -55,15 +55,24 @@ export function archiveId(frame: Frame, room: string): string | undefined {
 /**
  * A stanza of the room's as it stands inside an event: for the account rather than a session of it, in its namespace.
  * @param id in the room's archive, which is said in ejabberd's older way too
+ * @param isOurs the room has no archive, and this is the id in ours: what occupants have claimed is taken out
  */
-export function innerStanza(frame: Frame, account: string, room: string, id: string | undefined): Buffer {
+export function innerStanza(
+  frame: Frame,
+  account: string,
+  room: string,
+  id: string | undefined,
+  isOurs = false,
+): Buffer {
   const splice = new Splice(frame).setAttribute('to', account);
   if (frame.attribute('xmlns') === undefined) splice.setAttribute('xmlns', NS.client);
-  if (id !== undefined)
-    splice.appendChild(
-      `<archived xmlns='${ARCHIVED}' by='${escapeAttribute(room)}' id='${escapeAttribute(id)}'/>`,
-    );
-  return splice.toBuffer();
+  if (isOurs)
+    for (let i = 0; i < frame.childCount; i++)
+      if (frame.childIs(i, 'stanza-id', NS.sid)) splice.removeChild(i);
+  if (id === undefined) return splice.toBuffer();
+  const by = `by='${escapeAttribute(room)}' id='${escapeAttribute(id)}'`;
+  if (isOurs) splice.appendChild(`<stanza-id xmlns='${NS.sid}' ${by}/>`);
+  return splice.appendChild(`<archived xmlns='${ARCHIVED}' ${by}/>`).toBuffer();
 }
 
 /** Somebody has subscribed or ended it; without a JID where the one who reads this may not see it. */

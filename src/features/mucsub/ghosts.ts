@@ -15,6 +15,7 @@ import type { Notice } from './notices.js';
 import { leaveRoom } from './presences.js';
 import { RoomEvents } from './room-events.js';
 import { Standings } from './standings.js';
+import type { Storing } from './storing.js';
 import type { SubscriptionEnds } from './subscription-ends.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -40,9 +41,10 @@ export class Ghosts {
   constructor(
     private readonly around: Surroundings,
     delivery: Delivery,
+    storing: Storing,
     private readonly ends: SubscriptionEnds,
   ) {
-    this.#events = new RoomEvents(around, delivery);
+    this.#events = new RoomEvents(around, delivery, storing);
     this.#catchingUp = new CatchingUp(around, this.#ghosts, this.#events);
     this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, ends);
     this.hidden = new HiddenGhosts(around, this.#events);
@@ -81,6 +83,7 @@ export class Ghosts {
     const { book, account, context } = this.around;
     const ghost = this.#ghosts.get(room);
     book.knownWhereabouts(room, account)?.sources.delete(this.#full);
+    this.#events.unheard(room);
     if (ghost === undefined) return;
     if (ghost.client === 'out' && (ghost.isIn || ghost.due.length > 0)) {
       ghost.leaves += 1;
@@ -162,6 +165,7 @@ export class Ghosts {
       const where = book.knownWhereabouts(ghost.room, account);
       where?.clientIsOut(this.#full);
       where?.sources.delete(this.#full);
+      this.#events.unheard(ghost.room);
     }
     this.hidden.clear();
     this.claim();
@@ -176,6 +180,7 @@ export class Ghosts {
       if (where === undefined) continue;
       const wasJoined = where.clientIsOut(this.#full);
       if (where.sources.delete(this.#full) || wasJoined) carried = true;
+      this.#events.unheard(ghost.room);
       if (wasJoined && where.sources.size > 0) this.hidden.tellGone(ghost);
     }
     this.#ghosts.clear();

@@ -10,75 +10,23 @@ import {
   PASS,
   type PassingStanza,
   type Verdict,
-  type Watch,
 } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
 import { errorAnswer, REFUSED } from './answers.js';
+import { ArchiveAnswers } from './archive-answers.js';
 import { bookOf, type Reader, type Subscription } from './book.js';
 import { Delivery } from './delivery.js';
 import { Forms, type RoomOptions } from './forms.js';
 import { Ghosts } from './ghosts.js';
 import { type Notice, readNotice } from './notices.js';
-import { noteNative, Services } from './services.js';
+import { lacksArchive, noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
 import type { Standing } from './standings.js';
+import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import type { Surroundings } from './surroundings.js';
-
-/** What each watch is for; the first that fits is the one. */
-enum On {
-  Request,
-  ClientPresence,
-  Broadcast,
-  Said,
-  Whispered,
-  Invites,
-  OwnerForm,
-  SelfPing,
-  RoomMessage,
-  RoomPresence,
-  OccupantAsks,
-  RoomAnswers,
-}
-
-const WATCHES: readonly Watch[] = [
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['get', 'set'],
-    child: { namespace: NS.mucsub },
-    address: ['bare', 'domain'],
-  },
-  { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['full'] },
-  { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['account'] },
-  { direction: 'to-server', stanza: 'message', types: ['groupchat'], address: ['bare'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['full'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['bare'] },
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['get', 'set'],
-    child: { namespace: NS.mucOwner },
-    address: ['bare'],
-  },
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['get'],
-    child: { namespace: NS.ping, name: 'ping' },
-    address: ['full'],
-  },
-  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'] },
-  {
-    direction: 'to-client',
-    stanza: 'presence',
-    types: ['', 'unavailable', 'error'],
-    address: ['bare', 'full'],
-  },
-  { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'] },
-  { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'] },
-];
+import { On, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
@@ -90,9 +38,13 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   readonly #around: Surroundings;
   readonly #services: Services;
   readonly #delivery: Delivery;
+  readonly #storing: Storing;
   readonly #ghosts: Ghosts;
   readonly #subscribing: Subscribing;
   readonly #forms: Forms;
+  readonly #archive: ArchiveAnswers;
+  /** What the client of a session that is gone on with has acknowledged before the book was read. */
+  readonly #settledEarly: string[] = [];
 
   constructor(
     private readonly context: FeatureContext,
@@ -111,7 +63,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     const around = this.#around;
     this.#services = new Services(around);
     this.#delivery = new Delivery(around);
-    this.#ghosts = new Ghosts(around, this.#delivery, {
+    this.#storing = new Storing(around);
+    this.#ghosts = new Ghosts(around, this.#delivery, this.#storing, {
       banned: (subscription) => this.#banned(subscription),
       vanished: (room) => this.destroyed(room),
     });
@@ -119,6 +72,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       this.#announce(change, subscription),
     );
     this.#forms = new Forms(this);
+    this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
     around.rooms.onChange((change) => {
       const { full } = identity;
       if (change.kind === 'joined') {
@@ -158,6 +112,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
       case On.OccupantAsks:
         return this.#ghosts.size === 0 ? PASS : this.#occupantAsks(stanza);
+      case On.Archive:
+        return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
       default:
         return this.#forms.fromRoom(stanza);
     }
@@ -168,7 +124,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   onDisco(answer: DiscoAnswer): DiscoAmendment | undefined {
-    const { book, settings } = this.#around;
+    const { book, settings, account } = this.#around;
     if (answer.node !== undefined) return undefined;
     const service = domainOf(answer.from);
     if (answer.entity === 'muc-service') {
@@ -176,15 +132,20 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       return this.#services.playsProbably(service) ? ADDED : undefined;
     }
     if (answer.entity !== 'muc-room' || !this.#services.playsProbably(service)) return undefined;
-    return book.isAllowed(prepareJid(answer.from) ?? '', settings.allowSubscription) ? ADDED : undefined;
+    const room = prepareJid(answer.from) ?? '';
+    if (!book.isAllowed(room, settings.allowSubscription)) return undefined;
+    const isArchive = lacksArchive(this.#around, room) && book.subscription(room, account) !== undefined;
+    return isArchive ? ADDED_WITH_ARCHIVE : ADDED;
   }
 
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
+    else if (token === READ) this.#storing.readAgain();
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
+      this.#storing.settled(this.#settledEarly.splice(0));
       this.#ghosts.standings.settleRestored();
       this.#subscribing.proceed();
       if (this.#delivery.wanted) this.#claim();
@@ -192,10 +153,18 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   #claim(): void {
-    const { book, account } = this.#around;
-    book.fetched(account);
+    this.#readStored();
     this.#ghosts.claim();
     if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+  }
+
+  #readStored(): void {
+    if (this.#delivery.wanted) this.#storing.read();
+  }
+
+  onSettled(copies: readonly string[]): void {
+    if (this.#around.book.isRead) this.#storing.settled(copies);
+    else this.#settledEarly.push(...copies);
   }
 
   #noteHeard(): void {
@@ -216,6 +185,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         this.#delivery.told(notice.room, notice.xml);
         break;
       case 'claim':
+        this.#readStored();
         if (this.#delivery.wanted || !this.#delivery.anybody) this.#ghosts.claim();
         break;
       case 'subscribed':
@@ -245,6 +215,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   needsServer(now: number): number | undefined {
     const { book, account, settings } = this.#around;
     const { keepSeconds, keepSessions } = settings;
+    this.#release();
     // COMPAT: jabberd2 lets no presence through to a session that is unavailable, so that it cannot know whether it is in a room.
     if (this.context.serverKind === 'jabberd2') return undefined;
     if (!book.isRead || keepSeconds === 0 || book.kept.size >= keepSessions) return undefined;
@@ -262,14 +233,24 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
 
   onClose(): void {
     this.#around.book.kept.delete(this.context.identity.full);
-    const { book, account, rooms } = this.#around;
+    const { book, rooms } = this.#around;
     book.leave(this);
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
     const carried = this.#ghosts.close();
+    const released = this.#storing.release();
+    if (carried || released) this.#tellClaim();
+  }
+
+  /** The client is gone: what it was sent and has not acknowledged is for another one. */
+  #release(): void {
+    if (this.#storing.release()) this.#tellClaim();
+  }
+
+  #tellClaim(): void {
     const notice: Notice = { op: 'claim' };
-    if (carried) this.context.tell(account, JSON.stringify(notice));
+    this.context.tell(this.#around.account, JSON.stringify(notice));
   }
 
   // What the client sends.
@@ -407,6 +388,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
 }
 
 const ADDED: DiscoAmendment = { add: [NS.mucsub] };
+const ADDED_WITH_ARCHIVE: DiscoAmendment = { add: [NS.mucsub, NS.mam2] };
 
 export const mucsub: Feature<MucSubSession> = {
   name: 'mucsub',

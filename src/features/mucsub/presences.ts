@@ -44,3 +44,11 @@ export function stampOf(time: number): string {
   // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
   return new Date(time).toISOString();
 }
+
+/** @returns ms since 1970; undefined when it is no time (XEP-0082) */
+export function timeOf(stamp: string | undefined): number | undefined {
+  if (stamp === undefined) return undefined;
+  // biome-ignore lint/style/noRestrictedGlobals: it reads a time that has come in
+  const time = Date.parse(stamp);
+  return Number.isNaN(time) ? undefined : time;
+}

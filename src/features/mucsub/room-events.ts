@@ -10,11 +10,14 @@ import { frameToElement, parseElement } from '../../xml/tree.js';
 import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
+import type { LoggedKind, Said } from './event-log.js';
 import { archiveId, gap, innerStanza, subscriberChange, wrap } from './events.js';
 import type { Ghost } from './ghost.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
-import { stampOf } from './presences.js';
+import { stampOf, timeOf } from './presences.js';
+import { hasArchive, lacksArchive } from './services.js';
+import { eventOf, type Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
 
 const OCCUPANT_EVENTS: readonly EventName[] = ['presence', 'participants', 'affiliations'];
@@ -28,6 +31,7 @@ export class RoomEvents {
   constructor(
     private readonly around: Surroundings,
     private readonly delivery: Delivery,
+    private readonly storing: Storing,
   ) {}
 
   /** Whether it matters for a subscription who is in the room. */
@@ -69,10 +73,20 @@ export class RoomEvents {
     const { book, account, context } = this.around;
     const where = book.knownWhereabouts(ghost.room, account);
     if (where === undefined || frame.findChild('delay', NS.delay) >= 0) return;
-    const id = archiveId(frame, ghost.room);
+    const isOurs = lacksArchive(this.around, ghost.room);
+    const id = isOurs ? undefined : archiveId(frame, ghost.room);
     where.isNew(id ?? keyOf(frame));
     where.lastId = id ?? where.lastId;
     where.heardAt = context.wallClock();
+    if (!isOurs || (frame.from?.includes('/') !== true && frame.findChild('x', NS.mucUser) < 0)) return;
+    const kind = kindOf(frame, frame.from?.includes('/') !== true);
+    this.storing.take(ghost.room, this.#said(ghost.room, frame, kind, undefined, undefined));
+  }
+
+  /** A session does not hear the room any more. */
+  unheard(room: string): void {
+    const { book, account } = this.around;
+    if ((book.knownWhereabouts(room, account)?.sources.size ?? 0) === 0) this.storing.close(room);
   }
 
   /** A message out of the room's archive, or one that has waited while the archive was being read. */
@@ -98,38 +112,49 @@ export class RoomEvents {
     mayBeKnown: boolean,
   ): Buffer | undefined {
     const { book, account, context, settings } = this.around;
-    const subscription = book.subscription(ghost.room, account);
-    const where = book.knownWhereabouts(ghost.room, account);
+    const { room } = ghost;
+    const subscription = book.subscription(room, account);
+    const where = book.knownWhereabouts(room, account);
     if (subscription === undefined || where === undefined) return undefined;
-    const isHere = this.delivery.anybody;
-    // Beyond what is stored for an account, the room has it: from here on it will be asked.
-    if (!isHere && (where.isFrozen || book.stored(account) >= settings.storeBytes)) {
+    const { storing } = this;
+    const isStored = !this.delivery.anybody || storing.isBehind(room);
+    const isOurs = lacksArchive(this.around, room);
+    // Beyond what is stored, the room has it: from here on it will be asked.
+    if (isStored && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
       where.isFrozen = true;
-      return undefined;
-    }
-    if (where.isFrozen && book.kept.has(context.identity.full)) return undefined;
-    const id = old?.id ?? archiveId(frame, ghost.room);
+    if (where.isFrozen && (isStored || book.kept.has(context.identity.full))) return undefined;
+    const id = old?.id ?? (isOurs ? undefined : archiveId(frame, room));
     const isNew = where.isNew(id ?? keyOf(frame));
     const doubtful = mayBeKnown || where.sources.size > 1;
     if (doubtful && !isNew) return undefined;
     if (old === undefined) where.heardAt = context.wallClock();
     where.lastId = id ?? where.lastId;
-    const event = this.#eventOf(frame, ofRoom, subscription);
-    if (event === 'config') this.#configured(ghost, frame);
-    if (where.inside.size > 0 && !settings.eventsWhileJoined) return undefined;
-    if (!subscription.events.includes(event)) return undefined;
-    const inner = innerStanza(frame, account, ghost.room, id);
-    const wrapping = { room: ghost.room, account, event, id: id ?? context.randomId(), stamp: old?.stamp };
-    const bytes = wrap(wrapping, inner);
-    if (!isHere) book.store(account, bytes.length);
-    return bytes;
+    const kind = kindOf(frame, ofRoom);
+    if (kind === 'config') this.#configured(ghost, frame);
+    const event = eventOf(kind, subscription.events);
+    const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
+    if (!isOurs && !isWanted) return undefined;
+    const said = this.#said(room, frame, kind, id, old);
+    if (isOurs || isStored) storing.take(room, said, isWanted && isStored ? subscription.events : undefined);
+    if (!isWanted || isStored) return undefined;
+    return wrap({ room, account, event, id: said.id, stamp: old?.stamp }, said.inner);
   }
 
-  #eventOf(frame: Frame, ofRoom: boolean, { events }: Subscription): EventName {
-    if (isSubject(frame)) return 'subject';
-    if (!ofRoom) return 'messages';
-    if (frame.findChild('x', NS.mucUser) >= 0) return 'config';
-    return events.includes('messages') ? 'messages' : 'system';
+  /** What a groupchat message is to all who have subscribed. @param id in the room's archive */
+  #said(room: string, frame: Frame, kind: LoggedKind, id: string | undefined, old: Old | undefined): Said {
+    const { account, context } = this.around;
+    const isOurs = lacksArchive(this.around, room);
+    const key = id ?? keyOf(frame);
+    const known = isOurs ? this.storing.known(room, key) : undefined;
+    const itemId = id ?? known ?? context.randomId();
+    return {
+      kind,
+      id: itemId,
+      key,
+      isUnique: id !== undefined,
+      at: timeOf(old?.stamp) ?? context.wallClock(),
+      inner: innerStanza(frame, account, room, isOurs ? itemId : id, isOurs),
+    };
   }
 
   /** Whether real JIDs are seen may have changed (XEP-0045 §10.2.1). */
@@ -186,10 +211,24 @@ export class RoomEvents {
     const { account, context } = this.around;
     const wanted = events.filter((event) => subscription.events.includes(event));
     if (wanted.length === 0 || !this.#isHeard(ghost)) return;
+    const { room } = ghost;
     const inner = presenceInside(tree, account, ghost.nonAnonymous);
+    const isStored = !this.delivery.anybody || this.storing.isBehind(room);
     for (const event of wanted) {
-      const wrapping = { room: ghost.room, account, event, id: context.randomId() };
-      this.delivery.give(ghost.room, wrap(wrapping, inner), !FLEETING.includes(event));
+      const id = context.randomId();
+      if (FLEETING.includes(event) || !isStored)
+        this.delivery.give(room, wrap({ room, account, event, id }, inner), false);
+      else {
+        const said = {
+          kind: event,
+          id,
+          key: keyOfPresence(tree),
+          isUnique: false,
+          at: context.wallClock(),
+          inner,
+        };
+        this.storing.take(room, said, subscription.events);
+      }
     }
   }
 
@@ -279,6 +318,12 @@ function markedNoStore(frame: Frame): number | undefined {
   return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
 }
 
+function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
+  if (isSubject(frame)) return 'subject';
+  if (!ofRoom) return 'messages';
+  return frame.findChild('x', NS.mucUser) >= 0 ? 'config' : 'announcement';
+}
+
 function isSubject(frame: Frame): boolean {
   return frame.findChild('subject', NS.client) >= 0 && frame.findChild('body', NS.client) < 0;
 }
@@ -296,6 +341,15 @@ function keyOf(frame: Frame): string {
       ? ''
       : frame.buffer.toString('latin1', frame.childStart(body), frame.childEnd(body)).slice(0, KEY_LENGTH);
   return `${frame.from} ${frame.id} ${text}`;
+}
+
+/** What a change of somebody's standing is known by. */
+function keyOfPresence(presence: Element): string {
+  const x = presence.getChildren('x', NS.mucUser).at(-1);
+  const item = x?.getChild('item')?.attrs ?? {};
+  const codes = x?.getChildren('status').map(({ attrs }) => String(attrs.code)) ?? [];
+  const { from, type } = presence.attrs;
+  return [from, type, item.affiliation, item.role, item.nick, ...codes].join(' ');
 }
 
 /** A presence as it stands in an event. Real JIDs are for those whom the room shows them to everybody: a subscriber has no role. */

@@ -1,3 +1,4 @@
+import { domain as domainOf } from '../../jid.js';
 import { type DomainContext, KnowledgeKey } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import type { Surroundings } from './surroundings.js';
@@ -41,4 +42,14 @@ export function noteNative(domain: DomainContext, service: string): void {
 
 function nativeServices(domain: DomainContext): Set<string> {
   return domain.shared(nativeKey).names;
+}
+
+/** Whether rooms of a service have an archive (XEP-0313), which also means that their ids are their own (XEP-0359). */
+export function hasArchive({ probe }: Pick<Surroundings, 'probe'>, room: string): boolean {
+  return probe.mucServices().get(domainOf(room))?.has(NS.mam2) === true;
+}
+
+/** Whether it is known that they have none: the log is one in its place. */
+export function lacksArchive({ probe }: Pick<Surroundings, 'probe'>, room: string): boolean {
+  return probe.mucServices().get(domainOf(room))?.has(NS.mam2) === false;
 }

@@ -14,8 +14,14 @@ export const SETTINGS = z.strictObject({
     .default(7 * 86_400),
   /** Sessions of a domain that may stay like that at one time. */
   keepSessions: z.int().min(0).default(10_000),
-  /** Bytes of events that are stored for one account while none of its clients is there; for what comes after, the room is asked. */
+  /** Bytes of events of one room that are stored for those who are away; for what comes after, the room's archive is asked where it has one. */
   storeBytes: z.int().min(0).default(1_048_576),
+  /** Seconds after which a stored event is dropped. */
+  storeSeconds: z
+    .int()
+    .min(1)
+    .max(90 * 86_400)
+    .default(30 * 86_400),
   /** Rooms that one account may subscribe to. */
   subscriptionsPerAccount: z.int().min(1).default(500),
 });

@@ -1,5 +1,6 @@
 import type { CatchingUp } from './catching-up.js';
 import { Ghost } from './ghost.js';
+import { hasArchive } from './services.js';
 import type { Surroundings } from './surroundings.js';
 
 /** How a session stands in a room. */
@@ -64,7 +65,7 @@ export class Standings {
       }
       if (!isSource) continue;
       where.sources.add(context.identity.full);
-      if (ghost.client === 'out' && where.missedSince !== undefined && this.catchingUp.hasArchive(room))
+      if (ghost.client === 'out' && where.missedSince !== undefined && hasArchive(this.around, room))
         this.catchingUp.begin(ghost, where.missedSince);
     }
     this.#restored.clear();

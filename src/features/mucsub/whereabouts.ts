@@ -19,6 +19,8 @@ export class Whereabouts {
   heardAt: number | undefined;
   /** In the room's archive, of the last message that was heard. */
   lastId: string | undefined;
+  /** Place in the room's log of the last that was heard. */
+  place: number | undefined;
   /** Nothing more is stored for the account: what comes from here on, the room is asked for later. */
   isFrozen = false;
   /** Hashes of what has come: half a kilobyte, where the keys themselves would be many. */

@@ -78,6 +78,8 @@ export interface Scene {
   readonly snapshot?: Readonly<Record<string, string>>;
   /** The next write to the store fails, and so do those after it. */
   readonly storeFails?: boolean;
+  /** The client has stream management: what is sent out of the store waits for `acknowledges`. */
+  readonly clientAcknowledges?: boolean;
 }
 
 /** 2026-11-20 at noon, when the clock of a play shows 0. */
@@ -111,6 +113,8 @@ export class Playbook<S extends FeatureSession> {
   >();
   readonly #pipeline: PipelineSession;
   readonly #scene: Scene;
+  /** Copies of what the client was sent out of the store. */
+  readonly #unacknowledged: string[] = [];
   /** What the store has answered and nobody has been told yet. */
   #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
@@ -161,6 +165,12 @@ export class Playbook<S extends FeatureSession> {
   /** Sent to the server in front of the client's stanza. */
   expectAhead(xml: string): this {
     return this.#expect(`sends to server ahead: ${canonical(xml)}`);
+  }
+
+  /** The client acknowledges what it was sent out of the store. @param count so many of it; by default all */
+  acknowledges(count = this.#unacknowledged.length): this {
+    this.session.onSettled?.(this.#unacknowledged.splice(0, count));
+    return this;
   }
 
   /** The server leg is not needed any more. */
@@ -379,6 +389,12 @@ export class Playbook<S extends FeatureSession> {
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
       waits: (bare, xml) => this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`),
+      sendStored: (xml, _reason, copy) => {
+        this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
+        if (this.#scene.clientAcknowledges !== true) return false;
+        this.#unacknowledged.push(copy);
+        return true;
+      },
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.#scene.settings ?? {}),
       store: {
         write: (changes, done) => {

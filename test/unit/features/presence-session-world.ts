@@ -194,6 +194,7 @@ export class ProxiedSession {
         keepForAccount: () => {},
         waits: () => {},
       },
+      sendStored: () => false,
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {
         write: (changes, done) => {

@@ -16,10 +16,10 @@ const CONFERENCE = `<identity category='conference' type='text'/>`;
 
 export type Stage = Playbook<FeatureSession>;
 
-/** A session for which it is known that the server has a MUC service with these features. */
+/** A session for which it is known that the server has a MUC service with these features; by default its rooms have archives. */
 export function stage(scene: Scene & { service?: readonly string[] } = {}): Stage {
   const book = play<FeatureSession>(mucsub, scene);
-  const { service = [] } = scene;
+  const { service = [NS.mam2] } = scene;
   book
     .wake(0)
     .expectRequest(SERVER, query(NS.discoInfo))
@@ -41,6 +41,11 @@ export function lateStage(domain: FakeDomain, jid: string): Stage {
     .wake(0)
     .expectRequest(bare, query(NS.discoInfo))
     .answerIq(bare, query(NS.discoInfo));
+}
+
+/** Another session of an account, for which all is known. */
+export function secondStage(domain: FakeDomain, jid: string): Stage {
+  return play<FeatureSession>(mucsub, { domain, jid, settings: ALLOWED }).wake(0);
 }
 
 export const ALLOWED = { allowSubscription: true };

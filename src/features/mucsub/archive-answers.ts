@@ -1,0 +1,172 @@
+import type { Element } from 'ltx';
+import { prepareJid } from '../../jid.js';
+import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { Frame } from '../../xml/frame.js';
+import { NS } from '../../xml/namespaces.js';
+import { escapeAttribute, escapeText } from '../../xml/serialize.js';
+import { Splice } from '../../xml/splice.js';
+import { parseStanza } from '../../xml/tokenizer.js';
+import { type Asked, errorAnswer, REFUSED, type Refusal, resultAnswer } from './answers.js';
+import type { LoggedKind, Told } from './event-log.js';
+import type { Ghosts } from './ghosts.js';
+import { stampOf, timeOf } from './presences.js';
+import { lacksArchive } from './services.js';
+import type { Storing } from './storing.js';
+import type { Surroundings } from './surroundings.js';
+
+/** So many messages are one page at most. */
+const MOST = 100;
+/** What is in the archive of a room: what was said in it. */
+const KINDS: readonly LoggedKind[] = ['messages', 'subject', 'announcement'];
+const FORM =
+  `<x xmlns='${NS.dataForms}' type='form'><field type='hidden' var='FORM_TYPE'><value>${NS.mam2}</value></field>` +
+  "<field type='jid-single' var='with'/><field type='text-single' var='start'/><field type='text-single' var='end'/></x>";
+
+/** What is asked of an archive (XEP-0313 §4.1, XEP-0059). */
+interface Question {
+  readonly queryId: string | undefined;
+  readonly start: number;
+  readonly end: number;
+  readonly with: string | undefined;
+  readonly max: number;
+  readonly after: string | undefined;
+  /** '': from the end. */
+  readonly before: string | undefined;
+}
+
+/** Answers what subscribers ask of the archive of a room that has none, out of the log of its events. Everybody else asks the room. */
+export class ArchiveAnswers {
+  constructor(
+    private readonly around: Surroundings,
+    private readonly storing: Storing,
+    private readonly ghosts: Ghosts,
+  ) {}
+
+  /** A query of the client's to the archive of a room. */
+  query(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const { book, account, context } = this.around;
+    const to = frame.to ?? '';
+    const room = prepareJid(to);
+    if (room === undefined || !lacksArchive(this.around, room)) return PASS;
+    if (book.subscription(room, account) === undefined) return PASS;
+    const asked = { name: 'iq', id: frame.id, from: to, to: context.identity.full } as const;
+    const query = stanza.tree().getChild('query', NS.mam2);
+    if (query === undefined) return PASS;
+    if (frame.type === 'get') this.#answer(resultAnswer(asked, `<query xmlns='${NS.mam2}'>${FORM}</query>`));
+    else if (!this.#isIn(room)) this.#refuse(asked, REFUSED.noArchive);
+    else {
+      const question = questionOf(query);
+      if (question === undefined) this.#refuse(asked, REFUSED.badQuery);
+      else this.storing.whole(room, (told) => this.#tell(asked, question, told));
+    }
+    return { action: 'handled', reason: 'mucsub-answered' };
+  }
+
+  /** Who is not let into the room does not read what is said in it. */
+  #isIn(room: string): boolean {
+    const { book, account } = this.around;
+    if (this.ghosts.of(room)?.isIn === true) return true;
+    const sources = book.knownWhereabouts(room, account)?.sources;
+    return sources !== undefined && [...sources].some((full) => full !== this.around.context.identity.full);
+  }
+
+  #tell(asked: Asked, question: Question, told: readonly Told[]): void {
+    const { context } = this.around;
+    const found = told.filter(
+      (each) =>
+        KINDS.includes(each.kind) &&
+        each.at >= question.start &&
+        each.at <= question.end &&
+        (question.with === undefined || this.#from(each) === question.with),
+    );
+    const page = pageOf(found, question);
+    if (page === undefined) {
+      this.#refuse(asked, REFUSED.noSuchId);
+      return;
+    }
+    const { from, to } = page;
+    const results = found.slice(from, to);
+    for (const each of results) {
+      const xml = this.#result(asked, question, each);
+      if (xml !== undefined) context.sendAsServer(xml, 'mucsub-answered');
+    }
+    const isComplete = question.before === undefined ? to === found.length : from === 0;
+    const ends =
+      results.length === 0
+        ? ''
+        : `<first index='${from}'>${escapeText(results[0]!.id)}</first><last>${escapeText(results.at(-1)!.id)}</last>`;
+    const set = `<set xmlns='${NS.resultSets}'>${ends}<count>${found.length}</count></set>`;
+    const fin = `<fin xmlns='${NS.mam2}'${isComplete ? " complete='true'" : ''}>${set}</fin>`;
+    this.#answer(resultAnswer(asked, fin));
+  }
+
+  #from({ inner }: Told): string | undefined {
+    const frame = parseStanza(inner, this.around.context.namespaces);
+    return frame instanceof Frame ? prepareJid(frame.from ?? '') : undefined;
+  }
+
+  #result({ from, to }: Asked, { queryId }: Question, { id, at, inner }: Told): string | undefined {
+    const frame = parseStanza(inner, this.around.context.namespaces);
+    if (!(frame instanceof Frame)) return undefined;
+    const message = new Splice(frame).removeAttribute('to').toBuffer().toString();
+    const name = queryId === undefined ? '' : ` queryid='${escapeAttribute(queryId)}'`;
+    return (
+      `<message from='${escapeAttribute(from)}' to='${escapeAttribute(to)}'>` +
+      `<result xmlns='${NS.mam2}'${name} id='${escapeAttribute(id)}'><forwarded xmlns='${NS.forward0}'>` +
+      `<delay xmlns='${NS.delay}' stamp='${stampOf(at)}'/>${message}</forwarded></result></message>`
+    );
+  }
+
+  #answer(xml: string): void {
+    this.around.context.send('client', xml, 'mucsub-answered');
+  }
+
+  #refuse(asked: Asked, refusal: Refusal): void {
+    this.#answer(errorAnswer(asked, refusal));
+  }
+}
+
+/** @returns undefined for what cannot be understood */
+function questionOf(query: Element): Question | undefined {
+  const field = (name: string) =>
+    query
+      .getChild('x', NS.dataForms)
+      ?.getChildren('field')
+      .find(({ attrs }) => attrs.var === name)
+      ?.getChildText('value')
+      ?.trim();
+  const set = query.getChild('set', NS.resultSets);
+  const start = field('start');
+  const end = field('end');
+  const whom = field('with');
+  const max = set?.getChildText('max')?.trim();
+  const limit = max === undefined ? MOST : Number(max);
+  const from = start === undefined ? Number.NEGATIVE_INFINITY : timeOf(start);
+  const until = end === undefined ? Number.POSITIVE_INFINITY : timeOf(end);
+  if (from === undefined || until === undefined || !Number.isInteger(limit) || limit < 0) return undefined;
+  const queryId: unknown = query.attrs.queryid;
+  return {
+    queryId: typeof queryId === 'string' ? queryId : undefined,
+    start: from,
+    end: until,
+    with: whom === undefined ? undefined : (prepareJid(whom) ?? whom),
+    max: Math.min(limit, MOST),
+    after: set?.getChildText('after') ?? undefined,
+    before: set?.getChild('before') === undefined ? undefined : (set.getChildText('before') ?? ''),
+  };
+}
+
+/** @returns which of what was found is on the page; undefined when it begins or ends at what is not there (XEP-0059 §2.2) */
+function pageOf(
+  found: readonly Told[],
+  { max, after, before }: Question,
+): { readonly from: number; readonly to: number } | undefined {
+  const at = (id: string) => found.findIndex((each) => each.id === id);
+  const first = after === undefined ? 0 : at(after) + 1;
+  if (after !== undefined && first === 0) return undefined;
+  if (before === undefined) return { from: first, to: Math.min(found.length, first + max) };
+  const end = before === '' ? found.length : at(before);
+  if (end < 0) return undefined;
+  return { from: Math.max(first, end - max), to: end };
+}

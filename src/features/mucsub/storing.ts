@@ -1,0 +1,200 @@
+import type { Buffer } from 'node:buffer';
+import { type StoreChange, storeKey } from '../../store/store.js';
+import { Frame } from '../../xml/frame.js';
+import { Splice } from '../../xml/splice.js';
+import { parseStanza } from '../../xml/tokenizer.js';
+import { Cursor } from './cursor.js';
+import type { Logged, LoggedKind, RoomLog, Said, Told } from './event-log.js';
+import { gap, wrap } from './events.js';
+import type { EventName } from './nodes.js';
+import { stampOf } from './presences.js';
+import { hasArchive, lacksArchive } from './services.js';
+import type { Surroundings } from './surroundings.js';
+
+/** Wakes the feature when a log is to be read that another session was reading. */
+export const READ = 'read';
+const AGAIN_AFTER = 20;
+/** Begins the name of what a client is sent out of a log. */
+const COPY = storeKey('mucsub', 'sent', '');
+
+/** Events for who is away: into the room's log, and out of it when a client of the account is there. */
+export class Storing {
+  readonly #later: (() => void)[] = [];
+
+  constructor(private readonly around: Surroundings) {}
+
+  /** The room has something in its log that the account has to be sent first. */
+  isBehind(room: string): boolean {
+    const { book, account } = this.around;
+    return book.logs.known(room)?.cursors.get(account)?.isBehind === true;
+  }
+
+  /** Nothing more is taken in: the room's archive will be asked. */
+  isFull(room: string): boolean {
+    const { book, settings } = this.around;
+    return (book.logs.known(room)?.bytes ?? 0) >= settings.storeBytes;
+  }
+
+  /** Under which id the log of a room without an archive has something that the session hears now. */
+  known(room: string, key: string): string | undefined {
+    const { book, account, context } = this.around;
+    const after = book.knownWhereabouts(room, account)?.place;
+    return book.logs.known(room)?.find({ key, isUnique: false }, after, context.wallClock())?.id;
+  }
+
+  /**
+   * Takes in what the session hears of a room.
+   * @param events all that the account has subscribed to, when it is to get this later; undefined: nobody is to get it for that
+   */
+  take(room: string, said: Said, events?: readonly EventName[]): Logged {
+    const { book, account, context, settings } = this.around;
+    const log = this.#log(room);
+    log.isArchive = lacksArchive(this.around, room);
+    const where = book.whereabouts(room, account);
+    const changes: StoreChange[] = [];
+    const logged = log.hear(this.around, said, where.place, changes);
+    where.place = Math.max(where.place ?? 0, logged.seq);
+    if (events !== undefined) {
+      const cursor = log.cursors.get(account) ?? new Cursor(events);
+      log.cursors.set(account, cursor);
+      if (cursor.add(logged.seq)) changes.push(log.change(account, cursor));
+    }
+    // What a room with an archive says beyond the limit it has itself.
+    const bytes = hasArchive(this.around, room) ? Number.POSITIVE_INFINITY : settings.storeBytes;
+    log.limit(context.wallClock(), bytes, settings.storeSeconds, changes);
+    if (changes.length > 0)
+      context.store.write(changes, (ok) => {
+        if (ok) log.written(logged.seq);
+      });
+    return logged;
+  }
+
+  #log(room: string): RoomLog {
+    const { book, context } = this.around;
+    const log = book.logs.of(context.domain.name, room);
+    // What is there from before counts among what is kept, and has to go in time.
+    if (!log.isRead) log.load(this.around, () => {});
+    return log;
+  }
+
+  /** The account does not hear the room any more: what others hear is nothing for it. */
+  close(room: string): void {
+    const { book, account, context } = this.around;
+    const log = book.logs.known(room);
+    const cursor = log?.cursors.get(account);
+    if (log === undefined || cursor?.close() !== true) return;
+    context.store.write([log.change(account, cursor)]);
+  }
+
+  /** A client of the account is there, and gets all that is stored. */
+  read(): void {
+    const { book, account, context } = this.around;
+    for (const log of book.logs.ofAccount(account)) {
+      const cursor = log.cursors.get(account);
+      if (cursor === undefined || (cursor.reader !== undefined && cursor.reader !== context.identity.full))
+        continue;
+      if (cursor.reader !== undefined && !cursor.isBehind) continue;
+      cursor.reader = context.identity.full;
+      this.#whole(log, (told) => this.#send(log, cursor, told));
+    }
+  }
+
+  /** Reads all that the log of a room has. */
+  whole(room: string, done: (told: readonly Told[]) => void): void {
+    this.#whole(this.around.book.logs.of(this.around.context.domain.name, room), done);
+  }
+
+  #whole(log: RoomLog, done: (told: readonly Told[]) => void): void {
+    const { context } = this.around;
+    if (log.load(this.around, () => log.tell(this.around, done))) return;
+    this.#later.push(() => this.#whole(log, done));
+    context.wakeAt(READ, context.now + AGAIN_AFTER);
+  }
+
+  /** Another session was reading a log. */
+  readAgain(): void {
+    for (const read of this.#later.splice(0)) read();
+  }
+
+  #send(log: RoomLog, cursor: Cursor, all: readonly Told[]): void {
+    const { book, account, context } = this.around;
+    if (log.cursors.get(account) !== cursor || cursor.reader !== context.identity.full) return;
+    const { room } = log;
+    const where = book.whereabouts(room, account);
+    let settled = true;
+    const send = (bytes: Buffer, seq: number) => {
+      settled = !context.sendStored(bytes, 'mucsub-event', COPY + JSON.stringify([room, seq]));
+    };
+    let last = cursor.sent;
+    const { lost } = cursor;
+    if (lost !== undefined && lost.seq > cursor.sent) {
+      send(gap(room, account, context.randomId(), stampOf(lost.since), stampOf(lost.until)), lost.seq);
+      last = lost.seq;
+    }
+    for (const told of all) {
+      if (told.seq <= cursor.sent || !cursor.has(told.seq)) continue;
+      // What comes out of the room's archive later is known by this to have been heard.
+      where.isNew(told.key);
+      if (told.isUnique) where.lastId = told.key;
+      if (where.heardAt === undefined || told.at > where.heardAt) where.heardAt = told.at;
+      const event = eventOf(told.kind, cursor.events);
+      const bytes = event === undefined ? undefined : this.#event(room, event, told);
+      if (bytes === undefined) continue;
+      send(bytes, told.seq);
+      last = told.seq;
+    }
+    cursor.isRead(last);
+    if (settled) this.#acknowledged(log, last);
+  }
+
+  #event(room: string, event: EventName, { id, at, inner }: Told): Buffer | undefined {
+    const { account, context } = this.around;
+    const frame = parseStanza(inner, context.namespaces);
+    if (!(frame instanceof Frame)) return undefined;
+    const readdressed = new Splice(frame).setAttribute('to', account).toBuffer();
+    return wrap({ room, account, event, id, stamp: stampOf(at) }, readdressed);
+  }
+
+  /** A client has acknowledged some of what it was sent. */
+  settled(copies: readonly string[]): void {
+    const upTo = new Map<string, number>();
+    for (const copy of copies) {
+      const [room, seq] = JSON.parse(copy.slice(COPY.length)) as [string, number];
+      upTo.set(room, seq);
+    }
+    for (const [room, seq] of upTo) {
+      const log = this.around.book.logs.known(room);
+      if (log !== undefined) this.#acknowledged(log, seq);
+    }
+  }
+
+  #acknowledged(log: RoomLog, seq: number): void {
+    const { book, account, context } = this.around;
+    const cursor = log.cursors.get(account);
+    if (cursor === undefined) return;
+    const changes: StoreChange[] = [];
+    if (cursor.acknowledge(seq) || cursor.isDone) changes.push(log.change(account, cursor));
+    log.tidy(changes);
+    if (changes.length > 0) context.store.write(changes);
+    book.logs.forget(log);
+  }
+
+  /** The client of this session is gone: what it has not acknowledged is for another one. @returns whether there is any */
+  release(): boolean {
+    const { book, account, context } = this.around;
+    let any = false;
+    for (const log of book.logs.ofAccount(account)) {
+      const cursor = log.cursors.get(account);
+      if (cursor?.reader !== context.identity.full) continue;
+      cursor.release();
+      any = true;
+    }
+    return any;
+  }
+}
+
+/** @returns undefined when the account has not subscribed to it */
+export function eventOf(kind: LoggedKind, events: readonly EventName[]): EventName | undefined {
+  const event = kind === 'announcement' ? (events.includes('messages') ? 'messages' : 'system') : kind;
+  return events.includes(event) ? event : undefined;
+}

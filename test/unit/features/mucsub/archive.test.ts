@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest';
+import { NS } from '../../../../src/xml/namespaces.js';
+import {
+  ALLOWED,
+  available,
+  domain,
+  FULL,
+  ROOM,
+  type Stage,
+  SWALLOWED,
+  said,
+  says,
+  stage,
+  subscribed,
+} from './stage.js';
+
+const field = (name: string, value: string) => `<field var='${name}'><value>${value}</value></field>`;
+const ask = (fields = '', set = '') =>
+  `<iq type='set' id='q' to='${ROOM}'><query xmlns='${NS.mam2}' queryid='x'><x xmlns='${NS.dataForms}' type='submit'>${fields}</x>` +
+  `<set xmlns='${NS.resultSets}'>${set}</set></query></iq>`;
+const result = (n: number, nick = 'olga') =>
+  `<message from='${ROOM}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='x' id='id-${n}'><forwarded xmlns='${NS.forward0}'>` +
+  `<delay xmlns='${NS.delay}' stamp='2026-11-20T12:16:4${n - 1}.000Z'/><message xmlns='${NS.client}' type='groupchat' from='${ROOM}/${nick}' id='m${n}'>` +
+  `<body>body ${n}</body><stanza-id xmlns='${NS.sid}' by='${ROOM}' id='id-${n}'/><archived xmlns='urn:xmpp:mam:tmp' by='${ROOM}' id='id-${n}'/></message>` +
+  '</forwarded></result></message>';
+const fin = (complete: boolean, set: string) =>
+  `<iq type='result' id='q' from='${ROOM}' to='${FULL}'><fin xmlns='${NS.mam2}'${complete ? " complete='true'" : ''}>` +
+  `<set xmlns='${NS.resultSets}'>${set}</set></fin></iq>`;
+const ends = (index: number, first: number, last: number, count: number) =>
+  `<first index='${index}'>id-${first}</first><last>id-${last}</last><count>${count}</count>`;
+
+/** Four messages, a second apart; the last is somebody else's. */
+function told(book: Stage): Stage {
+  for (const n of [1, 2, 3, 4]) {
+    book
+      .fromServer(said(n === 4 ? 'bob' : 'olga', `body ${n}`, `m${n}`))
+      .expectVerdict(SWALLOWED)
+      .wake(1_000);
+  }
+  return book;
+}
+const answers = (book: Stage, ...results: string[]) =>
+  results.reduce(
+    (each, xml) => each.expectSent('client', xml),
+    book.expectVerdict('handled mucsub-answered'),
+  );
+
+describe('the archive of a room that has none', () => {
+  const scene = { settings: ALLOWED, service: [] };
+
+  it('is answered to subscribers out of the log, page by page in both directions', () => {
+    const book = told(subscribed(stage(scene)));
+    answers(book.fromClient(ask('', '<max>2</max>')), result(1), result(2), fin(false, ends(0, 1, 2, 4)));
+    answers(
+      book.fromClient(ask('', '<max>2</max><after>id-2</after>')),
+      result(3),
+      result(4, 'bob'),
+      fin(true, ends(2, 3, 4, 4)),
+    );
+    answers(
+      book.fromClient(ask('', '<max>1</max><before/>')),
+      result(4, 'bob'),
+      fin(false, ends(3, 4, 4, 4)),
+    );
+    answers(
+      book.fromClient(ask('', '<max>3</max><before>id-3</before>')),
+      result(1),
+      result(2),
+      fin(true, ends(0, 1, 2, 4)),
+    );
+    answers(book.fromClient(ask('', '<max>0</max>')), fin(false, '<count>4</count>'));
+    book.end();
+  });
+
+  it('by time and by who has said it; what is not there is not found', () => {
+    const book = told(subscribed(stage(scene)));
+    answers(
+      book.fromClient(ask(field('start', '2026-11-20T12:16:41Z') + field('end', '2026-11-20T12:16:42Z'))),
+      result(2),
+      result(3),
+      fin(true, ends(0, 2, 3, 2)),
+    );
+    answers(
+      book.fromClient(ask(field('with', `${ROOM}/bob`))),
+      result(4, 'bob'),
+      fin(true, ends(0, 4, 4, 1)),
+    );
+    const error = (type: string, condition: string, text: string) =>
+      `<iq type='error' id='q' from='${ROOM}' to='${FULL}'><error type='${type}'><${condition} xmlns='${NS.stanzaErrors}'/>` +
+      `<text xmlns='${NS.stanzaErrors}' xml:lang='en'>${text}</text></error></iq>`;
+    answers(
+      book.fromClient(ask('', '<after>nowhere</after>')),
+      error('cancel', 'item-not-found', 'There is no message with this id in the archive'),
+    );
+    answers(
+      book.fromClient(ask(field('start', 'yesterday'))),
+      error('modify', 'bad-request', 'This query cannot be understood'),
+    );
+    book.end();
+  });
+
+  it('an id that an occupant has claimed is not in it', () => {
+    const book = subscribed(stage(scene));
+    const forged = `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='forged'/>`;
+    book.fromServer(said('olga', 'body 1', 'm1', forged)).expectVerdict(SWALLOWED);
+    answers(book.fromClient(ask()), result(1), fin(true, ends(0, 1, 1, 1)));
+    book.end();
+  });
+
+  it('is not read by who has been put out, and asked of the room by who has not subscribed', () => {
+    available(stage(scene)).fromClient(ask()).end();
+    subscribed(stage(scene))
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110', '322'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .expectSent(
+        'server',
+        `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='500' since='2026-11-20T12:16:40.000Z'/></x></presence>`,
+      )
+      .fromClient(ask())
+      .expectVerdict('handled mucsub-answered')
+      .expectSent(
+        'client',
+        `<iq type='error' id='q' from='${ROOM}' to='${FULL}'><error type='auth'><forbidden xmlns='${NS.stanzaErrors}'/>` +
+          `<text xmlns='${NS.stanzaErrors}' xml:lang='en'>Only members may query archives of this room</text></error></iq>`,
+      )
+      .end();
+  });
+
+  it('is in what is said of the room to subscribers, and a room with an archive answers itself', () => {
+    const answer = { from: ROOM, node: undefined, entity: 'muc-room', features: new Set<string>() } as const;
+    const without = stage(scene);
+    expect(without.disco(answer)).toEqual({ add: [NS.mucsub] });
+    expect(subscribed(without).disco(answer)).toEqual({ add: [NS.mucsub, NS.mam2] });
+    without.end();
+    const having = subscribed(stage({ settings: ALLOWED, domain: domain() }));
+    expect(having.disco(answer)).toEqual({ add: [NS.mucsub] });
+    having.fromClient(ask()).end();
+  });
+});
