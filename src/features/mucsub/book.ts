@@ -47,6 +47,12 @@ export interface Reader {
   bookIsRead(): void;
 }
 
+/** A session that is to know as soon as its account has a subscription. */
+export interface Enlisted {
+  /** Only notes it. */
+  subscribes(): void;
+}
+
 /**
  * All subscriptions of a domain, read from the store once and kept in memory; the store has what is in here, or is about to. One process
  * writes to a store, so that nobody else changes it.
@@ -61,6 +67,8 @@ export class Book {
   readonly #accounts = new Map<string, string>();
   readonly #eventLists = new Map<string, readonly EventName[]>();
   readonly #readers = new Set<Reader>();
+  /** By account. */
+  readonly #enlisted = new Map<string, readonly Enlisted[]>();
   /** Bytes of events that wait in the store, by account; what an account's client has come for is not counted any more. */
   readonly #stored = new Map<string, number>();
   /** Full JIDs of sessions whose server leg is kept without a client. */
@@ -87,6 +95,18 @@ export class Book {
     this.#readingSince = context.now;
     const prefix = storeKey(FEATURE, context.domain.name, BOOK, '');
     context.store.load(prefix, (entries) => this.#learn(entries));
+  }
+
+  /** Tells a session when its account has a subscription, at once if it has one. @param account prepared */
+  enlist(account: string, session: Enlisted): void {
+    this.#enlisted.set(account, [...(this.#enlisted.get(account) ?? []), session]);
+    if (this.#byAccount.has(account)) session.subscribes();
+  }
+
+  discharge(account: string, session: Enlisted): void {
+    const others = this.#enlisted.get(account)?.filter((other) => other !== session) ?? [];
+    if (others.length > 0) this.#enlisted.set(account, others);
+    else this.#enlisted.delete(account);
   }
 
   leave(reader: Reader): void {
@@ -302,6 +322,7 @@ export class Book {
     else {
       this.#byAccount.set(account, new Set([room]));
       this.#accounts.set(account, account);
+      for (const session of this.#enlisted.get(account) ?? []) session.subscribes();
     }
   }
 

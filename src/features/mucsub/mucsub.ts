@@ -12,6 +12,7 @@ import {
   type Verdict,
   type Watch,
 } from '../../session/feature.js';
+import { Interest } from '../../session/interests.js';
 import { NS } from '../../xml/namespaces.js';
 import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
 import { errorAnswer, REFUSED } from './answers.js';
@@ -42,6 +43,11 @@ enum On {
   RoomAnswers,
 }
 
+/** The account has subscribed to something, or asks to be, or was in a room without its client when the process before ended. */
+const SUBSCRIBES = new Interest('the account subscribes to rooms');
+/** The client has asked a room for its configuration. */
+const CONFIGURES = new Interest('the client configures rooms');
+
 const WATCHES: readonly Watch[] = [
   {
     direction: 'to-server',
@@ -52,9 +58,27 @@ const WATCHES: readonly Watch[] = [
   },
   { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['full'] },
   { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['account'] },
-  { direction: 'to-server', stanza: 'message', types: ['groupchat'], address: ['bare'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['full'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['bare'] },
+  {
+    direction: 'to-server',
+    stanza: 'message',
+    types: ['groupchat'],
+    address: ['bare'],
+    when: [SUBSCRIBES],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'message',
+    types: ['chat', 'normal', ''],
+    address: ['full'],
+    when: [SUBSCRIBES],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'message',
+    types: ['chat', 'normal', ''],
+    address: ['bare'],
+    when: [SUBSCRIBES],
+  },
   {
     direction: 'to-server',
     stanza: 'iq',
@@ -68,16 +92,17 @@ const WATCHES: readonly Watch[] = [
     types: ['get'],
     child: { namespace: NS.ping, name: 'ping' },
     address: ['full'],
+    when: [SUBSCRIBES],
   },
-  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'] },
+  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'], when: [SUBSCRIBES] },
   {
     direction: 'to-client',
     stanza: 'presence',
     types: ['', 'unavailable', 'error'],
     address: ['bare', 'full'],
   },
-  { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'] },
-  { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'] },
+  { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'], when: [SUBSCRIBES] },
+  { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'], when: [CONFIGURES] },
 ];
 
 const BOOK = 'book';
@@ -131,13 +156,18 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         if (change.cause === 'destroyed') this.destroyed(change.room);
       }
     });
-    if (snapshot !== undefined) this.#ghosts.standings.restore(JSON.parse(snapshot) as Standing[]);
+    if (snapshot !== undefined) {
+      this.#ghosts.standings.restore(JSON.parse(snapshot) as Standing[]);
+      context.attend(SUBSCRIBES, true);
+    }
+    around.book.enlist(around.account, this);
     if (!around.book.isRead || snapshot !== undefined) context.wakeAt(BOOK, context.now);
   }
 
   onStanza(stanza: PassingStanza, watch: number): Verdict {
     switch (watch) {
       case On.Request:
+        this.context.attend(SUBSCRIBES, true);
         this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
         return this.#subscribing.request(stanza);
       case On.ClientPresence:
@@ -149,7 +179,9 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       case On.Invites:
         return this.#around.book.isEmpty ? PASS : this.#said(stanza, watch);
       case On.OwnerForm:
-        return this.#plays(stanza.frame.to) ? this.#forms.fromClient(stanza) : PASS;
+        if (!this.#plays(stanza.frame.to)) return PASS;
+        this.context.attend(CONFIGURES, true);
+        return this.#forms.fromClient(stanza);
       case On.SelfPing:
         return this.#ghosts.size === 0 ? PASS : this.#selfPing(stanza);
       case On.RoomMessage:
@@ -202,6 +234,11 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
     if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+  }
+
+  /** There is no way back: rooms may answer later than a subscription ends. */
+  subscribes(): void {
+    this.context.attend(SUBSCRIBES, true);
   }
 
   bookIsRead(): void {
@@ -264,6 +301,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.#around.book.kept.delete(this.context.identity.full);
     const { book, account, rooms } = this.#around;
     book.leave(this);
+    book.discharge(account, this);
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);

@@ -14,11 +14,14 @@ export class SharedAnnotations {
   /** Sessions whose clients are told of annotations. */
   viewers = 0;
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, onTrouble: (isAny: boolean) => void) {
     const { probes } = settings;
-    this.links = new Links({
-      probes: probes === false ? undefined : { every: probes.every * 1000, timeout: probes.timeout * 1000 },
-    });
+    this.links = new Links(
+      {
+        probes: probes === false ? undefined : { every: probes.every * 1000, timeout: probes.timeout * 1000 },
+      },
+      onTrouble,
+    );
     this.pacer = new Pacer(settings.perSecond);
   }
 }
@@ -27,8 +30,9 @@ export class SharedAnnotations {
 class Place {
   #shared: SharedAnnotations | undefined;
 
-  of(settings: Settings): SharedAnnotations {
-    this.#shared ??= new SharedAnnotations(settings);
+  /** @param onTrouble the same for all sessions: told when `links.anyTroubled` has changed */
+  of(settings: Settings, onTrouble: (isAny: boolean) => void): SharedAnnotations {
+    this.#shared ??= new SharedAnnotations(settings, onTrouble);
     return this.#shared;
   }
 }

@@ -218,6 +218,7 @@ export class ProxiedSession {
       },
       count: () => {},
       know: (key) => pipeline.know(feature, key),
+      attend: (interest, on) => pipeline.attend(interest, on),
     };
   }
 }
