@@ -12,19 +12,12 @@ import { Acknowledgement } from './acknowledgement.js';
 import { Deadlines } from './deadlines.js';
 import { amendDisco } from './disco.js';
 import type { DomainRuntime } from './domain.js';
-import type {
-  Feature,
-  FeatureContext,
-  IqAnswer,
-  IqRequest,
-  KnowledgeKey,
-  ServerKind,
-  SessionIdentity,
-} from './feature.js';
+import type { IqAnswer, IqRequest, ServerKind, SessionIdentity } from './feature.js';
+import { type FeatureHost, SessionFeatureContext } from './feature-context.js';
 import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
 import { MissedMessages } from './missed-messages.js';
-import { readNotice, writeNotice } from './notice.js';
+import { readNotice } from './notice.js';
 import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
@@ -71,7 +64,7 @@ interface Injection {
  * A session from the moment a resource is bound: stanzas go through the pipeline and are counted for stream management; features send and ask
  * through here. Everything that leaves keeps its order, what is injected comes behind the stanza that caused it.
  */
-export class BoundSession {
+export class BoundSession implements FeatureHost {
   readonly acknowledgement: Acknowledgement;
   #pipeline: PipelineSession | undefined;
   readonly #requests = new IqRequests();
@@ -92,7 +85,8 @@ export class BoundSession {
   #kept = 0;
   /** Prepared. */
   readonly #account: string;
-  #enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
+  enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
+  openedOn: ServerKind = 'unknown';
 
   constructor(
     readonly identity: SessionIdentity,
@@ -121,13 +115,14 @@ export class BoundSession {
     snapshots: Readonly<Record<string, string>> = {},
     enabled: ReadonlySet<string> = NOTHING_ENABLED,
   ): void {
-    this.#enabledAtStart = enabled;
+    this.enabledAtStart = enabled;
+    this.openedOn = this.around.serverKind;
     const { pipeline } = this.around.domain;
     if (pipeline.features.length === 0) return;
     this.#pipeline = new PipelineSession(
       pipeline,
       this.identity,
-      (feature, session) => this.#contextFor(feature, session),
+      (feature, session) => new SessionFeatureContext(this, session, feature),
       snapshots,
     );
     if (this.#pipeline.instances.some(({ onTold }) => onTold !== undefined))
@@ -370,7 +365,7 @@ export class BoundSession {
     if (leg !== 'client' || this.acknowledgement.waiting === undefined) return;
     // What it may have had before the connection was lost, and has not said so.
     for (const { bytes, stored } of this.acknowledgement.waiting.waiting())
-      if (stored === undefined) this.#waits(this.#account, bytes);
+      if (stored === undefined) this.waits(this.#account, bytes);
   }
 
   /** The client is silent for a while by its own word, or is back: nothing is lost by it, and its answers come later. */
@@ -462,7 +457,7 @@ export class BoundSession {
   #keep(bytes: Buffer, stored?: string): void {
     const { around } = this;
     this.acknowledgement.keep(bytes, around.now, !around.clientIsHeld, stored);
-    if (around.clientIsHeld && stored === undefined) this.#waits(this.#account, bytes);
+    if (around.clientIsHeld && stored === undefined) this.waits(this.#account, bytes);
     around.moreWaits();
   }
 
@@ -510,6 +505,11 @@ export class BoundSession {
     this.#inject(leg, bytes, reason);
   }
 
+  injectStored(bytes: Buffer, reason: Reason, copy: string): boolean {
+    this.#inject('client', bytes, reason, copy);
+    return this.acknowledgement.waiting !== undefined;
+  }
+
   #inject(leg: Leg, bytes: Buffer, reason: Reason, stored?: string): void {
     if (!this.#holding) {
       this.#put(leg, bytes, reason, stored);
@@ -538,13 +538,50 @@ export class BoundSession {
     this.around.wakeTimesChanged();
   }
 
-  #questions(): FeatureQuestions {
+  // What features reach of it.
+
+  get upstream(): string {
+    return this.around.upstream;
+  }
+
+  get domain(): DomainRuntime {
+    return this.around.domain;
+  }
+
+  get port(): SessionPort {
+    return this.around.port;
+  }
+
+  get now(): number {
+    return this.around.now;
+  }
+
+  get questions(): FeatureQuestions {
     this.#asked ??= new FeatureQuestions();
     return this.#asked;
   }
 
+  injectAhead(bytes: Buffer, reason: Reason): void {
+    this.#put('server', bytes, reason);
+  }
+
+  endKept(): void {
+    this.around.endKept();
+  }
+
+  request(request: IqRequest, done: (answer: IqAnswer) => void): void {
+    this.#request(request, done);
+  }
+
+  wakeFeature(feature: number, token: string, time: number): void {
+    const name = `${feature}:${token}`;
+    this.#waking.set(name, { feature, token });
+    this.#deadlines.set(name, time);
+    this.around.wakeTimesChanged();
+  }
+
   /** What a feature sends in the client's name: knowledge has to know, since it will see the answer. */
-  #sendAsClient(bytes: Buffer, reason: Reason): void {
+  sendAsClient(bytes: Buffer, reason: Reason): void {
     const frame = parseStanza(bytes, this.around.domain.namespaces);
     if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
     this.#pipeline?.show('to-server', frame, this.around.now);
@@ -552,7 +589,7 @@ export class BoundSession {
   }
 
   /** The opposite: knowledge takes it for the server's word. */
-  #sendAsServer(bytes: Buffer, reason: Reason): void {
+  sendAsServer(bytes: Buffer, reason: Reason): void {
     const frame = parseStanza(bytes, this.around.domain.namespaces);
     if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
     this.#pipeline?.show('to-client', frame, this.around.now);
@@ -578,7 +615,7 @@ export class BoundSession {
   #forNobody(frame: Frame): void {
     const { type } = frame;
     if (frame.kind === StanzaKind.Message) {
-      if (type !== 'error') this.#keepForAccount(this.#account, Buffer.from(frame.bytes()));
+      if (type !== 'error') this.keepForAccount(this.#account, Buffer.from(frame.bytes()));
       return;
     }
     if (frame.kind !== StanzaKind.Iq || (type !== 'get' && type !== 'set')) return;
@@ -591,7 +628,7 @@ export class BoundSession {
   }
 
   /** Puts a message where an account's next session finds it. */
-  #keepForAccount(account: string, bytes: Buffer): void {
+  keepForAccount(account: string, bytes: Buffer): void {
     const { port, domain, now } = this.around;
     const frame = parseStanza(bytes, domain.namespaces, { limits: MADE_HERE });
     if ('condition' in frame) throw new Error(`a feature keeps what is no stanza: ${frame.reason}`);
@@ -605,67 +642,18 @@ export class BoundSession {
       seenBy: () => [],
     });
     if (change === undefined) return;
-    this.#waits(account, bytes);
+    this.waits(account, bytes);
     // Whoever wants messages by then takes it at once.
     port.store(
       [change],
-      this.#questions().write((ok) => ok && domain.missed(account, now)),
+      this.questions.write((ok) => ok && domain.missed(account, now)),
     );
   }
 
   /** A stanza waits for a client that is not there. @param account prepared */
-  #waits(account: string, bytes: Buffer): void {
+  waits(account: string, bytes: Buffer): void {
     if (NO_MESSAGE.test(bytes.toString('latin1', 0, 9))) return;
     for (const instance of this.#pipeline?.instances ?? []) instance.onWaiting?.(account, bytes);
-  }
-
-  #contextFor(feature: Feature, pipeline: PipelineSession): FeatureContext {
-    const { around } = this;
-    const index = pipeline.pipeline.features.indexOf(feature);
-    return {
-      identity: this.identity,
-      serverKind: around.serverKind,
-      get upstream() {
-        return around.upstream;
-      },
-      enabledAtStart: this.#enabledAtStart,
-      domain: around.domain,
-      namespaces: around.domain.namespaces,
-      get now() {
-        return around.now;
-      },
-      send: (leg, xml, reason) => this.#inject(leg, typeof xml === 'string' ? Buffer.from(xml) : xml, reason),
-      sendAsClient: (xml, reason) => this.#sendAsClient(Buffer.from(xml), reason),
-      sendAsServer: (xml, reason) => this.#sendAsServer(Buffer.from(xml), reason),
-      sendAhead: (xml, reason) => this.#put('server', Buffer.from(xml), reason),
-      endKept: () => around.endKept(),
-      sendStored: (xml, reason, copy) => {
-        this.#inject('client', Buffer.from(xml), reason, copy);
-        return this.acknowledgement.waiting !== undefined;
-      },
-      keepForAccount: (bare, xml) => this.#keepForAccount(prepareJid(bare) ?? bare, Buffer.from(xml)),
-      waits: (bare, xml) => this.#waits(prepareJid(bare) ?? bare, Buffer.from(xml)),
-      request: (request, done) => this.#request(request, done),
-      settings: <T>() => around.domain.settingsOf(feature) as T,
-      store: {
-        write: (changes, done) => around.port.store(changes, this.#questions().write(done)),
-        load: (prefix, done) => around.port.load(prefix, this.#questions().load(done)),
-      },
-      tell: (bare, text) => {
-        const message = writeNotice({ feature: feature.name, from: this.identity.full, text });
-        around.port.publish(prepareJid(bare) ?? bare, message);
-      },
-      wallClock: () => around.port.wallClock(),
-      wakeAt: (token, time) => {
-        const name = `${index}:${token}`;
-        this.#waking.set(name, { feature: index, token });
-        this.#deadlines.set(name, time);
-        around.wakeTimesChanged();
-      },
-      randomId: () => around.port.randomId(),
-      count: (reason) => around.port.count('feature_decision', reason),
-      know: <T>(key: KnowledgeKey<T>): T => pipeline.know(feature, key),
-    };
   }
 }
 

@@ -4,6 +4,7 @@ import type { StoreChange, StoreEntry } from '../store/store.js';
 import type { Frame } from '../xml/frame.js';
 import type { NamespaceTable } from '../xml/namespaces.js';
 import type { Splice } from '../xml/splice.js';
+import type { Interest } from './interests.js';
 import type { Reason } from './reasons.js';
 
 export type Direction = 'to-server' | 'to-client';
@@ -24,6 +25,11 @@ export interface Watch {
   /** A first-level child by namespace and, when given, local name. */
   readonly child?: { readonly namespace: string; readonly name?: string };
   readonly address?: readonly AddressShape[];
+  /**
+   * Nothing but these interests makes the feature do anything about such stanzas: it is asked only while one of them is on, which costs the stanza nothing. They
+   * are off at first, and are to be switched on before the first stanza that matters. Absent: it is always asked.
+   */
+  readonly when?: readonly Interest[];
 }
 
 /** What becomes of a stanza. `handled` means that the feature has answered or stored it: it counts at its place in the order. */
@@ -157,6 +163,11 @@ export interface FeatureContext {
   wallClock(): number;
   /** State of a knowledge module for this session; the feature must have named it in `needs`. */
   know<T>(key: KnowledgeKey<T>): T;
+  /**
+   * Switches an interest of this session on or off, from the next watch on, also for the stanza that is being handled. One that all sessions of
+   * the domain have is `domain.shared(commonInterestsKey)`'s.
+   */
+  attend(interest: Interest, on: boolean): void;
 }
 
 /** The store, as a feature uses it. Callbacks are never called from inside the call, and not any more when the session is over. */

@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { addressShapes } from '../jid.js';
 import type { XmlError } from '../xml/errors.js';
-import { Frame, StanzaKind } from '../xml/frame.js';
+import { Frame } from '../xml/frame.js';
 import { MADE_HERE } from '../xml/limits.js';
 import type { NamespaceTable } from '../xml/namespaces.js';
 import { Splice } from '../xml/splice.js';
@@ -19,33 +19,10 @@ import type {
   PassingStanza,
   SessionIdentity,
   Verdict,
-  Watch,
 } from './feature.js';
+import { type CommonInterests, commonInterestsKey, type Interest } from './interests.js';
+import { type CompiledWatch, type LaneTable, LaneTables } from './lanes.js';
 import type { Reason } from './reasons.js';
-
-/** A watch as the table holds it. */
-interface CompiledWatch {
-  readonly feature: number;
-  readonly watch: number;
-  readonly types: readonly string[] | undefined;
-  /** Number of the child's namespace; 0 when no child is asked for. */
-  readonly childNamespace: number;
-  readonly childName: string | undefined;
-  readonly address: readonly AddressShape[] | undefined;
-}
-
-/** All watches for one kind of stanza in one direction, in the order of the features. */
-interface Lane {
-  readonly watches: readonly CompiledWatch[];
-  /** By namespace number: 1 when a watch asks for such a child. Undefined when some watch does not depend on children. */
-  readonly children: Uint8Array | undefined;
-}
-
-const KINDS: { readonly [name in Watch['stanza']]: StanzaKind } = {
-  message: StanzaKind.Message,
-  presence: StanzaKind.Presence,
-  iq: StanzaKind.Iq,
-};
 
 /** What came of a stanza. */
 export type Outcome =
@@ -54,6 +31,8 @@ export type Outcome =
   | { readonly kind: 'dropped' | 'handled'; readonly reason: Reason };
 
 export const PASSED: Outcome = { kind: 'pass' };
+
+const NO_WATCHES: readonly CompiledWatch[] = [];
 
 /**
  * The features of a domain and the one table made from what they watch. Built at start; immutable. Stanzas on their way to the server meet
@@ -65,7 +44,7 @@ export class Pipeline {
   readonly amendsDisco: boolean;
   /** So many of the features, the first ones, are knowledge. */
   readonly knowledge: number;
-  readonly #lanes: { readonly [direction in Direction]: readonly (Lane | undefined)[] };
+  readonly tables: LaneTables;
 
   constructor(
     features: readonly Feature[],
@@ -78,53 +57,7 @@ export class Pipeline {
     const own = features.filter((feature) => !knowledge.some((needed) => needed === feature));
     this.features = [...knowledge, ...own];
     this.amendsDisco = features.some((feature) => feature.amendsDisco === true);
-    this.#lanes = { 'to-server': this.#compile('to-server'), 'to-client': this.#compile('to-client') };
-  }
-
-  /** The lane a stanza has to go through, or undefined when nobody can be interested in it. */
-  lane(direction: Direction, frame: Frame): Lane | undefined {
-    const lane = this.#lanes[direction][frame.kind];
-    if (lane === undefined || lane.children === undefined) return lane;
-    for (let i = 0; i < frame.childCount; i++) {
-      if (lane.children[frame.childNamespaceId(i)] === 1) return lane;
-    }
-    return undefined;
-  }
-
-  #compile(direction: Direction): (Lane | undefined)[] {
-    const lanes: (Lane | undefined)[] = [undefined, undefined, undefined, undefined];
-    const own = this.features.map((_, index) => index).slice(this.knowledge);
-    const order = [
-      ...this.features.map((_, index) => index).slice(0, this.knowledge),
-      ...(direction === 'to-server' ? own : own.reverse()),
-    ];
-    for (const kind of Object.values(KINDS)) {
-      const watches = order.flatMap((feature) => this.#watchesOf(feature, direction, kind));
-      if (watches.length === 0) continue;
-      let children: Uint8Array | undefined;
-      if (watches.every((watch) => watch.childNamespace !== 0)) {
-        children = new Uint8Array(this.namespaces.size);
-        for (const watch of watches) children[watch.childNamespace] = 1;
-      }
-      lanes[kind] = { watches, children };
-    }
-    return lanes;
-  }
-
-  #watchesOf(feature: number, direction: Direction, kind: StanzaKind): CompiledWatch[] {
-    const compiled: CompiledWatch[] = [];
-    this.features[feature]!.watches.forEach((watch, index) => {
-      if (watch.direction !== direction || KINDS[watch.stanza] !== kind) return;
-      compiled.push({
-        feature,
-        watch: index,
-        types: watch.types,
-        childNamespace: watch.child === undefined ? 0 : this.namespaces.id(watch.child.namespace),
-        childName: watch.child?.name,
-        address: watch.address,
-      });
-    });
-    return compiled;
+    this.tables = new LaneTables(this.features, this.knowledge, namespaces);
   }
 }
 
@@ -149,6 +82,12 @@ function addKnowledge(feature: Feature, into: Knowledge<FeatureSession>[]): void
 export class PipelineSession {
   readonly instances: readonly FeatureSession[];
   readonly #shapeOf: (address: string | undefined) => AddressShape | undefined;
+  /** What is of interest to this session alone; bits. */
+  #interests = 0;
+  /** By that, and by what is of interest to all. */
+  #table: LaneTable;
+  readonly #common: CommonInterests | undefined;
+  #commonVersion = 0;
   /** The stanza that is compared with the watches, and what has been read of it. */
   #frame: Frame | undefined;
   #direction: Direction = 'to-server';
@@ -163,10 +102,38 @@ export class PipelineSession {
     snapshots: Readonly<Record<string, string>> = {},
   ) {
     this.#shapeOf = addressShapes(identity);
+    this.#table = pipeline.tables.table(0);
     const instances: FeatureSession[] = [];
     this.instances = instances;
-    for (const feature of pipeline.features)
-      instances.push(feature.open(contextFor(feature, this), snapshots[feature.name]));
+    for (const feature of pipeline.features) {
+      const context = contextFor(feature, this);
+      this.#common ??= context.domain.shared(commonInterestsKey);
+      instances.push(feature.open(context, snapshots[feature.name]));
+    }
+    this.#chooseTable();
+  }
+
+  /** Switches an interest of this session on or off. */
+  attend(interest: Interest, on: boolean): void {
+    const bit = this.pipeline.tables.bitOf(interest);
+    const interests = on ? this.#interests | bit : this.#interests & ~bit;
+    if (interests === this.#interests) return;
+    this.#interests = interests;
+    this.#chooseTable();
+  }
+
+  #chooseTable(): void {
+    const { tables } = this.pipeline;
+    let interests = this.#interests;
+    for (const interest of this.#common?.on ?? []) interests |= tables.bitOf(interest);
+    this.#table = tables.table(interests);
+    this.#commonVersion = this.#common?.version ?? 0;
+  }
+
+  /** By what is of interest right now. */
+  #currentTable(): LaneTable {
+    if (this.#common !== undefined && this.#common.version !== this.#commonVersion) this.#chooseTable();
+    return this.#table;
   }
 
   /** What the features want to know again when the session is gone on with by another process, by their names. */
@@ -181,17 +148,18 @@ export class PipelineSession {
 
   /** Shows a stanza to the knowledge alone. */
   show(direction: Direction, frame: Frame, now: number): void {
-    const lane = this.pipeline.lane(direction, frame);
-    if (lane === undefined) return;
+    const lanes = this.pipeline.tables.all[direction][frame.kind];
+    if (lanes === undefined) return;
     const stanza = new Passing(direction, frame, now, this.pipeline.namespaces);
     let done = -1;
     this.#looksAt(direction, frame);
-    for (const watch of lane.watches) {
-      if (watch.feature >= this.pipeline.knowledge) return;
+    for (const watch of lanes.watches) {
+      if (watch.feature >= this.pipeline.knowledge) break;
       if (watch.feature === done || !this.#matches(watch)) continue;
       done = watch.feature;
       this.instances[watch.feature]!.onStanza?.(stanza, watch.watch);
     }
+    this.#frame = undefined;
   }
 
   /** State of a knowledge module; throws when the feature has not named it in `needs`, which is a mistake in the program. */
@@ -208,20 +176,22 @@ export class PipelineSession {
 
   /** Takes a stanza through all features that watch for it. */
   handle(direction: Direction, frame: Frame, now: number): Outcome {
-    const lane = this.pipeline.lane(direction, frame);
-    if (lane === undefined) return PASSED;
+    const watches = this.#currentTable()[direction][frame.kind]?.of(frame);
+    if (watches === undefined) return PASSED;
     this.#looksAt(direction, frame);
-    const outcome = this.#through(lane, direction, frame, now);
+    const outcome = this.#through(watches, direction, frame, now);
     // Nothing of it is kept while the session is idle.
     this.#frame = undefined;
     return outcome;
   }
 
-  #through(lane: Lane, direction: Direction, frame: Frame, now: number): Outcome {
+  #through(fitting: readonly CompiledWatch[], direction: Direction, frame: Frame, now: number): Outcome {
+    let watches = fitting;
     let stanza: Passing | undefined;
     let reason: Reason | undefined;
     let done = -1;
-    for (const watch of lane.watches) {
+    for (let i = 0; i < watches.length; i++) {
+      const watch = watches[i]!;
       // A feature is asked once, for the first of its patterns that fits.
       if (watch.feature === done) continue;
       // Edited bytes are read again only when somebody may want to see them.
@@ -233,6 +203,7 @@ export class PipelineSession {
       const instance = this.instances[watch.feature]!;
       if (instance.onStanza === undefined) continue;
       stanza ??= new Passing(direction, frame, now, this.pipeline.namespaces);
+      const table = this.#table;
       const verdict: Verdict = instance.onStanza(stanza, watch.watch);
       if (verdict.action === 'drop') return { kind: 'dropped', reason: verdict.reason };
       if (verdict.action === 'handled') return { kind: 'handled', reason: verdict.reason };
@@ -245,6 +216,11 @@ export class PipelineSession {
       } else {
         stanza.forgetEdits();
       }
+      if (verdict.action === 'pass' && this.#currentTable() === table) continue;
+      // Others may watch for what the stanza is now, or for what is of interest now.
+      const lanes = this.#currentTable()[direction][frame.kind];
+      watches = lanes?.watches ?? NO_WATCHES;
+      i = (lanes?.behind(watch.position) ?? 0) - 1;
     }
     if (stanza === undefined || reason === undefined) return PASSED;
     return { kind: 'changed', bytes: stanza.bytes(), reason };

@@ -155,6 +155,18 @@ export class Frame {
     return equalsAscii(this.buffer, this.start + a[at + A_VALUE]!, this.start + a[at + A_VALUE_END]!, ascii);
   }
 
+  /** Which of some values (ASCII) an attribute of the root has, absence counting as ''; -1: none of them. */
+  attributeAmong(name: string, values: readonly string[]): number {
+    const at = this.attributeAt(name);
+    const a = this.records.rootAttributes;
+    if (at < 0 || (a[at + A_FLAGS]! & NEEDS_DECODING) !== 0)
+      return values.indexOf(this.attribute(name) ?? '');
+    const from = this.start + a[at + A_VALUE]!;
+    const to = this.start + a[at + A_VALUE_END]!;
+    for (let i = 0; i < values.length; i++) if (equalsAscii(this.buffer, from, to, values[i]!)) return i;
+    return -1;
+  }
+
   /** @internal where in `records.rootAttributes` the attribute with this name as written is; -1 */
   attributeAt(name: string): number {
     const a = this.records.rootAttributes;

@@ -49,6 +49,12 @@ export interface Reader {
   bookIsRead(): void;
 }
 
+/** A session that is to know as soon as its account has a subscription. */
+export interface Enlisted {
+  /** Only notes it. */
+  subscribes(): void;
+}
+
 /**
  * All subscriptions of a domain, read from the store once and kept in memory; the store has what is in here, or is about to. One process
  * writes to a store, so that nobody else changes it.
@@ -64,6 +70,8 @@ export class Book {
   readonly #eventLists = new Map<string, readonly EventName[]>();
   readonly #readers = new Set<Reader>();
   readonly logs = new EventLogs();
+  /** By account. */
+  readonly #enlisted = new Map<string, readonly Enlisted[]>();
   /** Full JIDs of sessions whose server leg is kept without a client. */
   readonly kept = new Set<string>();
   /** Sessions that are in a room, by room: full JID and account. */
@@ -88,6 +96,18 @@ export class Book {
     this.#readingSince = context.now;
     const prefix = storeKey(FEATURE, context.domain.name, BOOK, '');
     context.store.load(prefix, (entries) => this.#learn(entries));
+  }
+
+  /** Tells a session when its account has a subscription, at once if it has one. @param account prepared */
+  enlist(account: string, session: Enlisted): void {
+    this.#enlisted.set(account, [...(this.#enlisted.get(account) ?? []), session]);
+    if (this.#byAccount.has(account)) session.subscribes();
+  }
+
+  discharge(account: string, session: Enlisted): void {
+    const others = this.#enlisted.get(account)?.filter((other) => other !== session) ?? [];
+    if (others.length > 0) this.#enlisted.set(account, others);
+    else this.#enlisted.delete(account);
   }
 
   leave(reader: Reader): void {
@@ -290,6 +310,7 @@ export class Book {
     else {
       this.#byAccount.set(account, new Set([room]));
       this.#accounts.set(account, account);
+      for (const session of this.#enlisted.get(account) ?? []) session.subscribes();
     }
   }
 

@@ -26,7 +26,7 @@ import type { Standing } from './standings.js';
 import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import type { Surroundings } from './surroundings.js';
-import { On, WATCHES } from './watches.js';
+import { CONFIGURES, On, SUBSCRIBES, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
@@ -85,13 +85,18 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         if (change.cause === 'destroyed') this.destroyed(change.room);
       }
     });
-    if (snapshot !== undefined) this.#ghosts.standings.restore(JSON.parse(snapshot) as Standing[]);
+    if (snapshot !== undefined) {
+      this.#ghosts.standings.restore(JSON.parse(snapshot) as Standing[]);
+      context.attend(SUBSCRIBES, true);
+    }
+    around.book.enlist(around.account, this);
     if (!around.book.isRead || snapshot !== undefined) context.wakeAt(BOOK, context.now);
   }
 
   onStanza(stanza: PassingStanza, watch: number): Verdict {
     switch (watch) {
       case On.Request:
+        this.context.attend(SUBSCRIBES, true);
         this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
         return this.#subscribing.request(stanza);
       case On.ClientPresence:
@@ -103,7 +108,9 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       case On.Invites:
         return this.#around.book.isEmpty ? PASS : this.#said(stanza, watch);
       case On.OwnerForm:
-        return this.#plays(stanza.frame.to) ? this.#forms.fromClient(stanza) : PASS;
+        if (!this.#plays(stanza.frame.to)) return PASS;
+        this.context.attend(CONFIGURES, true);
+        return this.#forms.fromClient(stanza);
       case On.SelfPing:
         return this.#ghosts.size === 0 ? PASS : this.#selfPing(stanza);
       case On.RoomMessage:
@@ -173,6 +180,11 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
   }
 
+  /** There is no way back: rooms may answer later than a subscription ends. */
+  subscribes(): void {
+    this.context.attend(SUBSCRIBES, true);
+  }
+
   bookIsRead(): void {
     this.context.wakeAt(BOOK, this.context.now);
   }
@@ -235,6 +247,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.#around.book.kept.delete(this.context.identity.full);
     const { book, rooms } = this.#around;
     book.leave(this);
+    book.discharge(this.#around.account, this);
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);

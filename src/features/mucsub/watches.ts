@@ -1,4 +1,5 @@
 import type { Watch } from '../../session/feature.js';
+import { Interest } from '../../session/interests.js';
 import { NS } from '../../xml/namespaces.js';
 
 /** What each watch is for; the first that fits is the one. */
@@ -18,6 +19,11 @@ export enum On {
   Archive,
 }
 
+/** The account has subscribed to something, or asks to be, or was in a room without its client when the process before ended. */
+export const SUBSCRIBES = new Interest('the account subscribes to rooms');
+/** The client has asked a room for its configuration. */
+export const CONFIGURES = new Interest('the client configures rooms');
+
 export const WATCHES: readonly Watch[] = [
   {
     direction: 'to-server',
@@ -28,9 +34,21 @@ export const WATCHES: readonly Watch[] = [
   },
   { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['full'] },
   { direction: 'to-server', stanza: 'presence', types: ['', 'unavailable'], address: ['account'] },
-  { direction: 'to-server', stanza: 'message', types: ['groupchat'], address: ['bare'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['full'] },
-  { direction: 'to-server', stanza: 'message', types: ['chat', 'normal', ''], address: ['bare'] },
+  { direction: 'to-server', stanza: 'message', types: ['groupchat'], address: ['bare'], when: [SUBSCRIBES] },
+  {
+    direction: 'to-server',
+    stanza: 'message',
+    types: ['chat', 'normal', ''],
+    address: ['full'],
+    when: [SUBSCRIBES],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'message',
+    types: ['chat', 'normal', ''],
+    address: ['bare'],
+    when: [SUBSCRIBES],
+  },
   {
     direction: 'to-server',
     stanza: 'iq',
@@ -44,16 +62,17 @@ export const WATCHES: readonly Watch[] = [
     types: ['get'],
     child: { namespace: NS.ping, name: 'ping' },
     address: ['full'],
+    when: [SUBSCRIBES],
   },
-  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'] },
+  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'], when: [SUBSCRIBES] },
   {
     direction: 'to-client',
     stanza: 'presence',
     types: ['', 'unavailable', 'error'],
     address: ['bare', 'full'],
   },
-  { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'] },
-  { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'] },
+  { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'], when: [SUBSCRIBES] },
+  { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'], when: [CONFIGURES] },
   {
     direction: 'to-server',
     stanza: 'iq',

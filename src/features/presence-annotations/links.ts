@@ -41,7 +41,11 @@ export class Links {
   /** Links at which a stanza from there would change something. */
   #troubled = new Set<string>();
 
-  constructor(private readonly rules: LinkRules) {}
+  /** @param onTrouble told when `anyTroubled` has changed */
+  constructor(
+    private readonly rules: LinkRules,
+    private readonly onTrouble: (isAny: boolean) => void = () => {},
+  ) {}
 
   /** Whether a stanza from anywhere might be news: spares the ordinary case a look at addresses. */
   get anyTroubled(): boolean {
@@ -76,7 +80,7 @@ export class Links {
     // Nobody would hear what becomes of it.
     if (entry.viewers.size > 0 || entry.guests.size > 0) return;
     this.#entries.delete(domain);
-    this.#troubled.delete(domain);
+    this.#isTroubled(domain, false);
   }
 
   /** Something has come from there that only a server that is reached can send. */
@@ -138,11 +142,17 @@ export class Links {
     const before = link.isDown;
     const due = Math.min(link.nextProbe(entry.viewers.size > 0), link.nextChange);
     input(link);
-    if (link.isTroubled || link.isDown) this.#troubled.add(domain);
-    else this.#troubled.delete(domain);
+    this.#isTroubled(domain, link.isTroubled || link.isDown);
     if (Math.min(link.nextProbe(entry.viewers.size > 0), link.nextChange) < due) this.#wakeAgent(now);
     if (link.isDown === before) return;
     for (const watcher of new Set([...entry.viewers, ...entry.guests])) watcher.linkChanged(domain, now);
+  }
+
+  #isTroubled(domain: string, isTroubled: boolean): void {
+    const before = this.anyTroubled;
+    if (isTroubled) this.#troubled.add(domain);
+    else this.#troubled.delete(domain);
+    if (this.anyTroubled !== before) this.onTrouble(this.anyTroubled);
   }
 
   #wakeAgent(now: number): void {

@@ -3,7 +3,7 @@ import { account, accountKey } from '../../knowledge/account/account.js';
 import { capabilities, capabilitiesKey } from '../../knowledge/capabilities/capabilities.js';
 import { presence, presenceKey } from '../../knowledge/presence/presence.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
-import { rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import { MAY_BE_IN_ROOMS, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
   type Feature,
   type FeatureContext,
@@ -13,6 +13,7 @@ import {
   type Verdict,
   type Watch,
 } from '../../session/feature.js';
+import { commonInterestsKey, Interest } from '../../session/interests.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
@@ -42,14 +43,23 @@ const PRESENCE_OUT = 1;
 const MESSAGE_IN = 2;
 const ROSTER_PUSH = 3;
 const IQ_IN = 4;
+const ERROR_MESSAGE_IN = 6;
+const ROOM_MESSAGE_IN = 7;
+const ERROR_IQ_IN = 8;
+
+/** Some link is in trouble: whatever comes from there is news for all sessions. */
+const TROUBLE = new Interest('a link is in trouble');
+
 const WATCHES: readonly Watch[] = [
   { direction: 'to-client', stanza: 'presence' },
   { direction: 'to-server', stanza: 'presence' },
-  // No types: to compare them would make a string of each, and an ordinary message is over with one comparison of bytes.
-  { direction: 'to-client', stanza: 'message' },
+  { direction: 'to-client', stanza: 'message', when: [TROUBLE] },
   { direction: 'to-client', stanza: 'iq', types: ['set'], child: { namespace: NS.roster, name: 'query' } },
-  { direction: 'to-client', stanza: 'iq' },
+  { direction: 'to-client', stanza: 'iq', when: [TROUBLE] },
   { direction: 'to-server', stanza: 'iq', types: ['get'], child: { namespace: NS.roster, name: 'query' } },
+  { direction: 'to-client', stanza: 'message', types: ['error'] },
+  { direction: 'to-client', stanza: 'message', types: ['groupchat'], when: [MAY_BE_IN_ROOMS] },
+  { direction: 'to-client', stanza: 'iq', types: ['error'] },
 ];
 
 /** What the next process has to know. */
@@ -87,7 +97,10 @@ export class AnnotationsSession implements FeatureSession {
     const { identity } = context;
     const before = snapshot === undefined ? {} : (JSON.parse(snapshot) as Snapshot);
     this.#settings = context.settings(SETTINGS);
-    this.#shared = context.domain.shared(sharedKey).of(this.#settings);
+    const common = context.domain.shared(commonInterestsKey);
+    this.#shared = context.domain
+      .shared(sharedKey)
+      .of(this.#settings, (isTrouble) => common.attend(TROUBLE, isTrouble));
     this.#ownDomain = prepareJid(identity.domain) ?? identity.domain;
     this.#ownFull = prepareJid(identity.full) ?? identity.full;
     this.#knowledge = {
@@ -148,10 +161,13 @@ export class AnnotationsSession implements FeatureSession {
       case PRESENCE_OUT:
         return this.#presenceOut(stanza);
       case MESSAGE_IN:
+      case ERROR_MESSAGE_IN:
+      case ROOM_MESSAGE_IN:
         return this.#messageIn(stanza);
       case ROSTER_PUSH:
         return this.#rosterPush(stanza);
       case IQ_IN:
+      case ERROR_IQ_IN:
         this.#look(stanza);
         return PASS;
       default:

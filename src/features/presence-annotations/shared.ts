@@ -17,7 +17,10 @@ export class SharedAnnotations {
   /** Sessions whose clients are told of annotations. */
   viewers = 0;
 
-  constructor(settings: Settings) {
+  constructor(
+    settings: Settings,
+    private readonly onTrouble: (isAny: boolean) => void,
+  ) {
     const { probes } = settings;
     this.#rules = {
       probes: probes === false ? undefined : { every: probes.every * 1000, timeout: probes.timeout * 1000 },
@@ -29,10 +32,15 @@ export class SharedAnnotations {
   linksOf(upstream: string): Links {
     let links = this.#links.get(upstream);
     if (links === undefined) {
-      links = new Links(this.#rules);
+      links = new Links(this.#rules, () => this.onTrouble(this.#anyTroubled));
       this.#links.set(upstream, links);
     }
     return links;
+  }
+
+  get #anyTroubled(): boolean {
+    for (const links of this.#links.values()) if (links.anyTroubled) return true;
+    return false;
   }
 }
 
@@ -40,8 +48,9 @@ export class SharedAnnotations {
 class Place {
   #shared: SharedAnnotations | undefined;
 
-  of(settings: Settings): SharedAnnotations {
-    this.#shared ??= new SharedAnnotations(settings);
+  /** @param onTrouble the same for all sessions: told when a link of any of the domain's servers is troubled, or none is any more */
+  of(settings: Settings, onTrouble: (isAny: boolean) => void): SharedAnnotations {
+    this.#shared ??= new SharedAnnotations(settings, onTrouble);
     return this.#shared;
   }
 }

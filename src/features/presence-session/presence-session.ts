@@ -1,5 +1,5 @@
 import { bare, prepareJid, resource } from '../../jid.js';
-import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import { MAY_BE_IN_ROOMS, type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
   type DiscoAmendment,
   type DiscoAnswer,
@@ -11,6 +11,7 @@ import {
   type Verdict,
   type Watch,
 } from '../../session/feature.js';
+import { Interest } from '../../session/interests.js';
 import { NS } from '../../xml/namespaces.js';
 import {
   capabilitiesProbe,
@@ -30,6 +31,9 @@ const FROM_ROOM = 1;
 const SAID = 2;
 const ARCHIVED = 3;
 const MARKED = 4;
+/** The client has entered a room for which what it sends may have to wait. */
+const PLAYS_CLIENT = new Interest('the client half is played');
+
 const WATCHES: readonly Watch[] = [
   { direction: 'to-server', stanza: 'presence', types: [''], address: ['full'] },
   {
@@ -37,23 +41,38 @@ const WATCHES: readonly Watch[] = [
     stanza: 'presence',
     types: ['', 'unavailable', 'error'],
     address: ['full', 'bare'],
+    when: [MAY_BE_IN_ROOMS],
   },
-  { direction: 'to-client', stanza: 'message', types: ['groupchat'], address: ['full', 'bare'] },
+  {
+    direction: 'to-client',
+    stanza: 'message',
+    types: ['groupchat'],
+    address: ['full', 'bare'],
+    when: [MAY_BE_IN_ROOMS],
+  },
   {
     direction: 'to-client',
     stanza: 'message',
     child: { namespace: NS.mam2, name: 'result' },
     address: ['bare'],
+    when: [MAY_BE_IN_ROOMS],
   },
   {
     direction: 'to-client',
     stanza: 'message',
     child: { namespace: NS.presenceSession },
     address: ['full', 'bare'],
+    when: [MAY_BE_IN_ROOMS],
   },
-  { direction: 'to-server', stanza: 'presence', types: ['unavailable'], address: ['full', 'bare'] },
-  { direction: 'to-server', stanza: 'message', address: ['full', 'bare'] },
-  { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'] },
+  {
+    direction: 'to-server',
+    stanza: 'presence',
+    types: ['unavailable'],
+    address: ['full', 'bare'],
+    when: [PLAYS_CLIENT],
+  },
+  { direction: 'to-server', stanza: 'message', address: ['full', 'bare'], when: [PLAYS_CLIENT] },
+  { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'], when: [PLAYS_CLIENT] },
 ];
 
 /**
@@ -148,7 +167,9 @@ export class PresenceSessionSession implements FeatureSession {
     if (wish === undefined) {
       if (frame.findChild('x', NS.muc) < 0) return this.#client.toRoom(stanza, room);
       this.#room.notAsked(room);
-      return this.#mayPlayClient(room) ? this.#client.joins(stanza, room) : PASS;
+      if (!this.#mayPlayClient(room)) return PASS;
+      this.context.attend(PLAYS_CLIENT, true);
+      return this.#client.joins(stanza, room);
     }
     if (!this.#settings.playRoom || this.#isNative(room)) return PASS;
     return this.#room.asked(stanza, room, nick, wish);

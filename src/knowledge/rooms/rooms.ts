@@ -10,6 +10,7 @@ import {
   type Verdict,
   type Watch,
 } from '../../session/feature.js';
+import { Interest } from '../../session/interests.js';
 import { NS } from '../../xml/namespaces.js';
 import { Room, type RoomChange, type RoomState } from './room.js';
 import {
@@ -50,6 +51,12 @@ const WATCHES: readonly Watch[] = [
   { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['full'] },
 ];
 
+/**
+ * On from the moment on in which the session has sent presence to anything that may be a room: before that `isRoom` says `unknown` of all addresses,
+ * and nothing that comes is of a room.
+ */
+export const MAY_BE_IN_ROOMS = new Interest('the session may be in rooms');
+
 /** What the next process has to know. */
 interface Snapshot {
   /** Bare JID, and the nick where the session is in. */
@@ -81,6 +88,7 @@ export class RoomsSession implements FeatureSession {
     if (snapshot === undefined) return;
     const { rooms, forgotten } = JSON.parse(snapshot) as Snapshot;
     for (const [jid, nick] of rooms) this.#rooms.set(jid, new Room(jid, nick));
+    context.attend(MAY_BE_IN_ROOMS, true);
     if (forgotten === true) this.#forgottenEverywhere = true;
     else if (forgotten !== undefined) this.#forgottenDomains = new Set(forgotten);
   }
@@ -231,6 +239,7 @@ export class RoomsSession implements FeatureSession {
     if (this.#rooms.size >= this.limit) this.#forgetOne();
     const room = new Room(jid);
     this.#rooms.set(jid, room);
+    this.context.attend(MAY_BE_IN_ROOMS, true);
     return room;
   }
 

@@ -414,6 +414,7 @@ export class Playbook<S extends FeatureSession> {
       randomId: () => `id-${++ids}`,
       count: () => {},
       know: (key) => pipeline.know(feature, key),
+      attend: (interest, on) => pipeline.attend(interest, on),
     };
   }
 }

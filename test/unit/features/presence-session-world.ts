@@ -220,6 +220,7 @@ export class ProxiedSession {
       },
       count: () => {},
       know: (key) => pipeline.know(feature, key),
+      attend: (interest, on) => pipeline.attend(interest, on),
     };
   }
 }

@@ -69,6 +69,7 @@ export class FreePlay {
       randomId: () => 'id',
       count: () => {},
       know: (key) => session.know(feature, key),
+      attend: (interest, on) => session.attend(interest, on),
     });
     this.#start = (snapshots) => new PipelineSession(PIPELINE, identity, contextFor, snapshots);
     this.#session = this.#start();

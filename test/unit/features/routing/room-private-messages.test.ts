@@ -129,6 +129,7 @@ class World {
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },
       settings: (schema) => schema.parse({ userDomains: ['named.lit'] }),
       store: { write: () => {}, load: () => {} },
+      attend: (interest, on) => session.attend(interest, on),
       know: <T>(key: KnowledgeKey<T>): T =>
         session.know(pipeline.features[pipeline.features.indexOf(opened)]!, key),
     });
