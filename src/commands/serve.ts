@@ -8,6 +8,7 @@ import { createLog, logReady } from '../ops/log.js';
 import { Metrics } from '../ops/metrics.js';
 import { YoungGeneration } from '../ops/young-generation.js';
 import { OUTLIVED_PREFIXES, outlived } from '../session/suspended.js';
+import { UNDELIVERED } from '../session/undelivered.js';
 import { openStore } from '../store/open.js';
 import { type Store, type StoreEntry, StoreError, storeKey } from '../store/store.js';
 import { CertificateError } from '../transport/certificate-files.js';
@@ -159,6 +160,7 @@ export class Serving {
     await this.#openAdmin(config);
     this.#store = await openStore(config.dataDir);
     await removeOutlived(this.#store);
+    if ((await this.#store.list(UNDELIVERED, 1)).length > 0) this.#sessions.haveFormerMessages();
     await this.middlebox.open(this.#store);
     this.#certificates.watch();
     this.#ready = true;

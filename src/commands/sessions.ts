@@ -25,6 +25,11 @@ export class Sessions {
   readonly create: SessionFactory = (port, start) =>
     new Session(port, { ...start, config: this.#config, domains: this.#domains });
 
+  /** The store has messages that a process before this one has put away. */
+  haveFormerMessages(): void {
+    for (const { backlogs } of this.#domains.values()) backlogs.mayHaveFormer = true;
+  }
+
   /** Domains whose features have not changed keep what is known of them; sessions that are up keep their domain. */
   reconfigure(config: Config): void {
     this.#config = config;

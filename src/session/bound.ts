@@ -22,6 +22,7 @@ import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
+import { ResourceBacklog } from './resource-backlog.js';
 import { Arrival, type ArrivalPlan } from './start/arrival.js';
 import { undeliveredChange, undeliveredPrefix } from './undelivered.js';
 
@@ -81,8 +82,8 @@ export class BoundSession implements FeatureHost {
   readonly missed: MissedMessages;
   /** Copies of features' own that the client has acknowledged before there were features. */
   #settledEarly: string[] = [];
-  /** Messages that features have put away for the account's next session. */
-  #kept = 0;
+  /** Until what waited for this very resource has come to the client. */
+  #backlog: ResourceBacklog | undefined;
   /** Prepared. */
   readonly #account: string;
   enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
@@ -171,6 +172,41 @@ export class BoundSession implements FeatureHost {
     this.#asked?.loaded(token, entries);
   }
 
+  /** To be called before anything else of the server's comes: what there is for this resource from before is to come first. */
+  bringBack(): void {
+    const { port, domain } = this.around;
+    const session = this;
+    this.#backlog = ResourceBacklog.of(prepareJid(this.identity.full) ?? this.identity.full, this.#account, {
+      ...{ port, domain },
+      waitForStore: (waiting) => this.around.waitForStore(waiting),
+      deliver: (entries) => this.missed.deliverFirst(entries),
+      pass: (frame) => this.#takesDown(frame),
+      wakeAt: (time) => {
+        this.#deadlines.set(BACKLOG, time);
+        this.around.wakeTimesChanged();
+      },
+      get now() {
+        return session.around.now;
+      },
+    });
+  }
+
+  /** What the store has for the account of a session that has just begun. */
+  backlogLoaded(entries: readonly StoreEntry[]): void {
+    this.#backlog?.loaded(entries);
+    this.#endBacklog();
+  }
+
+  /** The client has turned stream management on. */
+  clientHasEnabled(): void {
+    this.#backlog?.enabled();
+    this.#endBacklog();
+  }
+
+  #endBacklog(): void {
+    if (this.#backlog?.over === true) this.#backlog = undefined;
+  }
+
   /** A stanza from the client. @param frame in the standard context of a stream and without flaw */
   fromClient(frame: Frame): void {
     const { acknowledgement, around } = this;
@@ -178,6 +214,8 @@ export class BoundSession implements FeatureHost {
       acknowledgement.up.consume();
       return;
     }
+    this.#backlog?.fromClient(frame);
+    this.#endBacklog();
     const greets = this.missed.greets(frame);
     const mark = this.#hold();
     const outcome = this.#pipeline?.handle('to-server', frame, around.now) ?? PASSED;
@@ -203,6 +241,10 @@ export class BoundSession implements FeatureHost {
       this.#passOver -= 1;
       return;
     }
+    if (this.#backlog?.takes(frame) !== true) this.#takesDown(frame);
+  }
+
+  #takesDown(frame: Frame): void {
     if (this.#arrival?.takes(frame) !== true) this.#passDown(frame);
   }
 
@@ -388,6 +430,8 @@ export class BoundSession implements FeatureHost {
   wake(now: number): void {
     this.#requests.expire(now);
     for (const name of this.#deadlines.due(now)) {
+      if (name === BACKLOG) this.#backlog?.wake();
+      this.#endBacklog();
       if (name === ARRIVAL) this.#arrival?.wake();
       if (this.#arrival?.over === true) this.#arrival = undefined;
       const waking = this.#waking.get(name);
@@ -456,7 +500,8 @@ export class BoundSession implements FeatureHost {
   /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
   #keep(bytes: Buffer, stored?: string): void {
     const { around } = this;
-    this.acknowledgement.keep(bytes, around.now, !around.clientIsHeld, stored);
+    const moment = around.domain.backlogs.moment(around.now);
+    this.acknowledgement.keep(bytes, moment, !around.clientIsHeld, stored);
     if (around.clientIsHeld && stored === undefined) this.waits(this.#account, bytes);
     around.moreWaits();
   }
@@ -604,8 +649,8 @@ export class BoundSession implements FeatureHost {
 
   /** There is no client from now on: it is offline to all others, and nothing is counted for it. */
   withoutClient(): void {
-    const { acknowledgement, around } = this;
-    around.domain.wantsNoMore(this.#account, this.missed);
+    const { acknowledgement } = this;
+    this.missed.wantsNoMore();
     acknowledgement.isSafe(acknowledgement.down.sent);
     this.legDown('client');
     this.#sendForClient("<presence type='unavailable'/>");
@@ -632,21 +677,23 @@ export class BoundSession implements FeatureHost {
     const { port, domain, now } = this.around;
     const frame = parseStanza(bytes, domain.namespaces, { limits: MADE_HERE });
     if ('condition' in frame) throw new Error(`a feature keeps what is no stanza: ${frame.reason}`);
+    const { backlogs } = domain;
     const change = undeliveredChange(frame, {
       domain: domain.name,
       account,
       session: port.randomId(),
-      ordinal: this.#kept++,
-      at: port.wallClock(),
+      ordinal: 0,
+      at: backlogs.wallTime(backlogs.moment(now), port.wallClock(), now),
       doubtful: false,
       seenBy: () => [],
     });
     if (change === undefined) return;
+    backlogs.mark(frame.to);
     this.waits(account, bytes);
     // Whoever wants messages by then takes it at once.
     port.store(
       [change],
-      this.questions.write((ok) => ok && domain.missed(account, now)),
+      this.questions.write((ok) => ok && backlogs.missed(account, now)),
     );
   }
 
@@ -661,6 +708,9 @@ const NOTHING_ENABLED: ReadonlySet<string> = new Set();
 
 /** Name of the deadline of an arrival. */
 const ARRIVAL = 'arrival';
+
+/** Name of the deadline of what waits for the resource. */
+const BACKLOG = 'backlog';
 
 const OVER_LIMIT = 'This is larger than the server behind accepts; send it in smaller parts or upload it.';
 

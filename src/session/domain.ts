@@ -2,6 +2,7 @@ import type { Config, DomainConfig } from '../config/model.js';
 import { FEATURES } from '../features/index.js';
 import { prepareJid } from '../jid.js';
 import { NamespaceTable, NS } from '../xml/namespaces.js';
+import { Backlogs } from './backlogs.js';
 import { Doubts } from './doubts.js';
 import type { DomainContext, Feature, KnowledgeKey, SessionIdentity } from './feature.js';
 import type { Hold } from './hold.js';
@@ -14,13 +15,6 @@ const MOST_PROBES = 1_000;
 
 /** Sessions of one account that may be held at a time: somebody who connects and breaks off again and again takes no more. */
 const MOST_HELD = 10;
-
-/** A session that takes what others of its account have missed. */
-export interface MessageTaker {
-  /** ms on the session's clock. */
-  readonly wantsSince: number;
-  lookIntoStore(): void;
-}
 
 /** What all sessions of a domain have in common while the process lives. */
 export class DomainRuntime implements DomainContext {
@@ -35,9 +29,7 @@ export class DomainRuntime implements DomainContext {
   /** By account, while one of its sessions is held. */
   readonly #sightings = new Map<string, { sightings: Sightings; holds: Set<Hold> }>();
   readonly #probes = new Set<string>();
-  readonly #takers = new Map<string, Set<MessageTaker>>();
-  /** Keys of undelivered messages that a session is about to deliver. */
-  readonly delivering = new Set<string>();
+  readonly backlogs: Backlogs;
   readonly tokens = new TokensAtHand();
   readonly doubts = new Doubts();
 
@@ -54,6 +46,7 @@ export class DomainRuntime implements DomainContext {
   ) {
     this.holds = former?.holds ?? new Map();
     this.holders = former?.holders ?? new Map();
+    this.backlogs = former?.backlogs ?? new Backlogs();
     this.#features = features;
     this.pipeline = new Pipeline(
       features.filter((feature) => config.features[feature.name] !== false),
@@ -155,23 +148,6 @@ export class DomainRuntime implements DomainContext {
 
   seenBy(account: string, keys: readonly string[]): readonly string[] {
     return this.sightingsOf(account)?.of(keys) ?? [];
-  }
-
-  /** A session wants what the store has, and will have, for its account. */
-  wants(account: string, session: MessageTaker): void {
-    const takers = this.#takers.get(account);
-    if (takers === undefined) this.#takers.set(account, new Set([session]));
-    else takers.add(session);
-  }
-
-  wantsNoMore(account: string, session: MessageTaker): void {
-    const takers = this.#takers.get(account);
-    if (takers?.delete(session) === true && takers.size === 0) this.#takers.delete(account);
-  }
-
-  /** The store has something new for sessions of the account that began after `since`. */
-  missed(account: string, since: number): void {
-    for (const taker of this.#takers.get(account) ?? []) if (taker.wantsSince >= since) taker.lookIntoStore();
   }
 
   enter(identity: SessionIdentity): void {

@@ -44,8 +44,6 @@ export class Hold {
   /** Up to here what is for the client is being stored. */
   #storing = 0;
   #suspending = false;
-  /** From the session's clock to the wall's; one for all its stanzas, so that they keep their order. */
-  readonly #epoch: number;
   /** Why the session is about to end, while the client is asked what it has. */
   #collecting: HoldEnd | undefined;
   readonly #roomFor: (() => void)[] = [];
@@ -60,7 +58,6 @@ export class Hold {
     /** The account, prepared. */
     readonly account: string,
   ) {
-    this.#epoch = session.port.wallClock() - session.now;
     session.domain.addHold(this);
   }
 
@@ -244,6 +241,7 @@ export class Hold {
     if (this.held) this.session.domain.unwatch(this.account, this);
     this.#state = 'over';
     this.session.domain.holds.delete(this.resumption.id);
+    this.session.domain.backlogs.hasPutAway(this.account, this);
     this.#failNewcomer();
   }
 
@@ -376,7 +374,7 @@ export class Hold {
       acknowledgement.resumeClient(namespace, this.resumption.id),
     );
     for (const { bytes, since } of again)
-      session.client.outbox.bytes(this.#delayed(bytes, this.#epoch + since));
+      session.client.outbox.bytes(this.#delayed(bytes, this.#wallTime(since)));
     session.flush();
     bound.legUp('client');
     session.client.goOn();
@@ -452,7 +450,8 @@ export class Hold {
       session.domain.watch(this.account, this);
     }
     session.domain.holds.delete(this.resumption.id);
-    session.domain.wantsNoMore(this.account, session.bound!.missed);
+    session.bound!.missed.wantsNoMore();
+    session.domain.backlogs.putsAway(this.account, this, this.#since);
     session.setDeadline('hold', Number.POSITIVE_INFINITY);
     this.#failNewcomer();
   }
@@ -463,7 +462,7 @@ export class Hold {
     const { acknowledgement } = this.session.bound!;
     if (ok) {
       acknowledgement.isSafe(this.#storing);
-      this.session.domain.missed(this.account, this.#since);
+      this.session.domain.backlogs.missed(this.account, this.#since);
     }
     if (!ok) this.session.port.log('warn', 'messages not stored', { domain: this.session.domain.name });
     // What has come meanwhile is kept too.
@@ -488,7 +487,7 @@ export class Hold {
         this.#answerIq(frame.type, frame.id, frame.from);
       if (stanza.stored !== undefined) {
         // It is in the store still, and free for who comes next or is there already.
-        session.domain.delivering.delete(stanza.stored);
+        session.domain.backlogs.delivering.delete(stanza.stored);
         again = true;
         continue;
       }
@@ -497,12 +496,13 @@ export class Hold {
         account: this.account,
         session: this.resumption.id,
         ordinal: stanza.ordinal,
-        at: this.#epoch + stanza.since,
+        at: this.#wallTime(stanza.since),
         doubtful,
         seenBy: (keys) => this.#seenBy(keys),
       });
       if (change === undefined) continue;
       changes.push(change);
+      session.domain.backlogs.mark(frame.to);
       if (doubtful) {
         const keys = messageKeys(frame, this.account);
         session.domain.doubts.note(this.account, keys, change.key, false, session.port.wallClock());
@@ -511,7 +511,7 @@ export class Hold {
     if (changes.length > 0) session.port.store(changes, 'hold');
     else {
       acknowledgement.isSafe(this.#storing);
-      if (again) session.domain.missed(this.account, this.#since);
+      if (again) session.domain.backlogs.missed(this.account, this.#since);
       this.#leave();
     }
   }
@@ -539,6 +539,7 @@ export class Hold {
     const { session } = this;
     session.domain.unwatch(this.account, this);
     this.#state = 'over';
+    session.domain.backlogs.hasPutAway(this.account, this);
     session.client.close();
     session.client.give();
     session.flush();
@@ -555,6 +556,11 @@ export class Hold {
     const newcomer = this.#newcomer;
     this.#newcomer = undefined;
     newcomer?.resumeFailed(this.session.bound?.acknowledgement.clientHandled);
+  }
+
+  #wallTime(moment: number): number {
+    const { domain, port, now } = this.session;
+    return domain.backlogs.wallTime(moment, port.wallClock(), now);
   }
 
   #delayed(bytes: Buffer, at: number): Buffer {

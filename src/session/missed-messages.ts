@@ -2,8 +2,9 @@ import { Buffer } from 'node:buffer';
 import type { StoreEntry } from '../store/store.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
+import type { MessageTaker } from './backlogs.js';
 import { keptSince, withDelay } from './delay.js';
-import type { DomainRuntime, MessageTaker } from './domain.js';
+import type { DomainRuntime } from './domain.js';
 import type { ServerKind, SessionIdentity } from './feature.js';
 import type { SessionPort } from './port.js';
 import { messageKeys } from './sightings.js';
@@ -49,6 +50,8 @@ export class MissedMessages implements MessageTaker {
   #greeted = false;
   /** There was reason to look into the store while the archive was being read. */
   #looksLater = false;
+  /** Another session is putting away what comes before what the server gives. */
+  #waitsForOthers = false;
   /** Questions to the store that are open. */
   #looking = 0;
   /** Keys of messages that came while another session of the account was held. */
@@ -79,7 +82,7 @@ export class MissedMessages implements MessageTaker {
   /** It has gone out: what nobody has had is for this client. */
   greeting(): void {
     this.wantsSince = this.around.now;
-    this.around.domain.wants(this.account, this);
+    this.around.domain.backlogs.wants(this.account, this);
     this.around.arrival?.greeted();
     // COMPAT: ejabberd may keep what comes while a resource is bound anew until the session after that, and it is older than what we have.
     this.#serverMayHaveOlder = this.around.serverKind === 'ejabberd';
@@ -89,17 +92,46 @@ export class MissedMessages implements MessageTaker {
   lookIntoStore(): void {
     const { port, domain, arrival } = this.around;
     // The archive comes first, and may have it.
-    if (arrival?.reading === true) {
-      this.#looksLater = true;
-      return;
+    if (arrival?.reading === true) this.#looksLater = true;
+    // It is not all there yet.
+    else if (domain.backlogs.isPuttingAway(this.account)) this.waitForOthers();
+    else {
+      this.#looking += 1;
+      this.around.waitForStore(true);
+      port.load(undeliveredPrefix(domain.name, this.account), 'undelivered');
     }
-    this.#looking += 1;
-    this.around.waitForStore(true);
-    port.load(undeliveredPrefix(domain.name, this.account), 'undelivered');
+  }
+
+  waitForOthers(): void {
+    if (this.around.arrival?.reading === true) this.#looksLater = true;
+    else if (!this.#waitsForOthers) {
+      this.#waitsForOthers = true;
+      this.around.waitForStore(true);
+    }
+  }
+
+  othersAreDone(): void {
+    if (!this.#waitsForOthers) return;
+    this.#waitsForOthers = false;
+    this.lookIntoStore();
+  }
+
+  /** Nothing is for this session any more but what it has. */
+  wantsNoMore(): void {
+    this.around.domain.backlogs.wantsNoMore(this.account, this);
+    if (!this.#waitsForOthers) return;
+    this.#waitsForOthers = false;
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (this.#looking === 0 && !this.#waitsForOthers) this.around.waitForStore(false);
   }
 
   archiveIsRead(): void {
-    if (this.#looksLater) this.lookIntoStore();
+    if (!this.#looksLater) return;
+    this.#looksLater = false;
+    this.lookIntoStore();
   }
 
   /** The same as `deliver` with what has been looked up before. */
@@ -115,7 +147,7 @@ export class MissedMessages implements MessageTaker {
     const useless: string[] = [];
     for (const entry of entries) {
       // Somebody is getting it, perhaps this session.
-      if (domain.delivering.has(entry.key)) continue;
+      if (domain.backlogs.delivering.has(entry.key)) continue;
       const message = readUndelivered(entry, wall);
       if (
         message === undefined ||
@@ -124,7 +156,7 @@ export class MissedMessages implements MessageTaker {
       )
         useless.push(entry.key);
       else if (!message.seenBy.includes(identity.resource)) {
-        domain.delivering.add(entry.key);
+        domain.backlogs.delivering.add(entry.key);
         this.#fromStore.push({ key: entry.key, message });
       }
     }
@@ -134,7 +166,7 @@ export class MissedMessages implements MessageTaker {
     else this.#give(Number.POSITIVE_INFINITY);
     this.#serverMayHaveOlder = false;
     this.#looking -= 1;
-    if (this.#looking === 0) this.around.waitForStore(false);
+    this.#goOn();
   }
 
   /**
@@ -174,7 +206,7 @@ export class MissedMessages implements MessageTaker {
     if (keys.length === 0) return;
     const { port, domain } = this.around;
     // Until they are out of the store nobody else is to find them there.
-    for (const key of keys) domain.delivering.add(key);
+    for (const key of keys) domain.backlogs.delivering.add(key);
     this.#forgetting.push(keys);
     port.store(
       keys.map((key) => ({ key, value: undefined })),
@@ -184,7 +216,7 @@ export class MissedMessages implements MessageTaker {
 
   /** What was forgotten first is out of the store. */
   forgotten(): void {
-    for (const key of this.#forgetting.shift() ?? []) this.around.domain.delivering.delete(key);
+    for (const key of this.#forgetting.shift() ?? []) this.around.domain.backlogs.delivering.delete(key);
     if (!this.forgetting) this.around.storeIsThere();
   }
 
@@ -195,10 +227,10 @@ export class MissedMessages implements MessageTaker {
   /** The session is over. @param unacknowledged where in the store the rest of what the client was sent is */
   close(unacknowledged: readonly string[]): void {
     const { domain } = this.around;
-    domain.wantsNoMore(this.account, this);
-    for (const key of unacknowledged) domain.delivering.delete(key);
-    for (const { key } of this.#fromStore) domain.delivering.delete(key);
-    for (const keys of this.#forgetting) for (const key of keys) domain.delivering.delete(key);
+    this.wantsNoMore();
+    for (const key of unacknowledged) domain.backlogs.delivering.delete(key);
+    for (const { key } of this.#fromStore) domain.backlogs.delivering.delete(key);
+    for (const keys of this.#forgetting) for (const key of keys) domain.backlogs.delivering.delete(key);
     this.#forgetting = [];
   }
 

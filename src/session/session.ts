@@ -7,6 +7,7 @@ import { upstreamLimits } from '../stream/server-kind.js';
 import type { Frame } from '../xml/frame.js';
 import { type NamespaceTable, NS } from '../xml/namespaces.js';
 import { escapeAttribute, escapeText } from '../xml/serialize.js';
+import type { Resumption } from './acknowledgement.js';
 import { identityOf } from './binding.js';
 import { BoundSession, type BoundSurroundings } from './bound.js';
 import { ClientSide } from './client-side.js';
@@ -195,6 +196,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   onLoaded(token: string, entries: readonly StoreEntry[], now: number): void {
     this.now = now;
     if (token === 'undelivered') this.bound?.missed.deliver(entries);
+    else if (token === 'backlog') this.bound?.backlogLoaded(entries);
     else if (token === 'resume') this.#found(entries);
     else if (token === 'resume-undelivered') this.#askToRestore(entries);
     else if (token === 'token') this.client.start?.loaded(entries);
@@ -300,11 +302,19 @@ export class Session implements SessionEvents, BoundSurroundings {
    * A resource has been bound.
    * @param welcome tells the client, where that is not done yet, before anything else goes to it
    * @param enabled namespaces of what was switched on along with it
+   * @param readsArchive before anything else goes to the client
    */
-  bind(identity: SessionIdentity, welcome?: () => void, enabled?: ReadonlySet<string>): void {
+  bind(
+    identity: SessionIdentity,
+    welcome?: () => void,
+    enabled?: ReadonlySet<string>,
+    readsArchive = false,
+  ): void {
     const bound = new BoundSession(identity, this);
     this.boundAs = undefined;
     this.#enter(bound);
+    // What the archive has comes first, and is in order.
+    if (!readsArchive) bound.bringBack();
     // Whether the server may hold a session of its own accord depends on whether the client can come back to it: without stream management
     // of its own it could not, and would leave a ghost behind.
     if (this.holdTime === 0) this.enableServer(false);
@@ -352,11 +362,18 @@ export class Session implements SessionEvents, BoundSurroundings {
     const { bound } = this;
     if (bound === undefined || bound.acknowledgement.clientEnabled) return false;
     this.enableServer(resume && this.holdTime > 0);
-    if (!resume || this.holdTime === 0) return bound.acknowledgement.enableClient(namespace);
+    let resumption: Resumption | undefined;
+    if (resume && this.holdTime > 0) resumption = this.#mayResume(bound, asked);
+    bound.acknowledgement.enableClient(namespace, resumption);
+    bound.clientHasEnabled();
+    return true;
+  }
+
+  #mayResume(bound: BoundSession, asked: number): Resumption {
     const max = asked > 0 ? Math.min(Math.ceil(asked), this.holdTime) : this.holdTime;
     const resumption = { id: this.port.randomId(), max };
     this.hold = new Hold(this, resumption, prepareJid(bound.identity.bare) ?? bound.identity.bare);
-    return bound.acknowledgement.enableClient(namespace, resumption);
+    return resumption;
   }
 
   // Resuming, seen from the new connection.

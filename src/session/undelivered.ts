@@ -30,7 +30,11 @@ export interface Missed {
 
 /** After so long nobody is told any more; ms. */
 const LONGEST = 90 * 24 * 3_600_000;
+/** Enough for microseconds. Former versions wrote milliseconds, which come before them. */
 const DIGITS = 16;
+
+/** Where all accounts' undelivered messages are. */
+export const UNDELIVERED = storeKey('undelivered', '');
 
 /** Where an account's undelivered messages are. */
 export function undeliveredPrefix(domain: string, account: string): string {
@@ -47,7 +51,7 @@ export function undeliveredChange(frame: Frame, missed: Missed): StoreChange | u
   const keys = messageKeys(frame, missed.account);
   const { at, doubtful } = missed;
   const value: Undelivered = { xml: frame.toString(), at, keys, seenBy: missed.seenBy(keys), doubtful };
-  const time = String(missed.at).padStart(DIGITS, '0');
+  const time = String(Math.floor(missed.at * 1_000)).padStart(DIGITS, '0');
   const place = String(missed.ordinal).padStart(DIGITS, '0');
   return {
     key: storeKey('undelivered', missed.domain, missed.account, time, place, missed.session),

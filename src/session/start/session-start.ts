@@ -282,7 +282,7 @@ export class SessionStart {
       client.outbox.text(`</bound>${this.#failed}${token}${SUCCESS_END}${this.#features}`);
     };
     const copies = server.kind !== 'jabberd2' && (carbons || start?.archive !== undefined);
-    session.bind(identity, welcome, new Set(copies ? [NS.carbons2] : []));
+    session.bind(identity, welcome, new Set(copies ? [NS.carbons2] : []), start?.archive !== undefined);
     if (clientState !== undefined && server.takesClientState)
       server.outbox.text(`<${clientState} xmlns='${NS.csi}'/>`);
     if (start !== undefined) {

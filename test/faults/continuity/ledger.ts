@@ -14,8 +14,9 @@
  *   by joining a room anew with its history, be it before or behind what the room had sent to a session
  *   of his that was not resumed.
  * - It is *disordered* when in the stream in which it first came out (a session, with all its
- *   resumptions) a later one of the same sequence (sender, kind, addressed JID; RFC 6120 §10.1) was there before. Between
- *   two sessions there is no such order: what one of them was too late for is in the next one, dated.
+ *   resumptions) one of the same sequence (sender, kind, addressed JID; RFC 6120 §10.1) was there before that was sent later.
+ *   What its sender has sent again was sent at that place too: where only the copy came out, it is behind what was sent
+ *   before that. Between two sessions there is no such order: what one of them was too late for is in the next one, dated.
  * - It is *strayed* when it came out on another device of the account although the one that it was
  *   addressed to had not been touched since it was written.
  *
@@ -96,6 +97,8 @@ interface Entry extends Letter {
   counts: boolean;
   resent: number;
   returned?: string;
+  /** Its places in its sequence: each time that it was sent has one. */
+  places: number[];
   arrivals: (Arrival & { epoch: number })[];
   /** What became of it, and in which round. */
   trail: string[];
@@ -111,8 +114,10 @@ export class Ledger {
   /** How far what each device received in each of its ended sessions was surely acknowledged. */
   readonly #certain = new Map<string, number>();
   readonly #events: { from: number; at: number; what: Event; device: string }[] = [];
-  /** Per audience, stream and sequence the highest number that has come out; and what was behind it. */
-  readonly #highest = new Map<string, number>();
+  /** How often anything of a sequence has been sent. */
+  readonly #sent = new Map<string, number>();
+  /** Per audience, stream and sequence the last place up to which it has come out, and what had that. */
+  readonly #reached = new Map<string, { place: number; id: string }>();
   readonly #disordered: { entry: Entry; audience: string; detail: string }[] = [];
   /** The epoch in which a device was last touched. */
   readonly #touched = new Map<string, number>();
@@ -131,8 +136,9 @@ export class Ledger {
 
   write(letter: Letter): void {
     const { epoch } = this;
-    const blank = { counts: false, resent: 0, arrivals: [], trail: [] };
+    const blank = { counts: false, resent: 0, places: [], arrivals: [], trail: [] };
     this.#entries.set(letter.id, { ...letter, epoch, written: Date.now(), ...blank });
+    this.#takePlace(letter.id);
     this.#note(letter.id, 'written');
   }
 
@@ -145,6 +151,7 @@ export class Ledger {
 
   sentAgain(id: string): void {
     this.#entry(id).resent += 1;
+    this.#takePlace(id);
     this.#note(id, 'sent again');
     this.resent += 1;
   }
@@ -181,9 +188,18 @@ export class Ledger {
 
   #checkOrder(entry: Entry, { audience, device, session }: Arrival): void {
     const key = [audience, device, session, entry.sequence].join(' ');
-    const highest = this.#highest.get(key) ?? -1;
-    if (entry.number > highest) this.#highest.set(key, entry.number);
-    else this.#disordered.push({ entry, audience, detail: `behind number ${highest} in session ${session}` });
+    const reached = this.#reached.get(key) ?? { place: 0, id: '' };
+    const { id } = entry;
+    const place = entry.places.find((each) => each > reached.place);
+    if (place !== undefined) this.#reached.set(key, { place, id });
+    else this.#disordered.push({ entry, audience, detail: `behind ${reached.id} in session ${session}` });
+  }
+
+  #takePlace(id: string): void {
+    const entry = this.#entry(id);
+    const place = (this.#sent.get(entry.sequence) ?? 0) + 1;
+    this.#sent.set(entry.sequence, place);
+    entry.places.push(place);
   }
 
   /** What counts and has not come out yet. */
@@ -211,7 +227,10 @@ export class Ledger {
         .length,
       anomalies: [
         ...anomalies,
-        ...this.#disordered.map((one) => this.#anomaly('disordered', one.entry, one.audience, one.detail)),
+        ...this.#disordered.map((one) => ({
+          ...this.#anomaly('disordered', one.entry, one.audience, one.detail),
+          trail: this.#sequenceOf(one.entry),
+        })),
       ],
     };
   }
@@ -304,6 +323,13 @@ export class Ledger {
     const sender = behind.filter(({ device, at }) => device === entry.from && at <= until + RETURNED_LATE);
     const names = (events: readonly { what: Event }[]) => [...new Set(events.map(({ what }) => what))].sort();
     return { reader: names(reader), sender: names(sender) };
+  }
+
+  /** What became of the whole sequence that it belongs to, as far as it was near. */
+  #sequenceOf({ sequence, number }: Entry): string[] {
+    return [...this.#entries.values()]
+      .filter((other) => other.sequence === sequence && Math.abs(other.number - number) <= 10)
+      .map((other) => `${other.id}: ${other.trail.join('; ')}`);
   }
 
   #note(id: string, what: string): void {

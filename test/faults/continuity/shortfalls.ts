@@ -5,7 +5,7 @@ import type { Anomaly, Event, Wrong } from './ledger.js';
 /**
  * What a server does not give even without a proxy. It is accepted only in front of that server, only where
  * what causes it happened to those concerned behind the message, and only if the server alone is seen to do
- * it in the same run. One is not the server's but ours: it is known and not mended yet.
+ * it in the same run.
  */
 export interface Shortfall {
   what: string;
@@ -14,8 +14,8 @@ export interface Shortfall {
   /** One of these happened to the account that it was for; and, where listed, to its sender. */
   reader?: readonly Event[];
   sender?: readonly Event[];
-  /** How it is seen of the server alone, where the random rounds have not shown it; `'ours'`: the server alone does not do it. */
-  alone: alone.Demonstration | 'ours';
+  /** How it is seen of the server alone, where the random rounds have not shown it. */
+  alone: alone.Demonstration;
 }
 
 const PRIVATE = ['to a resource', 'to the account'] as const;
@@ -72,13 +72,6 @@ export const SHORTFALLS: Record<ServerKind, Shortfall[]> = {
       wrongs: ['duplicated', 'disordered'],
       kinds: ['in the room'],
       reader: ['session over', 'leg lost'],
-    },
-    {
-      what: 'what the server gives the next session by itself, because the leg of the one before was lost, comes before what we have kept of that, or as well',
-      alone: 'ours',
-      wrongs: ['disordered', 'duplicated'],
-      kinds: PRIVATE,
-      reader: ['leg lost', 'broken off'],
     },
   ],
 };

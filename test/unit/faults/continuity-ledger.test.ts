@@ -59,6 +59,27 @@ describe('the judge of the continuity test', () => {
     expect(wrongs(ledger)).toEqual(['disordered m2']);
   });
 
+  it('takes what was sent again for sent at that place too, and at no earlier one', () => {
+    const ledger = acknowledged(4);
+    ledger.sentAgain('m1');
+    ledger.sentAgain('m2');
+    for (const number of [3, 1, 2]) arrive(ledger, number);
+    expect(wrongs(ledger)).toEqual(['lost m4']);
+    // The fourth was sent once, and before that.
+    arrive(ledger, 4);
+    expect(wrongs(ledger)).toEqual(['disordered m4']);
+  });
+
+  it('sees a copy that has come before what was sent ahead of it', () => {
+    const ledger = acknowledged(2);
+    ledger.sentAgain('m1');
+    for (const number of [2, 1]) arrive(ledger, number);
+    write(ledger, 3);
+    write(ledger, 4);
+    for (const number of [4, 3]) arrive(ledger, number);
+    expect(wrongs(ledger)).toEqual(['disordered m3']);
+  });
+
   it('counts as lost only what the sender saw acknowledged', () => {
     const ledger = acknowledged(1);
     write(ledger, 2);

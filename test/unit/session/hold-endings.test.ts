@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { Playbook } from './playbook.js';
-import { BIND_RESULT, delayed, FEATURES, ID, message, resumable, SM, SM_FEATURE } from './resumable.js';
+import {
+  BIND_RESULT,
+  delayed,
+  FEATURES,
+  ID,
+  isOver,
+  message,
+  resumable,
+  SM,
+  SM_FEATURE,
+} from './resumable.js';
 
 /** The account's next session, which wants messages. */
 function next(former: Playbook, jid = 'a@example.org/r'): Playbook {
@@ -99,7 +109,7 @@ test('what a device was sent and has not acknowledged is no reason not to give i
   const other = resumable({ jid: 'a@example.org/tablet' }).lost('client').commands('destroy client');
   const held = resumable({ with: other }).server(message(1)).toClient(message(1));
   held.lost('client').commands('destroy client').passes(301).commands('store hold +').stored();
-  held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).done();
+  isOver(held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`));
   gets(next(held), 1);
   other.done();
 });
@@ -117,7 +127,8 @@ test('a session without a server leg and with nothing to wait for makes room at 
 
 test('as long as what the client has had out of the store is still in it, nothing behind is acknowledged', () => {
   const former = resumable().server(message(1)).toClient(message(1));
-  former.client('</stream:stream>').stored().sendsOnly().takeSent('server');
+  isOver(former.client('</stream:stream>').stored()).takeSent('server');
+  former.takeSent('client');
   const play = resumable({ with: former }).client('<presence/>').toServer('<presence/>').loaded();
   play.toClient(new RegExp(`^${delayed(1)}$`)).sendsOnly();
   play.client(`<a xmlns='${SM}' h='1'/><message id='u1'/><r xmlns='${SM}'/>`);
@@ -140,7 +151,8 @@ test('ejabberd may have kept what is older than what we have: both come in the o
       .client('</stream:stream>')
       .commands('store hold ++')
       .stored();
-    former.sendsOnly().takeSent('server');
+    isOver(former).takeSent('server');
+    former.takeSent('client');
     const play = new Playbook({ with: former, hold: { seconds: 300 } }).at(former.now);
     play.bound({ features }).client('<presence/>').toServer('<presence/>').loaded().sendsOnly();
     return play;
@@ -212,7 +224,8 @@ describe('what waits for the client when the proxy is stopped is the server’s 
     const former = resumable()
       .server(message(1) + message(2))
       .toClient(message(1) + message(2));
-    former.client('</stream:stream>').stored().sendsOnly().takeSent('server');
+    isOver(former.client('</stream:stream>').stored()).takeSent('server');
+    former.takeSent('client');
     const before = resumable({ with: former }).client('<presence/>').toServer('<presence/>').loaded();
     before.toClient(new RegExp(`^${delayed(1)}${delayed(2)}$`));
     before.server(message(3)).toClient(message(3)).shutdown().stored().sendsOnly().done();

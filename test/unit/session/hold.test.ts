@@ -9,6 +9,7 @@ import {
   ENABLE,
   FEATURES,
   ID,
+  isOver,
   message,
   PROBE,
   resumable,
@@ -290,6 +291,7 @@ describe('the hold ends', () => {
   test('the account’s next session gets what was missed once, with the time it came', () => {
     const held = resumable().lost('client').commands('destroy client').server(message(1)).server(message(2));
     held.passes(301).commands('store hold ++').stored().toServer(`<a xmlns='${SM}' h='2'/></stream:stream>`);
+    isOver(held);
     const next = new Playbook({ with: held, hold: { seconds: 300 } }).bound({ features: FEATURES });
     next
       .client('<presence/>')
@@ -307,6 +309,7 @@ describe('the hold ends', () => {
   test('with stream management it stays in the store until the client has acknowledged it', () => {
     const held = resumable().lost('client').commands('destroy client').server(message(1)).server(message(2));
     held.passes(301).commands('store hold ++').stored().toServer(`<a xmlns='${SM}' h='2'/></stream:stream>`);
+    isOver(held);
     const next = resumable({ with: held })
       .client('<presence/>')
       .toServer('<presence/>')
@@ -315,7 +318,7 @@ describe('the hold ends', () => {
     next.client(`<a xmlns='${SM}' h='1'/>`).commands('store delivered -').stored();
     expect(next.inStore.size).toBe(1);
     // Broken before the second was acknowledged: it stays where it is, and comes to the session after that.
-    next.lost('client').commands('destroy client').passes(301).toServer('</stream:stream>').done();
+    isOver(next.lost('client').commands('destroy client').passes(301).toServer('</stream:stream>'));
     const third = new Playbook({ with: held, hold: { seconds: 300 } }).bound({ features: FEATURES });
     third.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
     third
@@ -328,12 +331,8 @@ describe('the hold ends', () => {
 
   test('it is free again for a session that began meanwhile', () => {
     const held = resumable().lost('client').commands('destroy client').server(message(1));
-    held
-      .passes(301)
-      .commands('store hold +')
-      .stored()
-      .toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`)
-      .done();
+    held.passes(301).commands('store hold +').stored().toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`);
+    isOver(held);
     const second = resumable({ with: held }).client('<presence/>').toServer('<presence/>');
     second
       .commands('load undelivered')
@@ -344,7 +343,9 @@ describe('the hold ends', () => {
       .at(second.now)
       .bound({ features: FEATURES, jid: 'a@example.org/third' });
     third.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
-    second.passes(301).toServer('</stream:stream>').done();
+    second.passes(301).toServer('</stream:stream>');
+    third.commands('pause server');
+    isOver(second);
     third.commands('load undelivered').loaded();
     third
       .toClient(new RegExp(`^${delayed(1)}$`))
@@ -360,7 +361,7 @@ describe('the hold ends', () => {
     });
     other.server(message(1)).toClient(message(1));
     held.server(message(1)).passes(301).commands('store hold +').stored();
-    held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).done();
+    isOver(held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`));
     const again = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
       features: FEATURES,
       jid: 'a@example.org/tablet',
@@ -386,7 +387,9 @@ describe('the hold ends', () => {
     });
     next.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
     held.server(message(1)).passes(301).commands('store hold +').stored();
-    held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).done();
+    // What the server gives from now on is later than what is being put away.
+    next.commands('pause server');
+    isOver(held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`));
     next.commands('load undelivered').loaded();
     next
       .toClient(new RegExp(`^${delayed(1)}$`))
@@ -500,7 +503,7 @@ describe('the server ends the stream of a session that is held', () => {
     const held = resumable().lost('client').commands('destroy client').server(message(1));
     const next = new Playbook({ with: held, hold: { seconds: 300 } }).bound({ features: FEATURES });
     held.server(CONFLICT).toServer('</stream:stream>').commands('end server', 'store hold +');
-    next.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    next.client('<presence/>').toServer('<presence/>').commands('pause server');
     return { held, next };
   };
 

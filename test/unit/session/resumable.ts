@@ -24,6 +24,9 @@ export function resumable(setting: Setting & { serverSm?: boolean; jid?: string 
   return play;
 }
 
+/** The server has ended its stream too: the session is over. */
+export const isOver = (play: Playbook): Playbook => play.server('</stream:stream>').sendsOnly();
+
 /** The same account on a new connection, authenticated and asking to resume. */
 export function comesBack(former: Playbook, h = 0, id = ID): Playbook {
   return new Playbook({ with: former, hold: { seconds: 300 } })
