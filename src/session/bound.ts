@@ -622,7 +622,7 @@ export class BoundSession {
       ordinal: 0,
       at: backlogs.wallTime(backlogs.moment(now), port.wallClock(), now),
       doubtful: false,
-      seenBy: () => [],
+      seenBy: [],
     });
     if (change === undefined) return;
     backlogs.mark(frame.to);

@@ -262,7 +262,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   }
 
   moreWaits(): void {
-    this.hold?.keepBounds();
+    this.hold?.moreWaits();
   }
 
   get clientIsGone(): boolean {
