@@ -1,4 +1,4 @@
-const MOST = 32;
+const MOST = 24;
 /** id, digest of the room's stanza id (two), digest of sender, id and body (two). */
 const WIDTH = 5;
 
@@ -12,7 +12,7 @@ export interface MessageMark {
 
 /** The last messages that were shown, oldest first: by them it is seen where in a room's history a client has stopped reading. */
 export class MessageTrail {
-  #records: Uint32Array<ArrayBuffer> = new Uint32Array(0);
+  #records: Int32Array<ArrayBuffer> = new Int32Array(0);
   #count = 0;
 
   get bytes(): number {
@@ -24,14 +24,14 @@ export class MessageTrail {
   }
 
   /** The records as they are kept. */
-  get records(): Uint32Array {
+  get records(): Int32Array {
     return this.#records.subarray(0, this.#count * WIDTH);
   }
 
-  static from(records: Uint32Array): MessageTrail {
+  static from(records: Int32Array): MessageTrail {
     const trail = new MessageTrail();
     trail.#count = Math.min(MOST, Math.floor(records.length / WIDTH));
-    trail.#records = Uint32Array.from(records.subarray(0, trail.#count * WIDTH));
+    trail.#records = Int32Array.from(records.subarray(0, trail.#count * WIDTH));
     return trail;
   }
 
@@ -41,7 +41,7 @@ export class MessageTrail {
       this.#records.copyWithin(0, WIDTH);
       this.#count--;
     } else if ((this.#count + 1) * WIDTH > this.#records.length) {
-      const longer = new Uint32Array(Math.min(MOST, Math.max(4, this.#count * 2)) * WIDTH);
+      const longer = new Int32Array(Math.min(MOST, Math.max(4, this.#count * 2)) * WIDTH);
       longer.set(this.#records);
       this.#records = longer;
     }

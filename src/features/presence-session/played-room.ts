@@ -31,6 +31,7 @@ import {
   writeTime,
 } from './history.js';
 import { MessageTrail } from './message-trail.js';
+import type { Occupants } from './occupants.js';
 import { View } from './view.js';
 
 /** How many messages a client is given at the most. */
@@ -145,15 +146,16 @@ export class PlayedRoom {
   resumeAtOnce(id: number, session: string): void {
     const former = this.view;
     const { left, changed } = liveDifference(former, id, this.nick);
+    const shown = former.log.after(id);
+    const presences = new Map(shown.filter(({ isMessage }) => !isMessage).map((each) => [each.id, each.xml]));
     const rows = changed.map((row) => ({
       nick: former.occupants.nick(row),
-      xml: former.log.get(former.occupants.changed(row)),
+      xml: presences.get(former.occupants.changed(row)),
     }));
-    const messages = former.log.messagesAfter(id);
+    const messages = shown.filter(({ isMessage }) => isMessage);
     const trail = former.trail.upTo(id);
     const marks = messages.map((shown) => former.trail.markOf(shown.id));
-    this.view = View.after(former, session, trail);
-    this.view.adopt(former);
+    this.view = View.after(former, session, trail, former.occupants.rebased());
     this.view.begin((former.moderator ? ROLES.indexOf('moderator') : 0) << 3);
     this.dirty = true;
     for (const { nick, flags } of left) this.#sendGone(nick, flags);
@@ -194,7 +196,8 @@ export class PlayedRoom {
     const resumable = this.#isResumable(held);
     const news = resumable ? this.#difference(held) : undefined;
     const trail = resumable ? old?.trail.upTo(held.wish.resume!.id) : undefined;
-    const view = View.after(old, this.view.session, trail ?? new MessageTrail());
+    const known = news === undefined ? undefined : this.#knownAfter(old!, news, held);
+    const view = View.after(old, this.view.session, trail ?? new MessageTrail(), known);
     this.view = view;
     this.dirty = true;
     const all = [...held.others.values()];
@@ -203,13 +206,9 @@ export class PlayedRoom {
       for (const each of all) this.#arrive(each);
     } else {
       for (const { nick, flags } of news.left) this.#sendGone(nick, flags);
-      const changed = new Set(news.changed);
-      for (const each of all) {
-        if (!changed.has(each)) view.occupants.add(each.nick, each.lo, each.hi, each.flags, 0, 0);
-      }
       for (const each of news.changed) this.#arrive(each);
     }
-    this.#self = self.xml;
+    this.#self = Buffer.from(self.xml);
     this.#arrive(self);
     view.begin(self.flags);
     this.#sendMessages(held, resumable, history);
@@ -228,10 +227,20 @@ export class PlayedRoom {
       // Messages come behind the own presence, so that there are none yet.
       return;
     }
-    this.#self = held.self.xml;
+    this.#self = Buffer.from(held.self.xml);
     this.#arrive(held.self);
     this.view.begin(held.self.flags);
     this.#sendMessages(held, false, history);
+  }
+
+  /** Those whom a client knows that is told of a difference to `old`. */
+  #knownAfter(old: View, news: Difference<Arrival>, held: HeldJoin): Occupants {
+    const known = old.occupants.rebased();
+    for (const { row, spelledLo, spelledHi } of held.others.values()) {
+      if (row >= 0) known.respell(row, spelledLo, spelledHi);
+    }
+    for (const nick of news.absent) known.remove(nick);
+    return known;
   }
 
   #isResumable(held: HeldJoin): boolean {
@@ -286,9 +295,9 @@ export class PlayedRoom {
     for (const message of held.live) this.#sendMessage(message);
   }
 
-  #arrive({ nick, xml, lo, hi, flags }: Arrival): void {
+  #arrive(arrival: Arrival): void {
     // Whether the client knew of it is not kept: it might be told of its leaving without need, and never miss it.
-    this.view.occupants.add(nick, lo, hi, flags, 0, this.#sendPresence(xml));
+    this.view.occupants.put(arrival.nick, arrival, this.#sendPresence(arrival.xml));
   }
 
   /** @returns the number it was sent under */

@@ -10,6 +10,7 @@ import { readArchived } from './archive.js';
 import { askRoom } from './ask-room.js';
 import { HeldJoin } from './held-join.js';
 import { readLimits, writeTime } from './history.js';
+import { MessageTrail } from './message-trail.js';
 import { PlayedRoom } from './played-room.js';
 import type { PresenceSessionSettings } from './settings.js';
 import type { StoredViews } from './stored-views.js';
@@ -96,9 +97,10 @@ export class RoomSide {
     if (playing === undefined && this.#rooms.size >= MOST_ROOMS) return this.#declined(stanza);
     if (wish.resume === undefined) {
       if (playing !== undefined) this.#leaves(playing);
-      const view = View.empty(this.#newSession(inside ? playing?.view.session : undefined));
       // COMPAT mu-conference says only the own presence to somebody who enters again.
-      if (inside && playing !== undefined) view.adopt(playing.view);
+      const before = inside ? playing?.view : undefined;
+      const session = this.#newSession(before?.session);
+      const view = View.after(undefined, session, new MessageTrail(), before?.occupants.rebased());
       this.#enters(new PlayedRoom(this.context, room, nick, wish.dialect, view));
       askRoom(stanza, undefined);
       return { action: 'edit', reason: 'presence-session-asked' };

@@ -1,39 +1,51 @@
 /** Between two marks at least so many ms. */
 const SPACING = 20_000;
-const MOST = 64;
+const MOST = 48;
+const FIRST = 4;
 
 /** When stanzas were shown, roughly: what is needed to ask a room what has been said since. */
 export class TimeMarks {
-  #ids: number[];
-  #times: number[];
+  /** A number and a time in seconds since 1970, both rising. */
+  #marks: Uint32Array<ArrayBuffer>;
+  #count: number;
 
   constructor(ids: readonly number[] = [], times: readonly number[] = []) {
-    this.#ids = [...ids];
-    this.#times = [...times];
+    this.#count = Math.min(MOST, ids.length, times.length);
+    this.#marks = new Uint32Array(Math.max(FIRST, this.#count) * 2);
+    for (let i = 0; i < this.#count; i++) this.#marks.set([ids[i]!, times[i]!], i * 2);
   }
 
-  /** Pairs of a number and a time, both rising. */
+  /** Numbers, and seconds since 1970. */
   get marks(): { readonly ids: readonly number[]; readonly times: readonly number[] } {
-    return { ids: this.#ids, times: this.#times };
+    const of = (column: number) =>
+      Array.from({ length: this.#count }, (_, i) => this.#marks[i * 2 + column]!);
+    return { ids: of(0), times: of(1) };
   }
 
   /** @param wall ms since 1970 */
   note(id: number, wall: number): void {
-    const last = this.#times.at(-1);
-    if (last !== undefined && wall - last < SPACING) return;
-    if (this.#ids.length >= MOST) {
-      const kept = (_: number, at: number): boolean => at % 2 === 0;
-      this.#ids = this.#ids.filter(kept);
-      this.#times = this.#times.filter(kept);
+    const seconds = Math.floor(wall / 1_000);
+    if (this.#count > 0 && seconds - this.#time(this.#count - 1) < SPACING / 1_000) return;
+    if (this.#count === MOST) {
+      for (let i = 2; i < MOST; i += 2) this.#marks.copyWithin(i, i * 2, i * 2 + 2);
+      this.#count = MOST / 2;
+    } else if (this.#count * 2 === this.#marks.length) {
+      const longer = new Uint32Array(Math.min(MOST, this.#count * 2) * 2);
+      longer.set(this.#marks);
+      this.#marks = longer;
     }
-    this.#ids.push(id);
-    this.#times.push(wall);
+    this.#marks.set([id, seconds], this.#count * 2);
+    this.#count++;
   }
 
-  /** A time at or before which the stanza was shown, and not long before it; undefined when nothing is known. */
+  /** A time at or before which the stanza was shown, and not long before it, ms since 1970; undefined when nothing is known. */
   atOrBefore(id: number): number | undefined {
-    let at = this.#ids.length - 1;
-    while (at > 0 && this.#ids[at]! > id) at--;
-    return this.#times[at];
+    let at = this.#count - 1;
+    while (at > 0 && this.#marks[at * 2]! > id) at--;
+    return at < 0 ? undefined : this.#time(at) * 1_000;
+  }
+
+  #time(at: number): number {
+    return this.#marks[at * 2 + 1]!;
   }
 }
