@@ -174,7 +174,7 @@ function worn(view: View, all: readonly Presence[]): void {
     const bytes = Buffer.from(xml);
     view.here(nick, read(nick, xml.replace('<c ', `<status>${n}</status><c `)).frame, id, bytes);
     if (n % 10 === 0) {
-      view.trail.add(id, mark);
+      view.trail.add(id, mark, n);
       view.said(id, bytes, n);
     }
     if (n % 5 === 0) view.depart({ nick, id, flags: 17, appeared: 0 });

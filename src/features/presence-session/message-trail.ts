@@ -1,6 +1,6 @@
 const MOST = 24;
-/** id, digest of the room's stanza id (two), digest of sender, id and body (two). */
-const WIDTH = 5;
+/** id, digest of the room's stanza id (two), digest of sender, id and body (two), seconds since 1970. */
+const WIDTH = 6;
 
 /** What tells a message: digests, 0 for what it does not have. */
 export interface MessageMark {
@@ -35,8 +35,8 @@ export class MessageTrail {
     return trail;
   }
 
-  /** A message is shown as the stanza `id`. */
-  add(id: number, mark: MessageMark): void {
+  /** A message is shown as the stanza `id`. @param at when it was said, ms since 1970 */
+  add(id: number, mark: MessageMark, at: number): void {
     if (this.#count === MOST) {
       this.#records.copyWithin(0, WIDTH);
       this.#count--;
@@ -46,7 +46,8 @@ export class MessageTrail {
       this.#records = longer;
     }
     const { stanzaIdLo, stanzaIdHi, contentLo, contentHi } = mark;
-    this.#records.set([id, stanzaIdLo, stanzaIdHi, contentLo, contentHi], this.#count * WIDTH);
+    const seconds = Math.floor(at / 1_000);
+    this.#records.set([id, stanzaIdLo, stanzaIdHi, contentLo, contentHi, seconds], this.#count * WIDTH);
     this.#count++;
   }
 
@@ -76,6 +77,12 @@ export class MessageTrail {
       if (best >= 0) return best;
     }
     return -1;
+  }
+
+  /** When the last message was said that was shown by the stanza `id`, about; ms since 1970. Undefined: none is known. */
+  lastSaid(id: number): number | undefined {
+    const count = this.#shownBy(id);
+    return count === 0 ? undefined : (this.#records[count * WIDTH - 1]! >>> 0) * 1_000;
   }
 
   /** Nothing that was shown has been dropped from it. */

@@ -18,6 +18,7 @@ import {
   type Wish,
   withLastChild,
 } from './annotation.js';
+import type { WantedHistory } from './ask-room.js';
 import { type Difference, difference, liveDifference } from './difference.js';
 import { affiliationOf, isModerator, ROLES } from './digest.js';
 import { type Arrival, type HeldJoin, stripped } from './held-join.js';
@@ -42,6 +43,11 @@ interface HistorySettings {
 
 /** A room's configuration says anew who sees real addresses (XEP-0045 §10.2.1): what was shown before is not what one would be shown. */
 const VISIBILITY_CODES: ReadonlySet<string> = new Set(['172', '173', '174']);
+
+/** By so many ms the room's clock and that of the proxy may differ before a message is taken for one of before. */
+const CLOCKS_APART = 120_000;
+
+type Sent = Pick<RoomMessage, 'xml' | 'stamp'> & { readonly mark: RoomMessage['mark'] | undefined };
 
 /** One room that a session is annotated in. */
 export class PlayedRoom {
@@ -108,8 +114,9 @@ export class PlayedRoom {
     this.#note((view) => {
       if (changesVisibility) view.visibilityChanged();
       if (message.isSubject) return;
-      if (message.hasBody && isSaid(tree)) view.trail.add(id, message.mark);
-      view.said(id, xml, Number.isNaN(message.stamp) ? wall : message.stamp);
+      const at = Number.isNaN(message.stamp) ? wall : message.stamp;
+      if (message.hasBody && isSaid(tree)) view.trail.add(id, message.mark, at);
+      view.said(id, xml, at);
     });
   }
 
@@ -166,9 +173,9 @@ export class PlayedRoom {
     messages.forEach(({ xml, at }, index) => {
       const delay = `<delay xmlns='${NS.delay}' from='${escapeAttribute(this.jid)}' stamp='${writeTime(at)}'/>`;
       const delayed = xml.includes(NS.delay) ? xml : withLastChild(xml, delay);
-      this.#sendMessage({ xml: delayed, mark: marks[index] });
+      this.#sendMessage({ xml: delayed, mark: marks[index], stamp: at });
     });
-    if (this.#subject !== undefined) this.#sendMessage({ xml: this.#subject, mark: undefined });
+    if (this.#subject !== undefined) this.#sendSubject(this.#subject);
   }
 
   // Somebody comes back, and the room was entered anew.
@@ -176,6 +183,18 @@ export class PlayedRoom {
   /** Whether the room's own history leaves open whether something was said that it has not. */
   wantsArchive(held: HeldJoin): boolean {
     return this.dialect === 'session' && this.#isResumable(held) && !this.#missed(held).complete;
+  }
+
+  /**
+   * What of the room's history tells what a client has missed: from the last message on that it has had or, where that is not known, the newest.
+   * @param most messages when it is not known
+   * @returns undefined: what the client itself wants
+   */
+  wantedHistory({ old, wish }: HeldJoin, most: number): WantedHistory | undefined {
+    const id = wish.resume?.id ?? Number.NaN;
+    if (this.dialect === 'version' || old === undefined || !isKnown(old, id)) return undefined;
+    const said = old.trail.lastSaid(id);
+    return said === undefined ? { maxstanzas: String(most) } : { since: writeTime(said - CLOCKS_APART) };
   }
 
   /** When the client left off, or before; ms since 1970. */
@@ -278,11 +297,11 @@ export class PlayedRoom {
       for (const message of held.history) this.#sendMessage(message);
     } else {
       const missed = resumable ? this.#missed(held) : { messages: held.history, complete: false };
-      const most = resumable ? history.most : history.default;
+      const most = resumable ? Number.POSITIVE_INFINITY : history.default;
       const sent = withinLimits(missed.messages, held.limits, this.context.wallClock(), most);
       // What the client did not want it will not have missed the next time.
       const unsent = missed.messages.slice(0, missed.messages.length - sent.length);
-      for (const { mark } of unsent) this.view.trail.add(this.view.last, mark);
+      for (const { mark, stamp } of unsent) this.view.trail.add(this.view.last, mark, stamp);
       if (!missed.complete || unsent.length > 0) {
         this.#send(Buffer.from(truncatedMessage(this.jid, this.context.identity.full)));
       }
@@ -290,7 +309,7 @@ export class PlayedRoom {
     }
     if (held.subject !== undefined) {
       this.#subject = held.subject.xml;
-      this.#sendMessage({ xml: held.subject.xml, mark: undefined });
+      this.#sendSubject(held.subject.xml);
     }
     for (const message of held.live) this.#sendMessage(message);
   }
@@ -323,17 +342,22 @@ export class PlayedRoom {
     this.#send(Buffer.from(resetPresence(this.dialect, this.jid, full, this.view.session)));
   }
 
-  #sendMessage({
-    xml,
-    mark,
-  }: Pick<RoomMessage, 'xml'> & { readonly mark: RoomMessage['mark'] | undefined }): void {
+  #sendMessage({ xml, mark, stamp }: Sent): void {
     const { view } = this;
     const id = this.#next();
-    this.#send(this.dialect === 'session' ? withLastChild(xml, sessionMark(view.session, id)) : xml);
-    if (mark !== undefined) {
-      view.trail.add(id, mark);
-      view.said(id, xml, this.context.wallClock());
-    }
+    this.#sendMarked(xml, id);
+    if (mark === undefined) return;
+    const at = Number.isNaN(stamp) ? this.context.wallClock() : stamp;
+    view.trail.add(id, mark, at);
+    view.said(id, xml, at);
+  }
+
+  #sendSubject(xml: Buffer): void {
+    this.#sendMarked(xml, this.#next());
+  }
+
+  #sendMarked(xml: Buffer, id: number): void {
+    this.#send(this.dialect === 'session' ? withLastChild(xml, sessionMark(this.view.session, id)) : xml);
   }
 
   #send(xml: Buffer, reason: Reason = 'presence-session-annotated'): void {

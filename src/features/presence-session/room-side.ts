@@ -5,6 +5,7 @@ import { pageQuery, readPageEnd } from '../../session/start/archive.js';
 import { StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
+import { Splice } from '../../xml/splice.js';
 import { isMarked, strip, type Wish } from './annotation.js';
 import { readArchived } from './archive.js';
 import { askRoom } from './ask-room.js';
@@ -16,6 +17,7 @@ import type { PresenceSessionSettings } from './settings.js';
 import type { StoredViews } from './stored-views.js';
 import { View } from './view.js';
 import { decodeView, encodeView } from './view-codec.js';
+import { WaitingStanzas } from './waiting-stanzas.js';
 
 /** Behind the own presence the rest of a join is there within so many ms, also where nothing says that it is over. */
 const QUIET_TIME = 5_000;
@@ -46,6 +48,8 @@ export class RoomSide {
   /** Rooms whose own presence is the stanza in hand. */
   readonly #entering = new Map<string, { readonly created: boolean }>();
   #saves = false;
+  /** Behind joins whose view is being read. */
+  readonly #waiting = new WaitingStanzas();
   /** Open questions to archives, by their ids. */
   readonly #asked = new Map<string, HeldJoin>();
 
@@ -102,7 +106,7 @@ export class RoomSide {
       const session = this.#newSession(before?.session);
       const view = View.after(undefined, session, new MessageTrail(), before?.occupants.rebased());
       this.#enters(new PlayedRoom(this.context, room, nick, wish.dialect, view));
-      askRoom(stanza, undefined);
+      askRoom(stanza.frame, stanza.edit(), stanza.tree(), undefined);
       return { action: 'edit', reason: 'presence-session-asked' };
     }
     if (inside && playing?.held === undefined && playing?.resumesAtOnce(wish, nick) === true) {
@@ -117,10 +121,27 @@ export class RoomSide {
     return this.#comesBack(stanza, room, nick, wish, inside);
   }
 
-  /** A client enters a room, or says something about itself there, without asking for the protocol. */
+  /** Whether what the client sends to a room has to wait. */
+  get waits(): boolean {
+    return this.#waiting.any;
+  }
+
+  /** A stanza of the client's to a room or somebody in it. */
+  toRoom(stanza: PassingStanza, room: string): Verdict {
+    if (!this.#waiting.takes(room, stanza.frame)) return PASS;
+    return { action: 'handled', reason: 'presence-session-held' };
+  }
+
+  /** A client enters a room without asking for the protocol. */
   notAsked(room: string): void {
     const playing = this.#rooms.get(room);
     if (playing === undefined) return;
+    if (playing.held !== undefined && this.#isWaiting(playing.held)) {
+      // Its first join has not been sent, and need not be.
+      this.#leaves(playing);
+      for (const xml of this.#waiting.end(room)) this.context.send('server', xml, 'presence-session-asked');
+      return;
+    }
     if (playing.held !== undefined) this.#passOn(playing);
     this.#leaves(playing);
   }
@@ -253,33 +274,45 @@ export class RoomSide {
     if (before !== undefined) this.#leaves(before);
     playing.held = held;
     this.#enters(playing);
+    // COMPAT mu-conference tells of the others only to somebody who was outside; what a remote room does is not known.
+    held.expectsOwnLeaving = inside;
+    // The view says from when on the room's history is wanted: the join waits for it.
+    let isNow = true;
+    let isEdited = false;
+    const { frame } = stanza;
+    const tree = stanza.tree();
+    const join = frame.detach();
+    this.#waiting.begin(room);
+    const goesOn = (view: View | undefined): void => {
+      if (playing.held !== held || this.#rooms.get(room) !== playing) return;
+      held.old = view;
+      held.has('view');
+      // The client has had some of this view: it will not name the one before any more.
+      if (view?.former !== undefined) this.views.remove(room, view.former);
+      const edits = isNow && !inside;
+      const splice = edits ? stanza.edit() : new Splice(join);
+      askRoom(edits ? frame : join, splice, tree, playing.wantedHistory(held, this.settings.history.most));
+      isEdited = edits;
+      if (inside) {
+        const leaving = `<presence to='${escapeAttribute(`${room}/${nick}`)}' type='unavailable'/>`;
+        this.context.send('server', leaving, 'presence-session-asked');
+      }
+      if (!edits) this.context.send('server', splice.toBuffer(), 'presence-session-asked');
+      this.#awaitEnd(playing, held);
+      for (const xml of this.#waiting.end(room)) this.context.send('server', xml, 'presence-session-asked');
+    };
     if (isName) {
       this.views.load(room, resume.session, (value) => {
-        held.old = value === undefined ? undefined : decodeView(resume.session, value);
-        // The client has had some of this view: it will not name the one before any more.
-        if (held.old?.former !== undefined) this.views.remove(room, held.old.former);
-        if (held.has('view')) this.#complete(playing, held);
+        goesOn(value === undefined ? undefined : decodeView(resume.session, value));
       });
-    } else held.has('view');
-    if (inside) {
-      // COMPAT mu-conference tells of the others only to somebody who was outside; what a remote room does is not known.
-      held.expectsOwnLeaving = true;
-      const occupant = escapeAttribute(`${room}/${nick}`);
-      this.#sendBehind(`<presence to='${occupant}' type='unavailable'/>`, stanza, playing, held);
-      return { action: 'handled', reason: 'presence-session-asked' };
-    }
-    askRoom(stanza, wish.dialect === 'session' ? this.settings.history.most : undefined);
-    this.#awaitEnd(playing, held);
-    return { action: 'edit', reason: 'presence-session-asked' };
+    } else goesOn(undefined);
+    isNow = false;
+    return { action: isEdited ? 'edit' : 'handled', reason: 'presence-session-asked' };
   }
 
-  /** The join goes up behind another stanza. */
-  #sendBehind(first: string, stanza: PassingStanza, room: PlayedRoom, held: HeldJoin): void {
-    const splice = stanza.edit();
-    askRoom(stanza, this.settings.history.most);
-    this.context.send('server', first, 'presence-session-asked');
-    this.context.send('server', splice.toBuffer(), 'presence-session-asked');
-    this.#awaitEnd(room, held);
+  /** Whether the room has not been asked yet. */
+  #isWaiting(held: HeldJoin): boolean {
+    return held.awaits('view');
   }
 
   /** Asks the room what it is, behind the join: what the join brings has come when it answers, and what it is has to be known. */

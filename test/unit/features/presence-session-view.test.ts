@@ -172,7 +172,7 @@ describe('what is kept of a view', () => {
     view.begin(0);
     view.here('Nurse', presence(`<show>away</show>${ITEM}`), view.next(30_000));
     view.gone('Romeo', view.next(60_000));
-    view.trail.add(view.next(61_000), { stanzaIdLo: 1, stanzaIdHi: -2, contentLo: 3, contentHi: -4 });
+    view.trail.add(view.next(61_000), { stanzaIdLo: 1, stanzaIdHi: -2, contentLo: 3, contentHi: -4 }, 60_500);
     const copy = decodeView(view.session, encodeView(view, 5_000))!;
     const { occupants, trail, ...parts } = view.parts();
     const { occupants: others, trail: otherTrail, ...otherParts } = copy.parts();
