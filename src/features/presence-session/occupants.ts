@@ -84,6 +84,22 @@ export class Occupants {
     return this.#nicks.toString('utf8', at, at + this.#length(row));
   }
 
+  /** Of all nicks. */
+  get nickBytes(): number {
+    return this.#nicksEnd - this.#waste;
+  }
+
+  /** In bytes. */
+  nickLength(row: number): number {
+    return this.#length(row);
+  }
+
+  /** Writes the nick to `out`. @returns where it is over */
+  copyNick(row: number, out: Buffer, at: number): number {
+    const from = this.#rows[row * WIDTH + NICK_AT]!;
+    return at + this.#nicks.copy(out, at, from, from + this.#length(row));
+  }
+
   lo(row: number): number {
     return this.#rows[row * WIDTH + LO]!;
   }

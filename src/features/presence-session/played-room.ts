@@ -55,12 +55,16 @@ export class PlayedRoom {
   held: HeldJoin | undefined;
   /** Something was shown that is not written down. */
   dirty = true;
+  /** When it was, as the clock of events has it. */
+  writtenAt = Number.NEGATIVE_INFINITY;
   /** The view of a process before is being read. */
   restoring = false;
   /** The last own presence and subject, without marks. */
   #self: Buffer | undefined;
   #subject: Buffer | undefined;
   #namespaces: NamespaceTable | undefined;
+  /** The client has been told to begin anew before the room has confirmed, and what it may have missed is not known. */
+  #isBehind = false;
   /** What was shown while the view is being read. */
   #later: ((view: View) => void)[] = [];
 
@@ -84,6 +88,11 @@ export class PlayedRoom {
     if (frame.type === 'unavailable') {
       if (nick !== '') this.#note((view) => view.gone(nick, id));
       return;
+    }
+    if (enters && this.#isBehind) {
+      this.#isBehind = false;
+      if (this.dialect === 'session') this.#sendTruncated();
+      this.view.catchesUp(id + 1);
     }
     const xml = stripped(frame);
     const begins = isSelf && this.#self === undefined && !this.restoring;
@@ -162,7 +171,7 @@ export class PlayedRoom {
     const messages = shown.filter(({ isMessage }) => isMessage);
     const trail = former.trail.upTo(id);
     const marks = messages.map((shown) => former.trail.markOf(shown.id));
-    this.view = View.after(former, session, trail, former.occupants.rebased());
+    this.view = View.after(former, session, trail, former.occupants.rebased(), former.missedSince(id));
     this.view.begin((former.moderator ? ROLES.indexOf('moderator') : 0) << 3);
     this.dirty = true;
     for (const { nick, flags } of left) this.#sendGone(nick, flags);
@@ -175,6 +184,7 @@ export class PlayedRoom {
       const delayed = xml.includes(NS.delay) ? xml : withLastChild(xml, delay);
       this.#sendMessage({ xml: delayed, mark: marks[index], stamp: at });
     });
+    this.view.catchesUp(this.view.last);
     if (this.#subject !== undefined) this.#sendSubject(this.#subject);
   }
 
@@ -182,7 +192,8 @@ export class PlayedRoom {
 
   /** Whether the room's own history leaves open whether something was said that it has not. */
   wantsArchive(held: HeldJoin): boolean {
-    return this.dialect === 'session' && this.#isResumable(held) && !this.#missed(held).complete;
+    if (this.dialect !== 'session' || !this.#isResumable(held)) return false;
+    return this.missingSince(held) !== undefined && !this.#missed(held).complete;
   }
 
   /**
@@ -197,12 +208,9 @@ export class PlayedRoom {
     return said === undefined ? { maxstanzas: String(most) } : { since: writeTime(said - CLOCKS_APART) };
   }
 
-  /** When the client left off, or before; ms since 1970. */
-  missingSince(held: HeldJoin): number {
-    const { old, wish } = held;
-    const id = wish.resume?.id ?? 0;
-    const known = old?.trail.isAll === true && !old.trail.has(id) ? old.times.atOrBefore(1) : undefined;
-    return known ?? old?.times.atOrBefore(id) ?? this.context.wallClock();
+  /** From when on the client may have missed something; ms since 1970. Undefined: that is not known. */
+  missingSince({ old, wish }: HeldJoin): number | undefined {
+    return old?.missedSince(wish.resume?.id ?? 0);
   }
 
   /** Answers with the difference or, where there is none or it would be more, with all. @returns whether with the difference */
@@ -216,7 +224,8 @@ export class PlayedRoom {
     const news = resumable ? this.#difference(held) : undefined;
     const trail = resumable ? old?.trail.upTo(held.wish.resume!.id) : undefined;
     const known = news === undefined ? undefined : this.#knownAfter(old!, news, held);
-    const view = View.after(old, this.view.session, trail ?? new MessageTrail(), known);
+    const since = resumable ? this.missingSince(held) : undefined;
+    const view = View.after(old, this.view.session, trail ?? new MessageTrail(), known, since);
     this.view = view;
     this.dirty = true;
     const all = [...held.others.values()];
@@ -242,10 +251,9 @@ export class PlayedRoom {
     this.dirty = true;
     this.#sendReset();
     for (const each of held.others.values()) this.#arrive(each);
-    if (held.self === undefined) {
-      // Messages come behind the own presence, so that there are none yet.
-      return;
-    }
+    // Messages come behind the own presence, so that there are none yet.
+    this.#isBehind = held.self === undefined;
+    if (held.self === undefined) return;
     this.#self = Buffer.from(held.self.xml);
     this.#arrive(held.self);
     this.view.begin(held.self.flags);
@@ -299,13 +307,13 @@ export class PlayedRoom {
       const missed = resumable ? this.#missed(held) : { messages: held.history, complete: false };
       const most = resumable ? Number.POSITIVE_INFINITY : history.default;
       const sent = withinLimits(missed.messages, held.limits, this.context.wallClock(), most);
-      // What the client did not want it will not have missed the next time.
+      // What the client did not want it will not have missed the next time, if it has heard that there was something.
       const unsent = missed.messages.slice(0, missed.messages.length - sent.length);
-      for (const { mark, stamp } of unsent) this.view.trail.add(this.view.last, mark, stamp);
-      if (!missed.complete || unsent.length > 0) {
-        this.#send(Buffer.from(truncatedMessage(this.jid, this.context.identity.full)));
-      }
+      for (const { mark, stamp } of unsent) this.view.trail.add(this.view.last + 1, mark, stamp);
+      const isTruncated = !missed.complete || unsent.length > 0;
+      if (isTruncated) this.#sendTruncated();
       for (const message of sent) this.#sendMessage(message);
+      this.view.catchesUp(isTruncated && sent.length === 0 ? this.view.last + 1 : this.view.last);
     }
     if (held.subject !== undefined) {
       this.#subject = held.subject.xml;
@@ -350,6 +358,10 @@ export class PlayedRoom {
     const at = Number.isNaN(stamp) ? this.context.wallClock() : stamp;
     view.trail.add(id, mark, at);
     view.said(id, xml, at);
+  }
+
+  #sendTruncated(): void {
+    this.#send(Buffer.from(truncatedMessage(this.jid, this.context.identity.full)));
   }
 
   #sendSubject(xml: Buffer): void {

@@ -23,8 +23,12 @@ import { WaitingStanzas } from './waiting-stanzas.js';
 const QUIET_TIME = 5_000;
 /** ms that an archive may take. */
 const ARCHIVE_TIME = 10_000;
-/** Between two writes of the views that have changed; ms. */
-const SAVING_TIME = 60_000;
+/** Between two writes of a view that changes, ms: the larger it is the longer. */
+const SAVING_TIME = 10_000;
+const LONGEST_SAVING_TIME = 60_000;
+const SAVING_TIME_PER_BYTE = 1;
+/** A view that has just been told is written so many ms behind it. */
+const SAVED_WITHIN = 1_000;
 /** Rooms of one session that are played; a client that asks in more is not annotated in them. */
 const MOST_ROOMS = 200;
 /** An archive is asked from so many ms before the time a client has left off. */
@@ -43,11 +47,12 @@ interface Snapshot {
 /** The room's half of the protocol for one session: annotates, and answers those who come back (XEP-0311 §4). */
 export class RoomSide {
   readonly #rooms = new Map<string, PlayedRoom>();
-  /** Rooms that the stanza in hand has put the session out of. */
-  readonly #leaving = new Set<string>();
+  /** Rooms that the stanza in hand has put the session out of, and whether there is no such room any more. */
+  readonly #leaving = new Map<string, { readonly destroyed: boolean }>();
   /** Rooms whose own presence is the stanza in hand. */
   readonly #entering = new Map<string, { readonly created: boolean }>();
-  #saves = false;
+  /** When views are written next. */
+  #savesAt: number | undefined;
   /** Behind joins whose view is being read. */
   readonly #waiting = new WaitingStanzas();
   /** Open questions to archives, by their ids. */
@@ -116,6 +121,7 @@ export class RoomSide {
       this.#leaves(playing);
       playing.resumeAtOnce(wish.resume.id, this.#newSession(wish.resume.session));
       this.#enters(playing);
+      this.#changed(SAVED_WITHIN);
       return { action: 'handled', reason: 'presence-session-asked' };
     }
     return this.#comesBack(stanza, room, nick, wish, inside);
@@ -165,7 +171,7 @@ export class RoomSide {
       case 'left':
         if (room.held?.expectsOwnLeaving === true) break;
         if (SILENT.has(change.cause)) this.#leaves(room);
-        else this.#leaving.add(change.room);
+        else this.#leaving.set(change.room, { destroyed: change.cause === 'destroyed' });
         break;
       default:
     }
@@ -174,7 +180,7 @@ export class RoomSide {
   /** A presence or groupchat message from a room. @param room prepared @param nick as written, '' for the room itself */
   fromRoom(stanza: PassingStanza, room: string, nick: string): Verdict {
     const entering = this.#entering.get(room);
-    const leaving = this.#leaving.has(room);
+    const leaving = this.#leaving.get(room);
     this.#entering.clear();
     this.#leaving.clear();
     const playing = this.#rooms.get(room);
@@ -185,7 +191,8 @@ export class RoomSide {
     if (isPresence) playing.presence(frame, stanza.edit(), nick, entering !== undefined);
     else playing.message(frame, stanza.edit(), stanza.tree());
     this.#changed();
-    if (leaving) this.#leaves(playing);
+    if (leaving?.destroyed === true) this.#forgets(playing);
+    else if (leaving !== undefined) this.#leaves(playing);
     return { action: 'edit', reason: 'presence-session-annotated' };
   }
 
@@ -204,8 +211,8 @@ export class RoomSide {
 
   wakeup(token: string): void {
     if (token === SAVE) {
-      this.#saves = false;
-      this.#save();
+      this.#savesAt = undefined;
+      this.#saveDue();
       return;
     }
     const [kind, jid = ''] = token.split(' ');
@@ -231,16 +238,29 @@ export class RoomSide {
     for (const room of this.#rooms.values()) if (room.dirty && room.held === undefined) this.#write(room);
   }
 
+  /** The same for those that have not been written for long. */
+  #saveDue(): void {
+    const { now } = this.context;
+    for (const room of this.#rooms.values()) {
+      if (!room.dirty || room.held !== undefined) continue;
+      if (now >= room.writtenAt + savingTime(room.view)) this.#write(room);
+      else this.#changed(room.writtenAt + savingTime(room.view) - now);
+    }
+  }
+
   #write(room: PlayedRoom): void {
     room.dirty = false;
+    room.writtenAt = this.context.now;
     if (room.restoring) return;
     this.views.save(room.jid, room.view.session, encodeView(room.view, this.views.expires));
   }
 
-  #changed(): void {
-    if (this.#saves) return;
-    this.#saves = true;
-    this.context.wakeAt(SAVE, this.context.now + SAVING_TIME);
+  /** Something is to be written. @param within ms */
+  #changed(within = SAVING_TIME): void {
+    const at = this.context.now + within;
+    if (this.#savesAt !== undefined && this.#savesAt <= at) return;
+    this.#savesAt = at;
+    this.context.wakeAt(SAVE, at);
   }
 
   #enters(room: PlayedRoom): void {
@@ -255,6 +275,15 @@ export class RoomSide {
     if (room.held === undefined && room.view.last > 0) this.#write(room);
     this.views.isOver(room.jid, room.view.session);
     this.#rooms.delete(room.jid);
+  }
+
+  /** There is no such room any more, and one of its name is another. */
+  #forgets(room: PlayedRoom): void {
+    const { session, former } = room.view;
+    this.views.isOver(room.jid, session);
+    this.#rooms.delete(room.jid);
+    for (const gone of former === undefined ? [session] : [session, former])
+      this.views.remove(room.jid, gone);
   }
 
   #newSession(former?: string): string {
@@ -371,7 +400,7 @@ export class RoomSide {
     held.archive = [];
     const queryId = this.context.randomId();
     this.#asked.set(queryId, held);
-    const since = writeTime(room.missingSince(held) - ARCHIVE_MARGIN);
+    const since = writeTime((room.missingSince(held) ?? this.context.wallClock()) - ARCHIVE_MARGIN);
     const payload = pageQuery({ queryId, most: this.settings.history.most, newest: true, since });
     this.context.count('room-history-asked');
     const query = { leg: 'server', type: 'set', to: room.jid, payload, timeoutMs: ARCHIVE_TIME } as const;
@@ -387,7 +416,7 @@ export class RoomSide {
     const resumed = room.answer(held, this.settings.history);
     this.context.count(resumed ? 'presence-session-resumed' : 'presence-session-reset');
     this.#enters(room);
-    this.#changed();
+    this.#changed(SAVED_WITHIN);
   }
 
   /** The room takes too long, or says too much: the client is given what has come, as a full join, and the rest as it comes. */
@@ -396,7 +425,7 @@ export class RoomSide {
     this.context.count('presence-session-passed-on');
     room.passOn(room.held, this.settings.history);
     this.#enters(room);
-    this.#changed();
+    this.#changed(SAVED_WITHIN);
   }
 
   /** What the join says about the client itself, for a room that it is in. */
@@ -422,6 +451,10 @@ export class RoomSide {
     strip(stanza.frame, stanza.edit());
     return { action: 'edit', reason: 'presence-session-stripped' };
   }
+}
+
+function savingTime(view: View): number {
+  return Math.max(SAVING_TIME, Math.min(LONGEST_SAVING_TIME, view.bytes * SAVING_TIME_PER_BYTE));
 }
 
 /** Nothing comes from the room behind these. */

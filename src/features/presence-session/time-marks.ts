@@ -5,27 +5,31 @@ const FIRST = 4;
 
 /** When stanzas were shown, roughly: what is needed to ask a room what has been said since. */
 export class TimeMarks {
-  /** A number and a time in seconds since 1970, both rising. */
+  /** A number and a time in ms behind the first one, both rising. */
   #marks: Uint32Array<ArrayBuffer>;
+  #first: number;
   #count: number;
 
   constructor(ids: readonly number[] = [], times: readonly number[] = []) {
     this.#count = Math.min(MOST, ids.length, times.length);
     this.#marks = new Uint32Array(Math.max(FIRST, this.#count) * 2);
-    for (let i = 0; i < this.#count; i++) this.#marks.set([ids[i]!, times[i]!], i * 2);
+    this.#first = times[0] ?? 0;
+    for (let i = 0; i < this.#count; i++) this.#marks.set([ids[i]!, times[i]! - this.#first], i * 2);
   }
 
-  /** Numbers, and seconds since 1970. */
+  /** Numbers, and ms since 1970. */
   get marks(): { readonly ids: readonly number[]; readonly times: readonly number[] } {
-    const of = (column: number) =>
-      Array.from({ length: this.#count }, (_, i) => this.#marks[i * 2 + column]!);
-    return { ids: of(0), times: of(1) };
+    const length = this.#count;
+    return {
+      ids: Array.from({ length }, (_, i) => this.#marks[i * 2]!),
+      times: Array.from({ length }, (_, i) => this.#time(i)),
+    };
   }
 
   /** @param wall ms since 1970 */
   note(id: number, wall: number): void {
-    const seconds = Math.floor(wall / 1_000);
-    if (this.#count > 0 && seconds - this.#time(this.#count - 1) < SPACING / 1_000) return;
+    if (this.#count === 0) this.#first = wall;
+    else if (wall - this.#time(this.#count - 1) < SPACING) return;
     if (this.#count === MOST) {
       for (let i = 2; i < MOST; i += 2) this.#marks.copyWithin(i, i * 2, i * 2 + 2);
       this.#count = MOST / 2;
@@ -34,7 +38,8 @@ export class TimeMarks {
       longer.set(this.#marks);
       this.#marks = longer;
     }
-    this.#marks.set([id, seconds], this.#count * 2);
+    // Seven weeks at the most: a view is not kept so long.
+    this.#marks.set([id, Math.min(0xffffffff, wall - this.#first)], this.#count * 2);
     this.#count++;
   }
 
@@ -42,10 +47,10 @@ export class TimeMarks {
   atOrBefore(id: number): number | undefined {
     let at = this.#count - 1;
     while (at > 0 && this.#marks[at * 2]! > id) at--;
-    return at < 0 ? undefined : this.#time(at) * 1_000;
+    return at < 0 ? undefined : this.#time(at);
   }
 
   #time(at: number): number {
-    return this.#marks[at * 2 + 1]!;
+    return this.#first + this.#marks[at * 2 + 1]!;
   }
 }

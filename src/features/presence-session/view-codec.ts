@@ -12,6 +12,8 @@ const ROW = 25;
 interface Head {
   readonly format: number;
   readonly former?: string | undefined;
+  readonly since?: number | undefined;
+  readonly caughtUp?: number | undefined;
   readonly last: number;
   readonly floor: number;
   readonly moderator: boolean;
@@ -24,10 +26,13 @@ interface Head {
 
 /** A view as bytes: its expiry, a head in JSON, and a row for each occupant. */
 export function encodeView(view: View, expires: number): Buffer {
-  const { former, last, floor, moderator, occupants, departures, trail, times } = view.parts();
+  const { former, since, caughtUp, last, floor, moderator, occupants, departures, trail, times } =
+    view.parts();
   const head: Head = {
     format: FORMAT,
     former,
+    since,
+    caughtUp,
     last,
     floor,
     moderator,
@@ -37,14 +42,13 @@ export function encodeView(view: View, expires: number): Buffer {
     occupants: occupants.size,
   };
   const headBytes = Buffer.from(JSON.stringify(head));
-  const nicks = Array.from({ length: occupants.size }, (_, row) => Buffer.from(occupants.nick(row)));
-  const nickBytes = nicks.reduce((sum, { length }) => sum + length + 4, 0);
-  const out = Buffer.allocUnsafeSlow(HEADER + headBytes.length + ROW * nicks.length + nickBytes);
+  const rowBytes = occupants.size * (ROW + 4) + occupants.nickBytes;
+  const out = Buffer.allocUnsafeSlow(HEADER + headBytes.length + rowBytes);
   out.writeDoubleBE(expires, 0);
   out.writeUInt32BE(headBytes.length, 8);
   headBytes.copy(out, HEADER);
   let at = HEADER + headBytes.length;
-  nicks.forEach((nick, row) => {
+  for (let row = 0; row < occupants.size; row++) {
     at = out.writeInt32BE(occupants.lo(row), at);
     at = out.writeInt32BE(occupants.hi(row), at);
     at = out.writeInt32BE(occupants.spelledLo(row), at);
@@ -52,9 +56,9 @@ export function encodeView(view: View, expires: number): Buffer {
     at = out.writeUInt32BE(occupants.appeared(row), at);
     at = out.writeUInt32BE(occupants.changed(row), at);
     at = out.writeUInt8(occupants.flags(row), at);
-    at = out.writeUInt32BE(nick.length, at);
-    at += nick.copy(out, at);
-  });
+    at = out.writeUInt32BE(occupants.nickLength(row), at);
+    at = occupants.copyNick(row, out, at);
+  }
   return out;
 }
 
@@ -89,6 +93,8 @@ export function decodeView(session: string, value: Buffer): View | undefined {
     return View.from({
       session,
       former: head.former,
+      since: head.since,
+      caughtUp: head.caughtUp,
       last: head.last,
       floor: head.floor,
       moderator: head.moderator,

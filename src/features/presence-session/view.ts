@@ -35,6 +35,10 @@ export interface ViewParts {
   readonly moderator: boolean;
   /** The view that this one goes on from. */
   readonly former?: string | undefined;
+  /** When its client had left off; ms since 1970. Undefined: not known, or it had never been there. */
+  readonly since?: number | undefined;
+  /** With this stanza the client has had all that was said before. */
+  readonly caughtUp?: number | undefined;
   /** None yet when it begins empty. */
   readonly occupants?: Occupants | undefined;
   readonly departures: readonly Departure[];
@@ -49,6 +53,7 @@ export interface ViewParts {
 export class View {
   readonly session: string;
   readonly former: string | undefined;
+  readonly since: number | undefined;
   readonly digest: Digest;
   readonly occupants: Occupants;
   readonly trail: MessageTrail;
@@ -57,6 +62,7 @@ export class View {
   readonly log = new ChangeLog();
   readonly #departures = new PackedLog();
   #last: number;
+  #caughtUp: number;
   #floor: number;
   #moderator: boolean;
   #outdated = false;
@@ -64,6 +70,8 @@ export class View {
   private constructor(parts: ViewParts) {
     this.session = parts.session;
     this.former = parts.former;
+    this.since = parts.since;
+    this.#caughtUp = parts.caughtUp ?? 0;
     this.digest = new Digest(View.keyOf(parts.session));
     this.occupants = parts.occupants ?? new Occupants(this.digest.key0, this.digest.key1);
     this.trail = parts.trail;
@@ -82,11 +90,19 @@ export class View {
   /**
    * The same for a client that has been shown the room before.
    * @param trail the messages it knows @param occupants those it knows; of a view with the same key
+   * @param since when it left off, ms since 1970
    */
-  static after(former: View | undefined, session: string, trail: MessageTrail, occupants?: Occupants): View {
+  static after(
+    former: View | undefined,
+    session: string,
+    trail: MessageTrail,
+    occupants?: Occupants,
+    since?: number,
+  ): View {
     return new View({
       session,
       former: former?.session,
+      since,
       last: 0,
       floor: 0,
       moderator: false,
@@ -112,10 +128,12 @@ export class View {
   }
 
   parts(): ViewParts & { readonly occupants: Occupants } {
-    const { session, former, occupants, trail, times } = this;
+    const { session, former, since, occupants, trail, times } = this;
     return {
       session,
       former,
+      since,
+      caughtUp: this.#caughtUp,
       last: this.#last,
       floor: this.#floor,
       moderator: this.#moderator,
@@ -151,6 +169,22 @@ export class View {
   /** Bytes of memory, of what grows with the room. */
   get bytes(): number {
     return this.occupants.bytes + this.#departures.bytes + this.log.bytes + this.trail.bytes;
+  }
+
+  /** What the client had missed is told with the stanza `id`; whoever has had less has missed as much as before. */
+  catchesUp(id: number): void {
+    this.#caughtUp = id;
+  }
+
+  /**
+   * From when on something may have been said that a client has not had which has had the stanzas up to `id`; ms since 1970. Undefined: that
+   * is not known.
+   */
+  missedSince(id: number): number | undefined {
+    const { since, trail, times } = this;
+    if (id < this.#caughtUp) return since;
+    const nothingWasSaid = trail.isAll && !trail.has(id);
+    return nothingWasSaid ? (since ?? times.atOrBefore(1)) : times.atOrBefore(id);
   }
 
   /** The next stanza is being shown. @param wall ms since 1970 */

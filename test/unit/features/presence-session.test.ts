@@ -519,6 +519,7 @@ describe('what does not go as it should', () => {
       .answerIq('juliet@capulet.lit', 'timeout')
       .fromServer(here('Juliet', '110'))
       .expectVerdict('changed presence-session-annotated', marked(here('Juliet', '110'), 'id-1id-1', 2))
+      .expectSent('client', TRUNCATED)
       .end();
   });
 
