@@ -1,22 +1,29 @@
-import type { PassingStanza } from '../../session/feature.js';
+import type { Element } from 'ltx';
+import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
+import type { Splice } from '../../xml/splice.js';
 import { strip } from './annotation.js';
+
+/** What of a room's history is asked for (XEP-0045 §7.2.14), as attributes. */
+export type WantedHistory = Readonly<Record<'maxstanzas', string>> | Readonly<Record<'since', string>>;
 
 /**
  * Takes what is asked of the proxy out of a join, and sets what history it asks the room for.
- * @param most messages; undefined leaves what the client wants
+ * @param tree of the same stanza, which is changed @param wanted undefined leaves what the client wants
  */
-export function askRoom(stanza: PassingStanza, most: number | undefined): void {
-  const { frame } = stanza;
-  const splice = stanza.edit();
+export function askRoom(
+  frame: Frame,
+  splice: Splice,
+  tree: Element,
+  wanted: WantedHistory | undefined,
+): void {
   strip(frame, splice);
-  const tree = stanza.tree();
   const at = frame.findChild('x', NS.muc);
   const x = tree.getChild('x', NS.muc);
-  if (at >= 0 && x !== undefined && most !== undefined) {
+  if (at >= 0 && x !== undefined && wanted !== undefined) {
     for (const history of x.getChildren('history')) x.remove(history);
-    splice.removeChild(at).appendChild(serializeElement(x.c('history', { maxstanzas: String(most) }).up()));
+    splice.removeChild(at).appendChild(serializeElement(x.c('history', wanted).up()));
   }
   const versioned = frame.findChild('x', NS.mucUser);
   if (versioned < 0) return;

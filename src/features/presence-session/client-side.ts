@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
@@ -14,6 +14,7 @@ import { type HistoryLimits, readLimits, readStamp, withinLimits, writeTime } fr
 import { RoomCache } from './room-cache.js';
 import type { PresenceSessionSettings } from './settings.js';
 import type { StoredViews } from './stored-views.js';
+import { WaitingStanzas } from './waiting-stanzas.js';
 
 /** Name of an account's cache of a room in the store: there is one. */
 const CACHE = 'room';
@@ -21,8 +22,6 @@ const SAVING_TIME = 60_000;
 /** Behind the own presence what was missed is there within so many ms. */
 const MESSAGES_TIME = 5_000;
 const MOST_ROOMS = 200;
-/** Stanzas of the client's to a room whose cache is being read. */
-const MOST_WAITING = 100;
 const SAVE = 'save-caches';
 
 /** What a mark says. */
@@ -60,8 +59,8 @@ interface Joining {
  */
 export class ClientSide {
   readonly #rooms = new Map<string, CachedRoom>();
-  /** Stanzas to rooms whose cache is being read, the join in front. */
-  readonly #waiting = new Map<string, Buffer[]>();
+  /** Behind joins whose cache is being read. */
+  readonly #waiting = new WaitingStanzas();
   #entering: string | undefined;
   #leaving: string | undefined;
   #saves = false;
@@ -79,7 +78,7 @@ export class ClientSide {
 
   /** Whether what the client sends to a room has to wait. */
   get waits(): boolean {
-    return this.#waiting.size > 0;
+    return this.#waiting.any;
   }
 
   /** The client enters a room that knows the protocol, or may. */
@@ -103,15 +102,14 @@ export class ClientSide {
     const tree = stanza.tree();
     let isNow = true;
     let edited = false;
-    this.#waiting.set(room, []);
+    this.#waiting.begin(room);
     this.caches.load(room, CACHE, (value) => {
       const cache = value === undefined ? undefined : RoomCache.decode(value);
       if (cache !== undefined) entered.cache = cache;
       const splice = isNow ? stanza.edit() : new Splice(join);
       if (cache === undefined) splice.appendChild(`<presence-session xmlns='${NS.presenceSession}'/>`);
       else this.#resume(splice, join, tree, entered);
-      const behind = this.#waiting.get(room) ?? [];
-      this.#waiting.delete(room);
+      const behind = this.#waiting.end(room);
       if (isNow) {
         edited = true;
         return;
@@ -125,9 +123,7 @@ export class ClientSide {
 
   /** A stanza of the client's to a room or somebody in it. */
   toRoom(stanza: PassingStanza, room: string): Verdict {
-    const waiting = this.#waiting.get(room);
-    if (waiting === undefined || waiting.length >= MOST_WAITING) return PASS;
-    waiting.push(Buffer.from(stanza.frame.bytes()));
+    if (!this.#waiting.takes(room, stanza.frame)) return PASS;
     return { action: 'handled', reason: 'presence-session-held' };
   }
 

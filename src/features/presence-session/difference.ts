@@ -1,11 +1,11 @@
+import type { Said } from './occupants.js';
 import type { Departure, View } from './view.js';
 
 /** An occupant as the room says it is, by the digest of a certain view. */
-export interface Standing {
+export interface Standing extends Said {
   readonly nick: string;
-  readonly lo: number;
-  readonly hi: number;
-  readonly flags: number;
+  /** In that view; -1 if it does not know the occupant. */
+  readonly row: number;
 }
 
 /** What somebody has to be told who has had the stanzas of a view up to a certain one. */
@@ -13,6 +13,8 @@ export interface Difference<T> {
   /** In the order in which they are to be told. */
   readonly left: readonly Departure[];
   readonly changed: readonly T[];
+  /** Nicks that the view knows and that are not there, whether they are to be told of or not. */
+  readonly absent: readonly string[];
 }
 
 /**
@@ -33,20 +35,21 @@ export function difference<T extends Standing>(
   const back = new Set<string>();
   const mayBeBack = new Set(view.departures.map(({ nick }) => nick));
   for (const occupant of now) {
-    const { lo, hi, flags } = occupant;
-    const row = occupants.find(occupant.nick);
+    const { row, lo, hi, flags } = occupant;
     if (row >= 0) seen[row] = 1;
     if (row < 0 || !occupants.says(row, lo, hi, flags) || occupants.changed(row) > id) changed.push(occupant);
-    if (mayBeBack.has(occupant.nick)) back.add(occupant.nick);
+    if (mayBeBack.size > 0 && mayBeBack.has(occupant.nick)) back.add(occupant.nick);
   }
   const left = departuresAfter(view, id).filter(({ nick }) => nick !== except && !back.has(nick));
+  const absent: string[] = [];
   for (let row = 0; row < seen.length; row++) {
-    if (seen[row] === 1 || occupants.appeared(row) > id) continue;
+    if (seen[row] === 1) continue;
     const nick = occupants.nick(row);
-    if (nick === except || nick === '') continue;
+    absent.push(nick);
+    if (nick === except || nick === '' || occupants.appeared(row) > id) continue;
     left.push({ nick, flags: occupants.flags(row), appeared: 0, id: 0 });
   }
-  return { left, changed };
+  return { left, changed, absent };
 }
 
 /** The same while the session is in the room, so that the view is what the room says now: rows of the occupants to be told of. */
@@ -58,7 +61,7 @@ export function liveDifference(view: View, id: number, except: string): Differen
   }
   changed.sort((a, b) => occupants.changed(a) - occupants.changed(b));
   const left = departuresAfter(view, id).filter(({ nick }) => nick !== except && occupants.find(nick) < 0);
-  return { left, changed };
+  return { left, changed, absent: [] };
 }
 
 /** Those who were there at stanza `id` and have been said to be gone since; each once. */

@@ -3,7 +3,7 @@ import type { Element } from 'ltx';
 import type { Frame } from '../../xml/frame.js';
 import type { NamespaceTable } from '../../xml/namespaces.js';
 import { Splice } from '../../xml/splice.js';
-import { strip, type Wish } from './annotation.js';
+import { isMarked, strip, type Wish } from './annotation.js';
 import type { Standing } from './difference.js';
 import { Digest } from './digest.js';
 import { type HistoryLimits, type RoomMessage, readMessage } from './history.js';
@@ -40,7 +40,7 @@ export class HeldJoin {
   hasArchive = false;
   /** Who has stopped being there by leaving, so that the room can be entered anew: the own unavailable presence is no end. */
   expectsOwnLeaving = false;
-  old: View | undefined;
+  #old: View | undefined;
   readonly digest: Digest;
   bytes = 0;
   namespaces: NamespaceTable | undefined;
@@ -55,6 +55,18 @@ export class HeldJoin {
     readonly key: string,
   ) {
     this.digest = new Digest(key);
+  }
+
+  /** The view that the client names; undefined: there is none. */
+  get old(): View | undefined {
+    return this.#old;
+  }
+
+  set old(view: View | undefined) {
+    this.#old = view;
+    for (const [nick, arrival] of this.others) {
+      this.others.set(nick, { ...arrival, row: view?.occupants.find(nick) ?? -1 });
+    }
   }
 
   get complete(): boolean {
@@ -105,8 +117,17 @@ export class HeldJoin {
 
   #arrival(frame: Frame, nick: string): Arrival {
     this.namespaces = frame.namespaces;
+    const { spelledLo, spelledHi } = this.digest.spelling(frame);
+    const known = this.old?.occupants;
+    const row = known?.find(nick) ?? -1;
+    // What is not the client's business for long is not copied: all that it came with is held.
+    const xml = this.digest.hasMore ? withoutMarks(frame) : frame.bytes();
+    if (known !== undefined && row >= 0 && known.isSpelled(row, spelledLo, spelledHi)) {
+      const said = { lo: known.lo(row), hi: known.hi(row), flags: known.flags(row) };
+      return { nick, row, xml, spelledLo, spelledHi, ...said };
+    }
     const { lo, hi, flags } = this.digest.presence(frame);
-    return { nick, lo, hi, flags, xml: stripped(frame) };
+    return { nick, row, xml, lo, hi, spelledLo, spelledHi, flags };
   }
 
   #forget(nick: string): void {
@@ -119,6 +140,11 @@ export class HeldJoin {
 
 /** A stanza without any mark, in bytes of its own. */
 export function stripped(frame: Frame): Buffer {
+  return isMarked(frame) ? withoutMarks(frame) : Buffer.from(frame.bytes());
+}
+
+function withoutMarks(frame: Frame): Buffer {
   const splice = new Splice(frame);
-  return strip(frame, splice) ? splice.toBuffer() : Buffer.from(frame.bytes());
+  strip(frame, splice);
+  return splice.toBuffer();
 }

@@ -150,14 +150,14 @@ const CLOCKS_DIFFER = 1_000;
 /**
  * The part of a history that lies behind what was shown up to stanza `id`.
  * @param history oldest first, without gaps up to now
- * @param since when the session entered the room or, when more was shown than is remembered, about when `id` was shown; ms since 1970
+ * @param since from when on something may have been missed, ms since 1970; undefined: that is not known
  * @param reachesBack the history is known to begin before `since`
  */
 export function missedAfter(
   history: readonly RoomMessage[],
   trail: MessageTrail,
   id: number,
-  since: number,
+  since: number | undefined,
   reachesBack: boolean,
 ): Missed {
   const anchor = trail.anchorIn(
@@ -165,6 +165,7 @@ export function missedAfter(
     id,
   );
   if (anchor >= 0) return { messages: history.slice(anchor + 1), complete: true };
+  if (since === undefined) return { messages: history, complete: false };
   const floor = since - CLOCKS_DIFFER;
   const messages = history.filter(({ stamp }) => !(stamp < floor));
   // With nothing of what was shown in it, it may begin too late, unless it has what is older still.

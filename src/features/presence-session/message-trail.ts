@@ -1,6 +1,6 @@
-const MOST = 32;
-/** id, digest of the room's stanza id (two), digest of sender, id and body (two). */
-const WIDTH = 5;
+const MOST = 24;
+/** id, digest of the room's stanza id (two), digest of sender, id and body (two), seconds since 1970. */
+const WIDTH = 6;
 
 /** What tells a message: digests, 0 for what it does not have. */
 export interface MessageMark {
@@ -12,7 +12,7 @@ export interface MessageMark {
 
 /** The last messages that were shown, oldest first: by them it is seen where in a room's history a client has stopped reading. */
 export class MessageTrail {
-  #records: Uint32Array<ArrayBuffer> = new Uint32Array(0);
+  #records: Int32Array<ArrayBuffer> = new Int32Array(0);
   #count = 0;
 
   get bytes(): number {
@@ -24,29 +24,30 @@ export class MessageTrail {
   }
 
   /** The records as they are kept. */
-  get records(): Uint32Array {
+  get records(): Int32Array {
     return this.#records.subarray(0, this.#count * WIDTH);
   }
 
-  static from(records: Uint32Array): MessageTrail {
+  static from(records: Int32Array): MessageTrail {
     const trail = new MessageTrail();
     trail.#count = Math.min(MOST, Math.floor(records.length / WIDTH));
-    trail.#records = Uint32Array.from(records.subarray(0, trail.#count * WIDTH));
+    trail.#records = Int32Array.from(records.subarray(0, trail.#count * WIDTH));
     return trail;
   }
 
-  /** A message is shown as the stanza `id`. */
-  add(id: number, mark: MessageMark): void {
+  /** A message is shown as the stanza `id`. @param at when it was said, ms since 1970 */
+  add(id: number, mark: MessageMark, at: number): void {
     if (this.#count === MOST) {
       this.#records.copyWithin(0, WIDTH);
       this.#count--;
     } else if ((this.#count + 1) * WIDTH > this.#records.length) {
-      const longer = new Uint32Array(Math.min(MOST, Math.max(4, this.#count * 2)) * WIDTH);
+      const longer = new Int32Array(Math.min(MOST, Math.max(4, this.#count * 2)) * WIDTH);
       longer.set(this.#records);
       this.#records = longer;
     }
     const { stanzaIdLo, stanzaIdHi, contentLo, contentHi } = mark;
-    this.#records.set([id, stanzaIdLo, stanzaIdHi, contentLo, contentHi], this.#count * WIDTH);
+    const seconds = Math.floor(at / 1_000);
+    this.#records.set([id, stanzaIdLo, stanzaIdHi, contentLo, contentHi, seconds], this.#count * WIDTH);
     this.#count++;
   }
 
@@ -76,6 +77,12 @@ export class MessageTrail {
       if (best >= 0) return best;
     }
     return -1;
+  }
+
+  /** When the last message was said that was shown by the stanza `id`, about; ms since 1970. Undefined: none is known. */
+  lastSaid(id: number): number | undefined {
+    const count = this.#shownBy(id);
+    return count === 0 ? undefined : (this.#records[count * WIDTH - 1]! >>> 0) * 1_000;
   }
 
   /** Nothing that was shown has been dropped from it. */

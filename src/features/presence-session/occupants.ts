@@ -1,28 +1,53 @@
 import { Buffer } from 'node:buffer';
+import { type Hash64, keyedHash } from './keyed-hash.js';
 
 const FIRST_ROOM = 8;
 /** Of the places of the index, so many of 256 may be taken. */
-const LOAD = 192;
+const LOAD = 208;
+
+/** What is in a row, in words. The last has the length of the nick above the flags. */
+const LO = 0;
+const HI = 1;
+const SPELLED_LO = 2;
+const SPELLED_HI = 3;
+const APPEARED = 4;
+const CHANGED = 5;
+const NICK_AT = 6;
+const LENGTH_AND_FLAGS = 7;
+const WIDTH = 8;
+
+/** What a stanza says of an occupant, by the digest of a view. */
+export interface Said {
+  readonly lo: number;
+  readonly hi: number;
+  readonly spelledLo: number;
+  readonly spelledHi: number;
+  readonly flags: number;
+}
 
 /**
- * Who is in a room, by nick: what their last presence said, as a digest, and since which stanza. In columns, because there may be ten
- * thousand of them: some 40 to 60 bytes each, nick included. The nick `''` stands for the room itself, which may have presence too.
+ * Who is in a room, by nick: what their last presence said, as a digest, and since which stanza. In rows of numbers, because there may be ten
+ * thousand of them: some 50 bytes each, nick included. The nick `''` stands for the room itself, which may have presence too.
  */
 export class Occupants {
   #count = 0;
-  #lo = new Uint32Array(FIRST_ROOM);
-  #hi = new Uint32Array(FIRST_ROOM);
-  #appeared = new Uint32Array(FIRST_ROOM);
-  #changed = new Uint32Array(FIRST_ROOM);
-  #flags = new Uint8Array(FIRST_ROOM);
-  #nickAt = new Uint32Array(FIRST_ROOM);
-  #nickLength = new Uint16Array(FIRST_ROOM);
-  #nicks: Buffer = Buffer.allocUnsafeSlow(64);
+  #rows: Int32Array<ArrayBuffer>;
+  #nicks: Buffer = NONE;
   #nicksEnd = 0;
   /** Bytes of nicks that are gone. */
   #waste = 0;
   /** Row + 1 by the hash of the nick, open addressing; 0 is free. */
-  #index = new Uint32Array(16);
+  #index: Uint32Array<ArrayBuffer>;
+
+  /** @param key0 of a hash: whoever chooses nicks must not know where they are put @param key1 of the same */
+  constructor(
+    private readonly key0: number,
+    private readonly key1: number,
+    expected = FIRST_ROOM,
+  ) {
+    this.#rows = new Int32Array(expected * WIDTH);
+    this.#index = new Uint32Array(placesFor(expected));
+  }
 
   get size(): number {
     return this.#count;
@@ -30,143 +55,217 @@ export class Occupants {
 
   /** Bytes of memory, buffers only. */
   get bytes(): number {
-    return this.#lo.length * 23 + this.#nicks.length + this.#index.length * 4;
+    return this.#rows.byteLength + this.#nicks.length + this.#index.byteLength;
+  }
+
+  /** The same occupants, as if all that is known had been so from the beginning. */
+  rebased(): Occupants {
+    const copy = new Occupants(this.key0, this.key1, 0);
+    copy.#count = this.#count;
+    copy.#rows = this.#rows.slice(0, Math.max(FIRST_ROOM, this.#count) * WIDTH);
+    copy.#nicks = owned(this.#nicks.subarray(0, this.#nicksEnd));
+    copy.#nicksEnd = this.#nicksEnd;
+    copy.#waste = this.#waste;
+    copy.#index = this.#index.slice();
+    for (let at = 0; at < copy.#count * WIDTH; at += WIDTH) {
+      copy.#rows[at + APPEARED] = 0;
+      copy.#rows[at + CHANGED] = 0;
+    }
+    return copy;
   }
 
   /** The row of a nick; -1 if it is not there. Rows are valid until the next removal. */
   find(nick: string): number {
-    const bytes = Buffer.from(nick);
-    const at = this.#index[this.#place(bytes)]!;
-    return at - 1;
+    return this.#index[this.#place(TEXT, textOf(nick))]! - 1;
   }
 
   nick(row: number): string {
-    const at = this.#nickAt[row]!;
-    return this.#nicks.toString('utf8', at, at + this.#nickLength[row]!);
+    const at = this.#rows[row * WIDTH + NICK_AT]!;
+    return this.#nicks.toString('utf8', at, at + this.#length(row));
+  }
+
+  /** Of all nicks. */
+  get nickBytes(): number {
+    return this.#nicksEnd - this.#waste;
+  }
+
+  /** In bytes. */
+  nickLength(row: number): number {
+    return this.#length(row);
+  }
+
+  /** Writes the nick to `out`. @returns where it is over */
+  copyNick(row: number, out: Buffer, at: number): number {
+    const from = this.#rows[row * WIDTH + NICK_AT]!;
+    return at + this.#nicks.copy(out, at, from, from + this.#length(row));
   }
 
   lo(row: number): number {
-    return this.#lo[row]!;
+    return this.#rows[row * WIDTH + LO]!;
   }
 
   hi(row: number): number {
-    return this.#hi[row]!;
+    return this.#rows[row * WIDTH + HI]!;
+  }
+
+  spelledLo(row: number): number {
+    return this.#rows[row * WIDTH + SPELLED_LO]!;
+  }
+
+  spelledHi(row: number): number {
+    return this.#rows[row * WIDTH + SPELLED_HI]!;
   }
 
   /** The stanza by which the occupant came, or came again. */
   appeared(row: number): number {
-    return this.#appeared[row]!;
+    return this.#rows[row * WIDTH + APPEARED]!;
   }
 
   /** The stanza that said something new about it last. */
   changed(row: number): number {
-    return this.#changed[row]!;
+    return this.#rows[row * WIDTH + CHANGED]!;
   }
 
   flags(row: number): number {
-    return this.#flags[row]!;
+    return this.#rows[row * WIDTH + LENGTH_AND_FLAGS]! & 0xff;
+  }
+
+  /** Whether the last presence was spelled in this way, and so said the same. */
+  isSpelled(row: number, lo: number, hi: number): boolean {
+    return this.spelledLo(row) === lo && this.spelledHi(row) === hi;
   }
 
   says(row: number, lo: number, hi: number, flags: number): boolean {
-    return this.#lo[row] === lo && this.#hi[row] === hi && this.#flags[row] === flags;
+    return this.lo(row) === lo && this.hi(row) === hi && this.flags(row) === flags;
   }
 
   /** Takes in what a stanza says. @returns whether it is new */
-  set(nick: string, lo: number, hi: number, flags: number, id: number): boolean {
+  set(nick: string, said: Said, id: number): boolean {
     const row = this.find(nick);
-    if (row >= 0) {
-      if (this.says(row, lo, hi, flags)) return false;
-      this.#lo[row] = lo;
-      this.#hi[row] = hi;
-      this.#flags[row] = flags;
-      this.#changed[row] = id;
+    if (row < 0) {
+      this.add(nick, said, id, id);
       return true;
     }
-    this.add(nick, lo, hi, flags, id, id);
-    return true;
+    const isNew = !this.says(row, said.lo, said.hi, said.flags);
+    this.#put(row, said);
+    if (isNew) this.#rows[row * WIDTH + CHANGED] = id;
+    return isNew;
   }
 
   /** A nick that is not there yet. */
-  add(nick: string, lo: number, hi: number, flags: number, appeared: number, changed: number): void {
+  add(nick: string, said: Said, appeared: number, changed: number): void {
     const row = this.#count;
-    if (row === this.#lo.length) this.#grow();
-    const bytes = Buffer.from(nick);
-    if (this.#nicksEnd + bytes.length > this.#nicks.length) this.#growNicks(bytes.length);
-    bytes.copy(this.#nicks, this.#nicksEnd);
-    this.#nickAt[row] = this.#nicksEnd;
-    this.#nickLength[row] = bytes.length;
-    this.#nicksEnd += bytes.length;
-    this.#lo[row] = lo;
-    this.#hi[row] = hi;
-    this.#flags[row] = flags;
-    this.#appeared[row] = appeared;
-    this.#changed[row] = changed;
+    const at = row * WIDTH;
+    if (at === this.#rows.length) this.#resize(Math.ceil(row * 1.25));
+    const length = textOf(nick);
+    if (this.#nicksEnd + length > this.#nicks.length) this.#growNicks(length);
+    // Growing does not read nicks from outside.
+    this.#nicks.set(TEXT.bytes.subarray(0, length), this.#nicksEnd);
+    this.#rows[at + NICK_AT] = this.#nicksEnd;
+    this.#rows[at + LENGTH_AND_FLAGS] = length << 8;
+    this.#rows[at + APPEARED] = appeared;
+    this.#rows[at + CHANGED] = changed;
+    this.#nicksEnd += length;
+    this.#put(row, said);
     this.#count++;
     if (this.#count * 256 > this.#index.length * LOAD) this.#reindex(this.#index.length * 2);
-    else this.#index[this.#place(bytes)] = row + 1;
+    else this.#index[this.#place(TEXT, length)] = row + 1;
   }
 
   /** The last row takes its place. @returns whether it was there */
   remove(nick: string): boolean {
-    const row = this.find(nick);
+    const place = this.#place(TEXT, textOf(nick));
+    const row = this.#index[place]! - 1;
     if (row < 0) return false;
-    this.#unindex(this.#place(Buffer.from(nick)));
-    this.#waste += this.#nickLength[row]!;
+    this.#unindex(place);
+    this.#waste += this.#length(row);
     const last = --this.#count;
     if (row !== last) {
-      const lastBytes = this.#nickBytes(last);
-      const place = this.#place(lastBytes);
-      for (const column of [this.#lo, this.#hi, this.#appeared, this.#changed, this.#nickAt]) {
-        column[row] = column[last]!;
-      }
-      this.#flags[row] = this.#flags[last]!;
-      this.#nickLength[row] = this.#nickLength[last]!;
-      this.#index[place] = row + 1;
+      const lastPlace = this.#placeOf(last);
+      this.#rows.copyWithin(row * WIDTH, last * WIDTH, last * WIDTH + WIDTH);
+      this.#index[lastPlace] = row + 1;
     }
-    if (this.#waste > 256 && this.#waste * 2 > this.#nicksEnd) this.#compact(this.#nicksEnd - this.#waste);
+    if (this.#waste > 256 && this.#waste * 4 > this.#nicksEnd) this.#compact(this.#nicksEnd - this.#waste);
+    if (this.#count > FIRST_ROOM && this.#count * 2 * WIDTH < this.#rows.length) this.trim();
     return true;
+  }
+
+  /** What a stanza says of somebody who counts as known from the beginning, as news. */
+  put(nick: string, said: Said, id: number): void {
+    const row = this.find(nick);
+    if (row < 0) {
+      this.add(nick, said, 0, id);
+      return;
+    }
+    this.#put(row, said);
+    this.#rows[row * WIDTH + APPEARED] = 0;
+    this.#rows[row * WIDTH + CHANGED] = id;
   }
 
   /** It is told of again, as stanza `id`. */
   touch(nick: string, id: number): void {
     const row = this.find(nick);
-    if (row >= 0) this.#changed[row] = id;
+    if (row >= 0) this.#rows[row * WIDTH + CHANGED] = id;
   }
 
-  /** As if all that is known had been so from the beginning. */
-  rebase(): void {
-    this.#appeared.fill(0);
-    this.#changed.fill(0);
+  /** It says the same in another way. */
+  respell(row: number, spelledLo: number, spelledHi: number): void {
+    this.#rows[row * WIDTH + SPELLED_LO] = spelledLo;
+    this.#rows[row * WIDTH + SPELLED_HI] = spelledHi;
   }
 
-  /** Gives back what is reserved for more: nobody is expected to come. */
+  /** Gives back what is reserved for more: the room is told, and who comes now comes one by one. */
   trim(): void {
-    const capacity = Math.max(FIRST_ROOM, this.#count);
-    this.#resize(capacity);
-    this.#compact(Math.max(64, this.#nicksEnd - this.#waste));
+    this.#resize(Math.max(FIRST_ROOM, this.#count + (this.#count >> 5)));
+    this.#compact(this.#nicksEnd - this.#waste + 16);
+    const places = placesFor(this.#count);
+    if (places < this.#index.length) this.#reindex(places);
   }
 
-  #nickBytes(row: number): Buffer {
-    const at = this.#nickAt[row]!;
-    return this.#nicks.subarray(at, at + this.#nickLength[row]!);
+  #put(row: number, { lo, hi, spelledLo, spelledHi, flags }: Said): void {
+    const at = row * WIDTH;
+    const rows = this.#rows;
+    rows[at + LO] = lo;
+    rows[at + HI] = hi;
+    rows[at + SPELLED_LO] = spelledLo;
+    rows[at + SPELLED_HI] = spelledHi;
+    rows[at + LENGTH_AND_FLAGS] = (rows[at + LENGTH_AND_FLAGS]! & ~0xff) | flags;
   }
 
-  /** Where in the index the nick is, or would be. */
-  #place(nick: Uint8Array): number {
+  #length(row: number): number {
+    return this.#rows[row * WIDTH + LENGTH_AND_FLAGS]! >>> 8;
+  }
+
+  /** Where in the index the nick is, or would be, that is in the front of `text`. */
+  #place(text: Text, length: number): number {
+    const { bytes } = text;
+    keyedHash(text.words, 0, length, this.key0, this.key1, HASH);
     const mask = this.#index.length - 1;
-    let place = hash(nick) & mask;
-    for (;;) {
-      const at = this.#index[place]!;
-      if (at === 0 || this.#isNick(at - 1, nick)) return place;
-      place = (place + 1) & mask;
+    for (let place = HASH.lo & mask; ; place = (place + 1) & mask) {
+      const row = this.#index[place]! - 1;
+      if (row < 0) return place;
+      if (this.#length(row) !== length) continue;
+      const at = this.#rows[row * WIDTH + NICK_AT]!;
+      let i = 0;
+      while (i < length && this.#nicks[at + i] === bytes[i]) i++;
+      if (i === length) return place;
     }
   }
 
-  #isNick(row: number, nick: Uint8Array): boolean {
-    if (this.#nickLength[row] !== nick.length) return false;
-    const at = this.#nickAt[row]!;
-    for (let i = 0; i < nick.length; i++) if (this.#nicks[at + i] !== nick[i]) return false;
-    return true;
+  #placeOf(row: number): number {
+    const mask = this.#index.length - 1;
+    let place = this.#home(row) & mask;
+    while (this.#index[place] !== row + 1) place = (place + 1) & mask;
+    return place;
+  }
+
+  /** The hash of a nick that is there. */
+  #home(row: number): number {
+    const at = this.#rows[row * WIDTH + NICK_AT]!;
+    const nicks = this.#nicks;
+    const words = new DataView(nicks.buffer, nicks.byteOffset, nicks.byteLength);
+    keyedHash(words, at, at + this.#length(row), this.key0, this.key1, HASH);
+    return HASH.lo;
   }
 
   /** Frees a place and moves up those behind it that would not be found any more. */
@@ -175,7 +274,7 @@ export class Occupants {
     const mask = index.length - 1;
     let hole = freed;
     for (let at = (hole + 1) & mask; index[at] !== 0; at = (at + 1) & mask) {
-      const home = hash(this.#nickBytes(index[at]! - 1)) & mask;
+      const home = this.#home(index[at]! - 1) & mask;
       if (((at - home) & mask) < ((at - hole) & mask)) continue;
       index[hole] = index[at]!;
       hole = at;
@@ -184,35 +283,24 @@ export class Occupants {
   }
 
   #reindex(size: number): void {
-    this.#index = new Uint32Array(size);
-    for (let row = 0; row < this.#count; row++) this.#index[this.#place(this.#nickBytes(row))] = row + 1;
-  }
-
-  #grow(): void {
-    this.#resize(Math.ceil(this.#lo.length * 1.5));
+    const index = new Uint32Array(size);
+    const mask = size - 1;
+    for (let row = 0; row < this.#count; row++) {
+      let place = this.#home(row) & mask;
+      while (index[place] !== 0) place = (place + 1) & mask;
+      index[place] = row + 1;
+    }
+    this.#index = index;
   }
 
   #resize(capacity: number): void {
-    const longer = (column: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> => {
-      const wider = new Uint32Array(capacity);
-      wider.set(column.subarray(0, this.#count));
-      return wider;
-    };
-    this.#lo = longer(this.#lo);
-    this.#hi = longer(this.#hi);
-    this.#appeared = longer(this.#appeared);
-    this.#changed = longer(this.#changed);
-    this.#nickAt = longer(this.#nickAt);
-    const flags = new Uint8Array(capacity);
-    flags.set(this.#flags.subarray(0, this.#count));
-    this.#flags = flags;
-    const lengths = new Uint16Array(capacity);
-    lengths.set(this.#nickLength.subarray(0, this.#count));
-    this.#nickLength = lengths;
+    const rows = new Int32Array(Math.max(FIRST_ROOM, capacity) * WIDTH);
+    rows.set(this.#rows.subarray(0, this.#count * WIDTH));
+    this.#rows = rows;
   }
 
   #growNicks(more: number): void {
-    this.#compact(Math.ceil((this.#nicksEnd - this.#waste + more) * 1.5));
+    this.#compact(Math.ceil((this.#nicksEnd - this.#waste) * 1.25) + more + 64);
   }
 
   /** Moves the nicks that are there into a buffer of their own. */
@@ -220,10 +308,11 @@ export class Occupants {
     const packed = Buffer.allocUnsafeSlow(capacity);
     let end = 0;
     for (let row = 0; row < this.#count; row++) {
-      const bytes = this.#nickBytes(row);
-      bytes.copy(packed, end);
-      this.#nickAt[row] = end;
-      end += bytes.length;
+      const at = this.#rows[row * WIDTH + NICK_AT]!;
+      const length = this.#length(row);
+      this.#nicks.copy(packed, end, at, at + length);
+      this.#rows[row * WIDTH + NICK_AT] = end;
+      end += length;
     }
     this.#nicks = packed;
     this.#nicksEnd = end;
@@ -231,9 +320,44 @@ export class Occupants {
   }
 }
 
-function hash(bytes: Uint8Array): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193);
-  h ^= h >>> 15;
-  return Math.imul(h, 0x2c1b3c6d) >>> 0;
+/** Bytes of a nick that is being looked for. */
+interface Text {
+  bytes: Uint8Array;
+  words: DataView;
+}
+
+const TEXT: Text = textFor(1_024);
+const HASH: Hash64 = { lo: 0, hi: 0 };
+const NONE = Buffer.allocUnsafeSlow(0);
+
+function textFor(length: number): Text {
+  const buffer = new ArrayBuffer(length);
+  return { bytes: new Uint8Array(buffer), words: new DataView(buffer) };
+}
+
+/** Writes a nick to where the next `#place` finds it. @returns its length in UTF-8 */
+function textOf(nick: string): number {
+  const { length } = nick;
+  if (length * 3 > TEXT.bytes.length) Object.assign(TEXT, textFor(length * 3));
+  const { bytes } = TEXT;
+  for (let i = 0; i < length; i++) {
+    const c = nick.charCodeAt(i);
+    if (c > 0x7f) return ENCODER.encodeInto(nick, bytes).written;
+    bytes[i] = c;
+  }
+  return length;
+}
+
+const ENCODER = new TextEncoder();
+
+function placesFor(occupants: number): number {
+  let places = 16;
+  while (occupants * 256 > places * LOAD) places *= 2;
+  return places;
+}
+
+function owned(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }

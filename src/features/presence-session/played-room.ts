@@ -18,6 +18,7 @@ import {
   type Wish,
   withLastChild,
 } from './annotation.js';
+import type { WantedHistory } from './ask-room.js';
 import { type Difference, difference, liveDifference } from './difference.js';
 import { affiliationOf, isModerator, ROLES } from './digest.js';
 import { type Arrival, type HeldJoin, stripped } from './held-join.js';
@@ -31,6 +32,7 @@ import {
   writeTime,
 } from './history.js';
 import { MessageTrail } from './message-trail.js';
+import type { Occupants } from './occupants.js';
 import { View } from './view.js';
 
 /** How many messages a client is given at the most. */
@@ -42,18 +44,27 @@ interface HistorySettings {
 /** A room's configuration says anew who sees real addresses (XEP-0045 §10.2.1): what was shown before is not what one would be shown. */
 const VISIBILITY_CODES: ReadonlySet<string> = new Set(['172', '173', '174']);
 
+/** By so many ms the room's clock and that of the proxy may differ before a message is taken for one of before. */
+const CLOCKS_APART = 120_000;
+
+type Sent = Pick<RoomMessage, 'xml' | 'stamp'> & { readonly mark: RoomMessage['mark'] | undefined };
+
 /** One room that a session is annotated in. */
 export class PlayedRoom {
   /** A client comes back, and the room's answer is not complete. */
   held: HeldJoin | undefined;
   /** Something was shown that is not written down. */
   dirty = true;
+  /** When it was, as the clock of events has it. */
+  writtenAt = Number.NEGATIVE_INFINITY;
   /** The view of a process before is being read. */
   restoring = false;
   /** The last own presence and subject, without marks. */
   #self: Buffer | undefined;
   #subject: Buffer | undefined;
   #namespaces: NamespaceTable | undefined;
+  /** The client has been told to begin anew before the room has confirmed, and what it may have missed is not known. */
+  #isBehind = false;
   /** What was shown while the view is being read. */
   #later: ((view: View) => void)[] = [];
 
@@ -77,6 +88,11 @@ export class PlayedRoom {
     if (frame.type === 'unavailable') {
       if (nick !== '') this.#note((view) => view.gone(nick, id));
       return;
+    }
+    if (enters && this.#isBehind) {
+      this.#isBehind = false;
+      if (this.dialect === 'session') this.#sendTruncated();
+      this.view.catchesUp(id + 1);
     }
     const xml = stripped(frame);
     const begins = isSelf && this.#self === undefined && !this.restoring;
@@ -107,8 +123,9 @@ export class PlayedRoom {
     this.#note((view) => {
       if (changesVisibility) view.visibilityChanged();
       if (message.isSubject) return;
-      if (message.hasBody && isSaid(tree)) view.trail.add(id, message.mark);
-      view.said(id, xml, Number.isNaN(message.stamp) ? wall : message.stamp);
+      const at = Number.isNaN(message.stamp) ? wall : message.stamp;
+      if (message.hasBody && isSaid(tree)) view.trail.add(id, message.mark, at);
+      view.said(id, xml, at);
     });
   }
 
@@ -145,15 +162,16 @@ export class PlayedRoom {
   resumeAtOnce(id: number, session: string): void {
     const former = this.view;
     const { left, changed } = liveDifference(former, id, this.nick);
+    const shown = former.log.after(id);
+    const presences = new Map(shown.filter(({ isMessage }) => !isMessage).map((each) => [each.id, each.xml]));
     const rows = changed.map((row) => ({
       nick: former.occupants.nick(row),
-      xml: former.log.get(former.occupants.changed(row)),
+      xml: presences.get(former.occupants.changed(row)),
     }));
-    const messages = former.log.messagesAfter(id);
+    const messages = shown.filter(({ isMessage }) => isMessage);
     const trail = former.trail.upTo(id);
     const marks = messages.map((shown) => former.trail.markOf(shown.id));
-    this.view = View.after(former, session, trail);
-    this.view.adopt(former);
+    this.view = View.after(former, session, trail, former.occupants.rebased(), former.missedSince(id));
     this.view.begin((former.moderator ? ROLES.indexOf('moderator') : 0) << 3);
     this.dirty = true;
     for (const { nick, flags } of left) this.#sendGone(nick, flags);
@@ -164,24 +182,35 @@ export class PlayedRoom {
     messages.forEach(({ xml, at }, index) => {
       const delay = `<delay xmlns='${NS.delay}' from='${escapeAttribute(this.jid)}' stamp='${writeTime(at)}'/>`;
       const delayed = xml.includes(NS.delay) ? xml : withLastChild(xml, delay);
-      this.#sendMessage({ xml: delayed, mark: marks[index] });
+      this.#sendMessage({ xml: delayed, mark: marks[index], stamp: at });
     });
-    if (this.#subject !== undefined) this.#sendMessage({ xml: this.#subject, mark: undefined });
+    this.view.catchesUp(this.view.last);
+    if (this.#subject !== undefined) this.#sendSubject(this.#subject);
   }
 
   // Somebody comes back, and the room was entered anew.
 
   /** Whether the room's own history leaves open whether something was said that it has not. */
   wantsArchive(held: HeldJoin): boolean {
-    return this.dialect === 'session' && this.#isResumable(held) && !this.#missed(held).complete;
+    if (this.dialect !== 'session' || !this.#isResumable(held)) return false;
+    return this.missingSince(held) !== undefined && !this.#missed(held).complete;
   }
 
-  /** When the client left off, or before; ms since 1970. */
-  missingSince(held: HeldJoin): number {
-    const { old, wish } = held;
-    const id = wish.resume?.id ?? 0;
-    const known = old?.trail.isAll === true && !old.trail.has(id) ? old.times.atOrBefore(1) : undefined;
-    return known ?? old?.times.atOrBefore(id) ?? this.context.wallClock();
+  /**
+   * What of the room's history tells what a client has missed: from the last message on that it has had or, where that is not known, the newest.
+   * @param most messages when it is not known
+   * @returns undefined: what the client itself wants
+   */
+  wantedHistory({ old, wish }: HeldJoin, most: number): WantedHistory | undefined {
+    const id = wish.resume?.id ?? Number.NaN;
+    if (this.dialect === 'version' || old === undefined || !isKnown(old, id)) return undefined;
+    const said = old.trail.lastSaid(id);
+    return said === undefined ? { maxstanzas: String(most) } : { since: writeTime(said - CLOCKS_APART) };
+  }
+
+  /** From when on the client may have missed something; ms since 1970. Undefined: that is not known. */
+  missingSince({ old, wish }: HeldJoin): number | undefined {
+    return old?.missedSince(wish.resume?.id ?? 0);
   }
 
   /** Answers with the difference or, where there is none or it would be more, with all. @returns whether with the difference */
@@ -194,7 +223,9 @@ export class PlayedRoom {
     const resumable = this.#isResumable(held);
     const news = resumable ? this.#difference(held) : undefined;
     const trail = resumable ? old?.trail.upTo(held.wish.resume!.id) : undefined;
-    const view = View.after(old, this.view.session, trail ?? new MessageTrail());
+    const known = news === undefined ? undefined : this.#knownAfter(old!, news, held);
+    const since = resumable ? this.missingSince(held) : undefined;
+    const view = View.after(old, this.view.session, trail ?? new MessageTrail(), known, since);
     this.view = view;
     this.dirty = true;
     const all = [...held.others.values()];
@@ -203,13 +234,9 @@ export class PlayedRoom {
       for (const each of all) this.#arrive(each);
     } else {
       for (const { nick, flags } of news.left) this.#sendGone(nick, flags);
-      const changed = new Set(news.changed);
-      for (const each of all) {
-        if (!changed.has(each)) view.occupants.add(each.nick, each.lo, each.hi, each.flags, 0, 0);
-      }
       for (const each of news.changed) this.#arrive(each);
     }
-    this.#self = self.xml;
+    this.#self = Buffer.from(self.xml);
     this.#arrive(self);
     view.begin(self.flags);
     this.#sendMessages(held, resumable, history);
@@ -224,14 +251,23 @@ export class PlayedRoom {
     this.dirty = true;
     this.#sendReset();
     for (const each of held.others.values()) this.#arrive(each);
-    if (held.self === undefined) {
-      // Messages come behind the own presence, so that there are none yet.
-      return;
-    }
-    this.#self = held.self.xml;
+    // Messages come behind the own presence, so that there are none yet.
+    this.#isBehind = held.self === undefined;
+    if (held.self === undefined) return;
+    this.#self = Buffer.from(held.self.xml);
     this.#arrive(held.self);
     this.view.begin(held.self.flags);
     this.#sendMessages(held, false, history);
+  }
+
+  /** Those whom a client knows that is told of a difference to `old`. */
+  #knownAfter(old: View, news: Difference<Arrival>, held: HeldJoin): Occupants {
+    const known = old.occupants.rebased();
+    for (const { row, spelledLo, spelledHi } of held.others.values()) {
+      if (row >= 0) known.respell(row, spelledLo, spelledHi);
+    }
+    for (const nick of news.absent) known.remove(nick);
+    return known;
   }
 
   #isResumable(held: HeldJoin): boolean {
@@ -269,26 +305,26 @@ export class PlayedRoom {
       for (const message of held.history) this.#sendMessage(message);
     } else {
       const missed = resumable ? this.#missed(held) : { messages: held.history, complete: false };
-      const most = resumable ? history.most : history.default;
+      const most = resumable ? Number.POSITIVE_INFINITY : history.default;
       const sent = withinLimits(missed.messages, held.limits, this.context.wallClock(), most);
-      // What the client did not want it will not have missed the next time.
+      // What the client did not want it will not have missed the next time, if it has heard that there was something.
       const unsent = missed.messages.slice(0, missed.messages.length - sent.length);
-      for (const { mark } of unsent) this.view.trail.add(this.view.last, mark);
-      if (!missed.complete || unsent.length > 0) {
-        this.#send(Buffer.from(truncatedMessage(this.jid, this.context.identity.full)));
-      }
+      for (const { mark, stamp } of unsent) this.view.trail.add(this.view.last + 1, mark, stamp);
+      const isTruncated = !missed.complete || unsent.length > 0;
+      if (isTruncated) this.#sendTruncated();
       for (const message of sent) this.#sendMessage(message);
+      this.view.catchesUp(isTruncated && sent.length === 0 ? this.view.last + 1 : this.view.last);
     }
     if (held.subject !== undefined) {
       this.#subject = held.subject.xml;
-      this.#sendMessage({ xml: held.subject.xml, mark: undefined });
+      this.#sendSubject(held.subject.xml);
     }
     for (const message of held.live) this.#sendMessage(message);
   }
 
-  #arrive({ nick, xml, lo, hi, flags }: Arrival): void {
+  #arrive(arrival: Arrival): void {
     // Whether the client knew of it is not kept: it might be told of its leaving without need, and never miss it.
-    this.view.occupants.add(nick, lo, hi, flags, 0, this.#sendPresence(xml));
+    this.view.occupants.put(arrival.nick, arrival, this.#sendPresence(arrival.xml));
   }
 
   /** @returns the number it was sent under */
@@ -314,17 +350,26 @@ export class PlayedRoom {
     this.#send(Buffer.from(resetPresence(this.dialect, this.jid, full, this.view.session)));
   }
 
-  #sendMessage({
-    xml,
-    mark,
-  }: Pick<RoomMessage, 'xml'> & { readonly mark: RoomMessage['mark'] | undefined }): void {
+  #sendMessage({ xml, mark, stamp }: Sent): void {
     const { view } = this;
     const id = this.#next();
-    this.#send(this.dialect === 'session' ? withLastChild(xml, sessionMark(view.session, id)) : xml);
-    if (mark !== undefined) {
-      view.trail.add(id, mark);
-      view.said(id, xml, this.context.wallClock());
-    }
+    this.#sendMarked(xml, id);
+    if (mark === undefined) return;
+    const at = Number.isNaN(stamp) ? this.context.wallClock() : stamp;
+    view.trail.add(id, mark, at);
+    view.said(id, xml, at);
+  }
+
+  #sendTruncated(): void {
+    this.#send(Buffer.from(truncatedMessage(this.jid, this.context.identity.full)));
+  }
+
+  #sendSubject(xml: Buffer): void {
+    this.#sendMarked(xml, this.#next());
+  }
+
+  #sendMarked(xml: Buffer, id: number): void {
+    this.#send(this.dialect === 'session' ? withLastChild(xml, sessionMark(this.view.session, id)) : xml);
   }
 
   #send(xml: Buffer, reason: Reason = 'presence-session-annotated'): void {

@@ -109,7 +109,7 @@ export class PresenceSessionSession implements FeatureSession {
   onStanza(stanza: PassingStanza, watch: number): Verdict {
     const { frame } = stanza;
     if (watch === JOIN) return this.#joins(stanza);
-    if (watch > MARKED) return this.#client.waits ? this.#client.toRoom(stanza, bareOf(frame.to)) : PASS;
+    if (watch > MARKED) return this.#behindJoin(stanza);
     if (watch === ARCHIVED) return this.#room.fromArchive(stanza);
     const from = frame.from ?? '';
     const room = bareOf(from);
@@ -165,7 +165,7 @@ export class PresenceSessionSession implements FeatureSession {
     if (nick === undefined) return PASS;
     const wish = readWish(stanza);
     if (wish === undefined) {
-      if (frame.findChild('x', NS.muc) < 0) return this.#client.toRoom(stanza, room);
+      if (frame.findChild('x', NS.muc) < 0) return this.#behindJoin(stanza);
       this.#room.notAsked(room);
       if (!this.#mayPlayClient(room)) return PASS;
       this.context.attend(PLAYS_CLIENT, true);
@@ -173,6 +173,14 @@ export class PresenceSessionSession implements FeatureSession {
     }
     if (!this.#settings.playRoom || this.#isNative(room)) return PASS;
     return this.#room.asked(stanza, room, nick, wish);
+  }
+
+  /** What the client sends to a room keeps its place behind the join. */
+  #behindJoin(stanza: PassingStanza): Verdict {
+    if (!this.#room.waits && !this.#client.waits) return PASS;
+    const room = bareOf(stanza.frame.to);
+    const verdict = this.#room.toRoom(stanza, room);
+    return verdict === PASS ? this.#client.toRoom(stanza, room) : verdict;
   }
 
   #mayPlayClient(room: string): boolean {

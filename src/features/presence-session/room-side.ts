@@ -5,23 +5,30 @@ import { pageQuery, readPageEnd } from '../../session/start/archive.js';
 import { StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
+import { Splice } from '../../xml/splice.js';
 import { isMarked, strip, type Wish } from './annotation.js';
 import { readArchived } from './archive.js';
 import { askRoom } from './ask-room.js';
 import { HeldJoin } from './held-join.js';
 import { readLimits, writeTime } from './history.js';
+import { MessageTrail } from './message-trail.js';
 import { PlayedRoom } from './played-room.js';
 import type { PresenceSessionSettings } from './settings.js';
 import type { StoredViews } from './stored-views.js';
 import { View } from './view.js';
 import { decodeView, encodeView } from './view-codec.js';
+import { WaitingStanzas } from './waiting-stanzas.js';
 
 /** Behind the own presence the rest of a join is there within so many ms, also where nothing says that it is over. */
 const QUIET_TIME = 5_000;
 /** ms that an archive may take. */
 const ARCHIVE_TIME = 10_000;
-/** Between two writes of the views that have changed; ms. */
-const SAVING_TIME = 60_000;
+/** Between two writes of a view that changes, ms: the larger it is the longer. */
+const SAVING_TIME = 10_000;
+const LONGEST_SAVING_TIME = 60_000;
+const SAVING_TIME_PER_BYTE = 1;
+/** A view that has just been told is written so many ms behind it. */
+const SAVED_WITHIN = 1_000;
 /** Rooms of one session that are played; a client that asks in more is not annotated in them. */
 const MOST_ROOMS = 200;
 /** An archive is asked from so many ms before the time a client has left off. */
@@ -40,11 +47,14 @@ interface Snapshot {
 /** The room's half of the protocol for one session: annotates, and answers those who come back (XEP-0311 §4). */
 export class RoomSide {
   readonly #rooms = new Map<string, PlayedRoom>();
-  /** Rooms that the stanza in hand has put the session out of. */
-  readonly #leaving = new Set<string>();
+  /** Rooms that the stanza in hand has put the session out of, and whether there is no such room any more. */
+  readonly #leaving = new Map<string, { readonly destroyed: boolean }>();
   /** Rooms whose own presence is the stanza in hand. */
   readonly #entering = new Map<string, { readonly created: boolean }>();
-  #saves = false;
+  /** When views are written next. */
+  #savesAt: number | undefined;
+  /** Behind joins whose view is being read. */
+  readonly #waiting = new WaitingStanzas();
   /** Open questions to archives, by their ids. */
   readonly #asked = new Map<string, HeldJoin>();
 
@@ -96,11 +106,12 @@ export class RoomSide {
     if (playing === undefined && this.#rooms.size >= MOST_ROOMS) return this.#declined(stanza);
     if (wish.resume === undefined) {
       if (playing !== undefined) this.#leaves(playing);
-      const view = View.empty(this.#newSession(inside ? playing?.view.session : undefined));
       // COMPAT mu-conference says only the own presence to somebody who enters again.
-      if (inside && playing !== undefined) view.adopt(playing.view);
+      const before = inside ? playing?.view : undefined;
+      const session = this.#newSession(before?.session);
+      const view = View.after(undefined, session, new MessageTrail(), before?.occupants.rebased());
       this.#enters(new PlayedRoom(this.context, room, nick, wish.dialect, view));
-      askRoom(stanza, undefined);
+      askRoom(stanza.frame, stanza.edit(), stanza.tree(), undefined);
       return { action: 'edit', reason: 'presence-session-asked' };
     }
     if (inside && playing?.held === undefined && playing?.resumesAtOnce(wish, nick) === true) {
@@ -110,15 +121,33 @@ export class RoomSide {
       this.#leaves(playing);
       playing.resumeAtOnce(wish.resume.id, this.#newSession(wish.resume.session));
       this.#enters(playing);
+      this.#changed(SAVED_WITHIN);
       return { action: 'handled', reason: 'presence-session-asked' };
     }
     return this.#comesBack(stanza, room, nick, wish, inside);
   }
 
-  /** A client enters a room, or says something about itself there, without asking for the protocol. */
+  /** Whether what the client sends to a room has to wait. */
+  get waits(): boolean {
+    return this.#waiting.any;
+  }
+
+  /** A stanza of the client's to a room or somebody in it. */
+  toRoom(stanza: PassingStanza, room: string): Verdict {
+    if (!this.#waiting.takes(room, stanza.frame)) return PASS;
+    return { action: 'handled', reason: 'presence-session-held' };
+  }
+
+  /** A client enters a room without asking for the protocol. */
   notAsked(room: string): void {
     const playing = this.#rooms.get(room);
     if (playing === undefined) return;
+    if (playing.held !== undefined && this.#isWaiting(playing.held)) {
+      // Its first join has not been sent, and need not be.
+      this.#leaves(playing);
+      for (const xml of this.#waiting.end(room)) this.context.send('server', xml, 'presence-session-asked');
+      return;
+    }
     if (playing.held !== undefined) this.#passOn(playing);
     this.#leaves(playing);
   }
@@ -142,7 +171,7 @@ export class RoomSide {
       case 'left':
         if (room.held?.expectsOwnLeaving === true) break;
         if (SILENT.has(change.cause)) this.#leaves(room);
-        else this.#leaving.add(change.room);
+        else this.#leaving.set(change.room, { destroyed: change.cause === 'destroyed' });
         break;
       default:
     }
@@ -151,7 +180,7 @@ export class RoomSide {
   /** A presence or groupchat message from a room. @param room prepared @param nick as written, '' for the room itself */
   fromRoom(stanza: PassingStanza, room: string, nick: string): Verdict {
     const entering = this.#entering.get(room);
-    const leaving = this.#leaving.has(room);
+    const leaving = this.#leaving.get(room);
     this.#entering.clear();
     this.#leaving.clear();
     const playing = this.#rooms.get(room);
@@ -162,7 +191,8 @@ export class RoomSide {
     if (isPresence) playing.presence(frame, stanza.edit(), nick, entering !== undefined);
     else playing.message(frame, stanza.edit(), stanza.tree());
     this.#changed();
-    if (leaving) this.#leaves(playing);
+    if (leaving?.destroyed === true) this.#forgets(playing);
+    else if (leaving !== undefined) this.#leaves(playing);
     return { action: 'edit', reason: 'presence-session-annotated' };
   }
 
@@ -181,8 +211,8 @@ export class RoomSide {
 
   wakeup(token: string): void {
     if (token === SAVE) {
-      this.#saves = false;
-      this.#save();
+      this.#savesAt = undefined;
+      this.#saveDue();
       return;
     }
     const [kind, jid = ''] = token.split(' ');
@@ -208,16 +238,29 @@ export class RoomSide {
     for (const room of this.#rooms.values()) if (room.dirty && room.held === undefined) this.#write(room);
   }
 
+  /** The same for those that have not been written for long. */
+  #saveDue(): void {
+    const { now } = this.context;
+    for (const room of this.#rooms.values()) {
+      if (!room.dirty || room.held !== undefined) continue;
+      if (now >= room.writtenAt + savingTime(room.view)) this.#write(room);
+      else this.#changed(room.writtenAt + savingTime(room.view) - now);
+    }
+  }
+
   #write(room: PlayedRoom): void {
     room.dirty = false;
+    room.writtenAt = this.context.now;
     if (room.restoring) return;
     this.views.save(room.jid, room.view.session, encodeView(room.view, this.views.expires));
   }
 
-  #changed(): void {
-    if (this.#saves) return;
-    this.#saves = true;
-    this.context.wakeAt(SAVE, this.context.now + SAVING_TIME);
+  /** Something is to be written. @param within ms */
+  #changed(within = SAVING_TIME): void {
+    const at = this.context.now + within;
+    if (this.#savesAt !== undefined && this.#savesAt <= at) return;
+    this.#savesAt = at;
+    this.context.wakeAt(SAVE, at);
   }
 
   #enters(room: PlayedRoom): void {
@@ -232,6 +275,15 @@ export class RoomSide {
     if (room.held === undefined && room.view.last > 0) this.#write(room);
     this.views.isOver(room.jid, room.view.session);
     this.#rooms.delete(room.jid);
+  }
+
+  /** There is no such room any more, and one of its name is another. */
+  #forgets(room: PlayedRoom): void {
+    const { session, former } = room.view;
+    this.views.isOver(room.jid, session);
+    this.#rooms.delete(room.jid);
+    for (const gone of former === undefined ? [session] : [session, former])
+      this.views.remove(room.jid, gone);
   }
 
   #newSession(former?: string): string {
@@ -251,33 +303,45 @@ export class RoomSide {
     if (before !== undefined) this.#leaves(before);
     playing.held = held;
     this.#enters(playing);
+    // COMPAT mu-conference tells of the others only to somebody who was outside; what a remote room does is not known.
+    held.expectsOwnLeaving = inside;
+    // The view says from when on the room's history is wanted: the join waits for it.
+    let isNow = true;
+    let isEdited = false;
+    const { frame } = stanza;
+    const tree = stanza.tree();
+    const join = frame.detach();
+    this.#waiting.begin(room);
+    const goesOn = (view: View | undefined): void => {
+      if (playing.held !== held || this.#rooms.get(room) !== playing) return;
+      held.old = view;
+      held.has('view');
+      // The client has had some of this view: it will not name the one before any more.
+      if (view?.former !== undefined) this.views.remove(room, view.former);
+      const edits = isNow && !inside;
+      const splice = edits ? stanza.edit() : new Splice(join);
+      askRoom(edits ? frame : join, splice, tree, playing.wantedHistory(held, this.settings.history.most));
+      isEdited = edits;
+      if (inside) {
+        const leaving = `<presence to='${escapeAttribute(`${room}/${nick}`)}' type='unavailable'/>`;
+        this.context.send('server', leaving, 'presence-session-asked');
+      }
+      if (!edits) this.context.send('server', splice.toBuffer(), 'presence-session-asked');
+      this.#awaitEnd(playing, held);
+      for (const xml of this.#waiting.end(room)) this.context.send('server', xml, 'presence-session-asked');
+    };
     if (isName) {
       this.views.load(room, resume.session, (value) => {
-        held.old = value === undefined ? undefined : decodeView(resume.session, value);
-        // The client has had some of this view: it will not name the one before any more.
-        if (held.old?.former !== undefined) this.views.remove(room, held.old.former);
-        if (held.has('view')) this.#complete(playing, held);
+        goesOn(value === undefined ? undefined : decodeView(resume.session, value));
       });
-    } else held.has('view');
-    if (inside) {
-      // COMPAT mu-conference tells of the others only to somebody who was outside; what a remote room does is not known.
-      held.expectsOwnLeaving = true;
-      const occupant = escapeAttribute(`${room}/${nick}`);
-      this.#sendBehind(`<presence to='${occupant}' type='unavailable'/>`, stanza, playing, held);
-      return { action: 'handled', reason: 'presence-session-asked' };
-    }
-    askRoom(stanza, wish.dialect === 'session' ? this.settings.history.most : undefined);
-    this.#awaitEnd(playing, held);
-    return { action: 'edit', reason: 'presence-session-asked' };
+    } else goesOn(undefined);
+    isNow = false;
+    return { action: isEdited ? 'edit' : 'handled', reason: 'presence-session-asked' };
   }
 
-  /** The join goes up behind another stanza. */
-  #sendBehind(first: string, stanza: PassingStanza, room: PlayedRoom, held: HeldJoin): void {
-    const splice = stanza.edit();
-    askRoom(stanza, this.settings.history.most);
-    this.context.send('server', first, 'presence-session-asked');
-    this.context.send('server', splice.toBuffer(), 'presence-session-asked');
-    this.#awaitEnd(room, held);
+  /** Whether the room has not been asked yet. */
+  #isWaiting(held: HeldJoin): boolean {
+    return held.awaits('view');
   }
 
   /** Asks the room what it is, behind the join: what the join brings has come when it answers, and what it is has to be known. */
@@ -336,7 +400,7 @@ export class RoomSide {
     held.archive = [];
     const queryId = this.context.randomId();
     this.#asked.set(queryId, held);
-    const since = writeTime(room.missingSince(held) - ARCHIVE_MARGIN);
+    const since = writeTime((room.missingSince(held) ?? this.context.wallClock()) - ARCHIVE_MARGIN);
     const payload = pageQuery({ queryId, most: this.settings.history.most, newest: true, since });
     this.context.count('room-history-asked');
     const query = { leg: 'server', type: 'set', to: room.jid, payload, timeoutMs: ARCHIVE_TIME } as const;
@@ -352,7 +416,7 @@ export class RoomSide {
     const resumed = room.answer(held, this.settings.history);
     this.context.count(resumed ? 'presence-session-resumed' : 'presence-session-reset');
     this.#enters(room);
-    this.#changed();
+    this.#changed(SAVED_WITHIN);
   }
 
   /** The room takes too long, or says too much: the client is given what has come, as a full join, and the rest as it comes. */
@@ -361,7 +425,7 @@ export class RoomSide {
     this.context.count('presence-session-passed-on');
     room.passOn(room.held, this.settings.history);
     this.#enters(room);
-    this.#changed();
+    this.#changed(SAVED_WITHIN);
   }
 
   /** What the join says about the client itself, for a room that it is in. */
@@ -387,6 +451,10 @@ export class RoomSide {
     strip(stanza.frame, stanza.edit());
     return { action: 'edit', reason: 'presence-session-stripped' };
   }
+}
+
+function savingTime(view: View): number {
+  return Math.max(SAVING_TIME, Math.min(LONGEST_SAVING_TIME, view.bytes * SAVING_TIME_PER_BYTE));
 }
 
 /** Nothing comes from the room behind these. */

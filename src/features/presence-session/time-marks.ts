@@ -1,39 +1,56 @@
 /** Between two marks at least so many ms. */
 const SPACING = 20_000;
-const MOST = 64;
+const MOST = 48;
+const FIRST = 4;
 
 /** When stanzas were shown, roughly: what is needed to ask a room what has been said since. */
 export class TimeMarks {
-  #ids: number[];
-  #times: number[];
+  /** A number and a time in ms behind the first one, both rising. */
+  #marks: Uint32Array<ArrayBuffer>;
+  #first: number;
+  #count: number;
 
   constructor(ids: readonly number[] = [], times: readonly number[] = []) {
-    this.#ids = [...ids];
-    this.#times = [...times];
+    this.#count = Math.min(MOST, ids.length, times.length);
+    this.#marks = new Uint32Array(Math.max(FIRST, this.#count) * 2);
+    this.#first = times[0] ?? 0;
+    for (let i = 0; i < this.#count; i++) this.#marks.set([ids[i]!, times[i]! - this.#first], i * 2);
   }
 
-  /** Pairs of a number and a time, both rising. */
+  /** Numbers, and ms since 1970. */
   get marks(): { readonly ids: readonly number[]; readonly times: readonly number[] } {
-    return { ids: this.#ids, times: this.#times };
+    const length = this.#count;
+    return {
+      ids: Array.from({ length }, (_, i) => this.#marks[i * 2]!),
+      times: Array.from({ length }, (_, i) => this.#time(i)),
+    };
   }
 
   /** @param wall ms since 1970 */
   note(id: number, wall: number): void {
-    const last = this.#times.at(-1);
-    if (last !== undefined && wall - last < SPACING) return;
-    if (this.#ids.length >= MOST) {
-      const kept = (_: number, at: number): boolean => at % 2 === 0;
-      this.#ids = this.#ids.filter(kept);
-      this.#times = this.#times.filter(kept);
+    if (this.#count === 0) this.#first = wall;
+    else if (wall - this.#time(this.#count - 1) < SPACING) return;
+    if (this.#count === MOST) {
+      for (let i = 2; i < MOST; i += 2) this.#marks.copyWithin(i, i * 2, i * 2 + 2);
+      this.#count = MOST / 2;
+    } else if (this.#count * 2 === this.#marks.length) {
+      const longer = new Uint32Array(Math.min(MOST, this.#count * 2) * 2);
+      longer.set(this.#marks);
+      this.#marks = longer;
     }
-    this.#ids.push(id);
-    this.#times.push(wall);
+    // Seven weeks at the most: a view is not kept so long.
+    this.#marks.set([id, Math.min(0xffffffff, wall - this.#first)], this.#count * 2);
+    this.#count++;
   }
 
-  /** A time at or before which the stanza was shown, and not long before it; undefined when nothing is known. */
+  /** A time at or before which the stanza was shown, and not long before it, ms since 1970; undefined when nothing is known. */
   atOrBefore(id: number): number | undefined {
-    let at = this.#ids.length - 1;
-    while (at > 0 && this.#ids[at]! > id) at--;
-    return this.#times[at];
+    let at = this.#count - 1;
+    while (at > 0 && this.#marks[at * 2]! > id) at--;
+    return at < 0 ? undefined : this.#time(at);
+  }
+
+  #time(at: number): number {
+    return this.#first + this.#marks[at * 2 + 1]!;
   }
 }

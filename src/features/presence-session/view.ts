@@ -1,9 +1,10 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import type { Frame } from '../../xml/frame.js';
 import { ChangeLog } from './change-log.js';
 import { Digest, isModerator } from './digest.js';
 import { MessageTrail } from './message-trail.js';
 import { Occupants } from './occupants.js';
+import { PackedLog } from './packed-log.js';
 import { TimeMarks } from './time-marks.js';
 
 /** Somebody who is gone, for as long as a client may have to be told. */
@@ -18,8 +19,13 @@ export interface Departure {
 /** Characters of a session's name that are its own; those before it has from the view it goes on from. */
 const OWN_PART = 4;
 
-/** So many departures are kept at least; in big rooms an eighth of the occupants. */
-const DEPARTURES = 128;
+/** Bytes for those who are gone: for some 20 at least, in big rooms for an eighth or more of the occupants. */
+const DEPARTURE_BYTES = 512;
+const DEPARTURE_BYTES_EACH = 4;
+/** Bytes for what was news, which is told again without asking the room; in small rooms what a view takes in any case counts too. */
+const LOG_BYTES = 640;
+const LOG_BYTES_EACH = 36;
+const LOG_BYTES_LESS = 2_000;
 
 /** What a view is made from when it does not begin empty. */
 export interface ViewParts {
@@ -29,7 +35,12 @@ export interface ViewParts {
   readonly moderator: boolean;
   /** The view that this one goes on from. */
   readonly former?: string | undefined;
-  readonly occupants: Occupants;
+  /** When its client had left off; ms since 1970. Undefined: not known, or it had never been there. */
+  readonly since?: number | undefined;
+  /** With this stanza the client has had all that was said before. */
+  readonly caughtUp?: number | undefined;
+  /** None yet when it begins empty. */
+  readonly occupants?: Occupants | undefined;
   readonly departures: readonly Departure[];
   readonly trail: MessageTrail;
   readonly times: TimeMarks;
@@ -42,14 +53,16 @@ export interface ViewParts {
 export class View {
   readonly session: string;
   readonly former: string | undefined;
+  readonly since: number | undefined;
   readonly digest: Digest;
   readonly occupants: Occupants;
   readonly trail: MessageTrail;
   readonly times: TimeMarks;
   /** Presences of those that have changed while the session was in the room. Not kept with the view. */
   readonly log = new ChangeLog();
-  #departures: Departure[];
+  readonly #departures = new PackedLog();
   #last: number;
+  #caughtUp: number;
   #floor: number;
   #moderator: boolean;
   #outdated = false;
@@ -57,14 +70,16 @@ export class View {
   private constructor(parts: ViewParts) {
     this.session = parts.session;
     this.former = parts.former;
+    this.since = parts.since;
+    this.#caughtUp = parts.caughtUp ?? 0;
     this.digest = new Digest(View.keyOf(parts.session));
-    this.occupants = parts.occupants;
+    this.occupants = parts.occupants ?? new Occupants(this.digest.key0, this.digest.key1);
     this.trail = parts.trail;
     this.times = parts.times;
-    this.#departures = [...parts.departures];
     this.#last = parts.last;
     this.#floor = parts.floor;
     this.#moderator = parts.moderator;
+    for (const departure of parts.departures) this.depart(departure);
   }
 
   /** A view of a room that nothing is known of. @param session by `sessionName`, unguessable */
@@ -72,15 +87,26 @@ export class View {
     return View.after(undefined, session, new MessageTrail());
   }
 
-  /** The same for a client that has been shown the room before. @param trail the messages it knows */
-  static after(former: View | undefined, session: string, trail: MessageTrail): View {
+  /**
+   * The same for a client that has been shown the room before.
+   * @param trail the messages it knows @param occupants those it knows; of a view with the same key
+   * @param since when it left off, ms since 1970
+   */
+  static after(
+    former: View | undefined,
+    session: string,
+    trail: MessageTrail,
+    occupants?: Occupants,
+    since?: number,
+  ): View {
     return new View({
       session,
       former: former?.session,
+      since,
       last: 0,
       floor: 0,
       moderator: false,
-      occupants: new Occupants(),
+      occupants,
       departures: [],
       trail,
       times: new TimeMarks(),
@@ -101,16 +127,18 @@ export class View {
     return key + random.slice(0, OWN_PART);
   }
 
-  parts(): ViewParts {
-    const { session, former, occupants, trail, times } = this;
+  parts(): ViewParts & { readonly occupants: Occupants } {
+    const { session, former, since, occupants, trail, times } = this;
     return {
       session,
       former,
+      since,
+      caughtUp: this.#caughtUp,
       last: this.#last,
       floor: this.#floor,
       moderator: this.#moderator,
       occupants,
-      departures: this.#departures,
+      departures: this.departures,
       trail,
       times,
     };
@@ -131,13 +159,32 @@ export class View {
     return this.#moderator;
   }
 
+  /** The last of those who are gone, in the order in which they went. */
   get departures(): readonly Departure[] {
-    return this.#departures;
+    return Array.from(this.#departures.after(-1), ({ id, number, flags, bytes }) => ({
+      ...{ id, flags, appeared: number, nick: bytes.toString() },
+    }));
   }
 
   /** Bytes of memory, of what grows with the room. */
   get bytes(): number {
-    return this.occupants.bytes + this.#departures.length * 100 + this.log.bytes + this.trail.bytes;
+    return this.occupants.bytes + this.#departures.bytes + this.log.bytes + this.trail.bytes;
+  }
+
+  /** What the client had missed is told with the stanza `id`; whoever has had less has missed as much as before. */
+  catchesUp(id: number): void {
+    this.#caughtUp = id;
+  }
+
+  /**
+   * From when on something may have been said that a client has not had which has had the stanzas up to `id`; ms since 1970. Undefined: that
+   * is not known.
+   */
+  missedSince(id: number): number | undefined {
+    const { since, trail, times } = this;
+    if (id < this.#caughtUp) return since;
+    const nothingWasSaid = trail.isAll && !trail.has(id);
+    return nothingWasSaid ? (since ?? times.atOrBefore(1)) : times.atOrBefore(id);
   }
 
   /** The next stanza is being shown. @param wall ms since 1970 */
@@ -152,28 +199,14 @@ export class View {
    * @param xml the same without marks, when it may have to be shown again
    */
   here(nick: string, presence: Frame, id: number, xml?: Buffer): void {
-    const { lo, hi, flags } = this.digest.presence(presence);
-    if (!this.occupants.set(nick, lo, hi, flags, id) || xml === undefined) return;
+    const said = this.digest.spelling(presence).presence(presence);
+    if (!this.occupants.set(nick, said, id) || xml === undefined) return;
     this.log.add({ id, xml, at: 0, isMessage: false }, this.#logBytes);
   }
 
   /** A message is shown as the stanza `id`. @param at ms since 1970 */
   said(id: number, xml: Buffer, at: number): void {
     this.log.add({ id, xml, at, isMessage: true }, this.#logBytes);
-  }
-
-  /** Knows the occupants that another view with the same digest knows, from the beginning. */
-  adopt({ occupants }: View): void {
-    for (let row = 0; row < occupants.size; row++) {
-      this.occupants.add(
-        occupants.nick(row),
-        occupants.lo(row),
-        occupants.hi(row),
-        occupants.flags(row),
-        0,
-        0,
-      );
-    }
   }
 
   /** An occupant that the view knows is shown anew. */
@@ -202,12 +235,10 @@ export class View {
     this.depart(departure);
   }
 
-  depart(departure: Departure): void {
-    this.#departures.push(departure);
-    const most = Math.max(DEPARTURES, this.occupants.size >> 3);
-    if (this.#departures.length <= most) return;
-    const dropped = this.#departures.splice(0, this.#departures.length - (most >> 1));
-    this.#raiseFloor(dropped.at(-1)!.id);
+  depart({ nick, id, flags, appeared }: Departure): void {
+    const budget = Math.max(DEPARTURE_BYTES, this.occupants.size * DEPARTURE_BYTES_EACH);
+    this.#departures.add(id, appeared, flags, Buffer.from(nick), budget);
+    this.#raiseFloor(this.#departures.dropped);
   }
 
   /** The session's own presence is shown. A change of what it may see makes void what it was shown before. */
@@ -229,6 +260,7 @@ export class View {
 
   /** The session is in the room, with this role: what comes now is news. */
   begin(flags: number): void {
+    this.occupants.trim();
     this.log.startAfter(this.#last);
     this.#moderator = isModerator(flags);
   }
@@ -243,6 +275,6 @@ export class View {
   }
 
   get #logBytes(): number {
-    return Math.max(2_048, this.occupants.size * 40);
+    return Math.max(LOG_BYTES, this.occupants.size * LOG_BYTES_EACH - LOG_BYTES_LESS);
   }
 }

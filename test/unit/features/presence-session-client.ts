@@ -59,6 +59,8 @@ export class ClientModel {
       if (marks.length > 0) this.#breaches.push(`the reset is marked: ${xml}`);
       this.occupants.clear();
       this.resets += 1;
+      // What it knows is nothing, and of no stanza.
+      this.last = undefined;
       return;
     }
     this.#mark(marks, xml);
@@ -67,7 +69,10 @@ export class ClientModel {
     if (stanza.attrs.type === 'unavailable') {
       this.occupants.delete(nick);
       const isRename = codes.some(({ attrs }) => attrs.code === '303');
-      if (isSelf && !isRename) this.isIn = false;
+      const isDestroyed = stanza
+        .getChildren('x', NS.mucUser)
+        .some((x) => x.getChild('destroy') !== undefined);
+      if ((isSelf && !isRename) || isDestroyed) this.isIn = false;
       if (!this.isIn) this.order.push('presence');
       return;
     }

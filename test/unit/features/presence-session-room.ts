@@ -66,7 +66,13 @@ export class MemoryRoom {
 
   /** Destroyed and made anew. */
   recreate(): void {
-    for (const { nick } of [...this.#sessions.values()]) this.leaves(nick);
+    for (const [full, { nick, deliver }] of [...this.#sessions]) {
+      this.occupants.delete(nick);
+      this.#sessions.delete(full);
+      deliver(
+        `<presence from='${ROOM}/${nick}' to='${full}' type='unavailable'><x xmlns='${NS.mucUser}'><item affiliation='none' role='none'/><destroy/></x></presence>`,
+      );
+    }
     this.occupants.clear();
     this.#historyFrom = this.said.length;
     this.#created = true;
@@ -226,10 +232,13 @@ export class MemoryRoom {
     for (const occupant of this.occupants.values())
       if (occupant.nick !== nick) deliver(this.#here(occupant, full, []));
     deliver(this.#here(this.occupants.get(nick)!, full, ['110', ...codes]));
-    const wanted = x.getChild('history')?.attrs.maxstanzas as string | undefined;
-    const most = Math.min(Number(wanted ?? 20), this.traits.history ?? 20);
+    const wanted = x.getChild('history')?.attrs as { maxstanzas?: string; since?: string } | undefined;
+    const most = Math.min(Number(wanted?.maxstanzas ?? 20), this.traits.history ?? 20);
+    const since = wanted?.since === undefined ? Number.NEGATIVE_INFINITY : Date.parse(wanted.since);
     const kept = this.said.slice(this.#historyFrom);
-    for (const said of most === 0 ? [] : kept.slice(-most)) deliver(this.#message(said, full, true));
+    for (const said of most === 0 ? [] : kept.slice(-most)) {
+      if (said.at >= since) deliver(this.#message(said, full, true));
+    }
     if (this.traits.closingSubject !== false) deliver(this.#subjectFor(full, ''));
   }
 

@@ -25,6 +25,15 @@ type Event =
   | { readonly kind: 'reads'; readonly stanzas: number }
   | { readonly kind: 'cut'; readonly lost: number; readonly how: 'closed' | 'killed' | 'restarted' }
   | { readonly kind: 'resume'; readonly nick: number }
+  | {
+      /** A join that is cut off: the proxy gets so many stanzas of the answer, and the client reads so many of what it is given. */
+      readonly kind: 'interrupted';
+      readonly arrive: number;
+      readonly read: number;
+      readonly said: number;
+      readonly later: boolean;
+      readonly how: 'closed' | 'killed';
+    }
   | { readonly kind: 'join' | 'leave' | 'self-kicked' | 'recreate' | 'talk' | 'wait' | 'self-moderator' };
 
 const who = fc.nat(OTHERS.length - 1);
@@ -37,10 +46,18 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   fc.record({ kind: fc.constant('reads'), stanzas: fc.nat(20) }),
   fc.record({
     kind: fc.constant('cut'),
-    lost: fc.nat(6),
+    lost: fc.nat(12),
     how: fc.constantFrom('closed', 'killed', 'restarted'),
   }),
   fc.record({ kind: fc.constant('resume'), nick: fc.nat(1) }),
+  fc.record({
+    kind: fc.constant('interrupted'),
+    arrive: fc.nat(30),
+    read: fc.nat(30),
+    said: fc.nat(3),
+    later: fc.boolean(),
+    how: fc.constantFrom('closed', 'killed'),
+  }),
   fc.record({
     kind: fc.constantFrom('join', 'leave', 'self-kicked', 'recreate', 'talk', 'wait', 'self-moderator'),
   }),
@@ -115,6 +132,9 @@ class Play {
         break;
       case 'resume':
         this.#enter(event.nick === 0 ? 'Juliet' : 'Jule', true);
+        break;
+      case 'interrupted':
+        this.#interrupted(event);
         break;
       case 'join':
         this.#enter('Juliet', false);
@@ -215,9 +235,41 @@ class Play {
     this.check();
   }
 
-  #connect(snapshots: Record<string, string> = {}): void {
+  /** She comes back, and proxy and connection are gone before she has had it all. */
+  #interrupted({ arrive, read, said, later, how }: Extract<Event, { kind: 'interrupted' }>): void {
+    const { room, client } = this;
+    this.#cut(0, how);
+    let left = arrive;
+    this.#connect({}, () => left-- > 0);
+    const { last } = client;
+    if (last === undefined) {
+      client.occupants.clear();
+      client.messages = [];
+      this.since = undefined;
+    }
+    const attributes = last === undefined ? '' : ` session='${last.session}' id='${last.id}' type='resume'`;
+    client.joins();
+    this.#send(
+      `<presence to='${ROOM}/Juliet'><x xmlns='${NS.muc}'/><presence-session xmlns='${NS.presenceSession}'${attributes}/></presence>`,
+    );
+    for (let n = 0; n < said; n++) room.says('Nurse', 'what she says meanwhile');
+    this.#settle();
+    if (later) {
+      // Long enough for what was told to be written down.
+      this.clock.now += 1_500;
+      this.#session?.wake();
+    }
+    this.#read(read);
+    this.#cut(Number.POSITIVE_INFINITY, how);
+  }
+
+  #connect(snapshots: Record<string, string> = {}, arrives: () => boolean = () => true): void {
     this.#full = `juliet@capulet.lit/${++this.#count}`;
-    const upstream = upstreamOf(this.room, ROOM, this.#full);
+    const room = upstreamOf(this.room, ROOM, this.#full);
+    const upstream = (xml: string, deliver: (xml: string) => void) =>
+      room(xml, (answer) => {
+        if (arrives()) deliver(answer);
+      });
     this.#session = new ProxiedSession(this.#full, this.domain, this.clock, upstream, {}, snapshots);
   }
 

@@ -22,7 +22,10 @@ const join = (more = '', history = '', to = `${ROOM}/Juliet`) =>
 const ASK = `<presence-session xmlns='${NS.presenceSession}'/>`;
 const resume = (session: string, id: number | string) =>
   `<presence-session xmlns='${NS.presenceSession}' type='resume' session='${session}' id='${id}'/>`;
-const asked = (most = 200) => join('', `<history maxstanzas='${most}'/>`);
+/** What of its history the room is asked for: from the last message that was shown on, with a margin, or so many. */
+const ALL_SINCE = `<history since='${new Date(WALL_CLOCK + 1_000_000 - 120_000).toISOString()}'/>`;
+const SO_MANY = `<history maxstanzas='200'/>`;
+const asked = (history = SO_MANY) => join('', history);
 const TRUNCATED = `<message from='${ROOM}' to='${FULL}' type='groupchat'><presence-session xmlns='${NS.presenceSession}' type='truncated'/></message>`;
 const RESET = `<presence from='${ROOM}' to='${FULL}' type='unavailable'/>`;
 const INFO = `<query xmlns='${NS.discoInfo}'/>`;
@@ -62,13 +65,23 @@ function been(scene: Scene = {}, others: readonly string[] = ['Romeo', 'Tybalt']
   return domain;
 }
 
-/** Comes back and is held; what the room says behind it is `expected` to come out at once when the room has answered the last question. */
-function comesBack(domain: FakeDomain, id: number | string, scene: Scene = {}, history = ''): Play {
+/** Comes back and is held: the view is read, and then the room asked. @param wanted of the room's history */
+function comesBack(
+  domain: FakeDomain,
+  id: number | string,
+  scene: Scene = {},
+  history = '',
+  wanted = ALL_SINCE,
+): Play {
   return play(presenceSession, { ...scene, domain, now: 1_060_000 })
     .fromClient(join(resume('id-1id-2', id), history))
-    .expectVerdict('changed presence-session-asked', asked())
+    .expectVerdict('handled presence-session-asked')
+    .expectSent('server', asked(wanted))
     .expectRequest(ROOM, INFO);
 }
+
+/** The same where it is not known what the client has. */
+const comesFromNowhere = (domain: FakeDomain, id: number | string) => comesBack(domain, id, {}, '', '');
 
 function holds(conversation: Play, ...stanzas: string[]): Play {
   for (const stanza of stanzas)
@@ -232,7 +245,7 @@ describe('§4.2 fast rejoin', () => {
 
   it('the difference is from the stanza that the client names, although more was sent', () => {
     // Tybalt's presence, stanza 2, got lost, and all behind it.
-    const conversation = comesBack(been(), 1);
+    const conversation = comesBack(been(), 1, {}, '', SO_MANY);
     holds(conversation, here('Romeo'), here('Tybalt'), here('Juliet', '110'));
     holds(conversation, said('Romeo', 'm1', 'heard', delay(0)), subject('Tea'));
     conversation
@@ -312,7 +325,7 @@ describe('§4.2 a clean join instead', () => {
   };
 
   it('the stanza is not known, because more was sent than was written down', () => {
-    everything(comesBack(been(), 'zz'));
+    everything(comesFromNowhere(been(), 'zz'));
   });
 
   it('the view is too old', () => {
@@ -320,14 +333,15 @@ describe('§4.2 a clean join instead', () => {
     everything(
       play(presenceSession, { domain, now: 1_070_000 })
         .fromClient(join(resume('id-1id-2', 4)))
-        .expectVerdict('changed presence-session-asked', asked())
+        .expectVerdict('handled presence-session-asked')
+        .expectSent('server', join())
         .expectRequest(ROOM, INFO),
     );
   });
 
   it("another account's view serves nobody else", () => {
     const domain = been({ jid: 'nurse@capulet.lit/hall' });
-    everything(comesBack(domain, 4));
+    everything(comesFromNowhere(domain, 4));
   });
 
   it('the room was made anew', () => {
@@ -340,7 +354,8 @@ describe('§4.2 a clean join instead', () => {
     const elsewhere = (stanza: string) => stanza.replaceAll(ROOM, other);
     const conversation = play(presenceSession, { domain })
       .fromClient(elsewhere(join(resume('id-1id-2', 4))))
-      .expectVerdict('changed presence-session-asked', elsewhere(asked()))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', elsewhere(join()))
       .expectRequest(other, INFO);
     holds(conversation, elsewhere(here('Juliet', '110')));
     conversation
@@ -371,7 +386,7 @@ describe('§4.2 a clean join instead', () => {
     annotates(before, 'id-1id-2', 1, here('Romeo'), here('Tybalt'), moderator(here('Juliet', '110')));
     annotates(before, 'id-1id-2', 4, here('Nurse'), gone('Nurse'));
     before.close().end();
-    everything(comesBack(domain, 3));
+    everything(comesBack(domain, 3, {}, '', SO_MANY));
   });
 
   it('the role is lost while in the room: what was shown before is void', () => {
@@ -382,7 +397,7 @@ describe('§4.2 a clean join instead', () => {
       .expectVerdict('changed presence-session-asked', join());
     annotates(before, 'id-1id-2', 1, here('Romeo'), moderator(here('Juliet', '110')), here('Juliet', '110'));
     before.close().end();
-    everything(comesBack(domain, 2));
+    everything(comesFromNowhere(domain, 2));
   });
 });
 
@@ -504,6 +519,7 @@ describe('what does not go as it should', () => {
       .answerIq('juliet@capulet.lit', 'timeout')
       .fromServer(here('Juliet', '110'))
       .expectVerdict('changed presence-session-annotated', marked(here('Juliet', '110'), 'id-1id-1', 2))
+      .expectSent('client', TRUNCATED)
       .end();
   });
 
