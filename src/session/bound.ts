@@ -685,7 +685,7 @@ export class BoundSession implements FeatureHost {
       ordinal: 0,
       at: backlogs.wallTime(backlogs.moment(now), port.wallClock(), now),
       doubtful: false,
-      seenBy: () => [],
+      seenBy: [],
     });
     if (change === undefined) return;
     backlogs.mark(frame.to);

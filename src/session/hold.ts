@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { prepareJid } from '../jid.js';
+import type { StoreChange } from '../store/store.js';
 import { stanzaError, streamError } from '../stream/errors.js';
-import { StanzaKind } from '../xml/frame.js';
+import { type Frame, StanzaKind } from '../xml/frame.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import type { Resumption } from './acknowledgement.js';
 import { withDelay } from './delay.js';
@@ -51,6 +52,8 @@ export class Hold {
   #behind = false;
   /** When the connection broke. */
   #since = 0;
+  /** Up to here copies of messages are in the store while the client is waited for. */
+  #secured = 0;
 
   constructor(
     private readonly session: Session,
@@ -94,7 +97,7 @@ export class Hold {
     session.port.count('hold', 'held');
     session.setDeadline('hold', session.now + this.resumption.max * 1000);
     session.bound?.legDown('client');
-    this.keepBounds();
+    this.moreWaits();
     return true;
   }
 
@@ -252,10 +255,38 @@ export class Hold {
     for (const done of this.#roomFor.splice(0)) done();
   }
 
-  /** To be called when more may wait than is allowed. */
-  keepBounds(): void {
+  /** To be called when something more waits for the client. */
+  moreWaits(): void {
     const waiting = this.session.bound?.acknowledgement.waiting;
-    if (waiting === undefined || !this.#isOver(waiting)) return;
+    if (waiting === undefined) return;
+    if (this.#state === 'held') this.#secure(waiting);
+    if (this.#isOver(waiting)) this.#keepBounds(waiting);
+  }
+
+  /**
+   * A server without stream management has forgotten what it has sent, and would have kept it had it seen that the client is gone: as long
+   * as we are waited for by nobody, a copy of each message is in the store, so that it outlives us.
+   */
+  #secure(waiting: Unacknowledged): void {
+    const { session, acknowledgement } = this;
+    if (acknowledgement.serverWanted) return;
+    const changes = [];
+    for (const stanza of waiting.behind(this.#secured)) {
+      this.#secured = stanza.ordinal;
+      if (stanza.stored !== undefined) continue;
+      const frame = parseStanza(stanza.bytes, session.namespaces);
+      const change = 'condition' in frame ? undefined : this.#change(frame, stanza, false, []);
+      if (change === undefined) continue;
+      stanza.stored = change.key;
+      stanza.secured = true;
+      // It is this client's as long as it may come back.
+      session.domain.backlogs.delivering.add(change.key);
+      changes.push(change);
+    }
+    if (changes.length > 0) session.port.store(changes, 'secured');
+  }
+
+  #keepBounds(waiting: Unacknowledged): void {
     if (this.#state === 'attached') this.#waitForClient();
     if (this.#state !== 'held') return;
     const over = () => this.#isOver(waiting);
@@ -488,18 +519,12 @@ export class Hold {
       if (stanza.stored !== undefined) {
         // It is in the store still, and free for who comes next or is there already.
         session.domain.backlogs.delivering.delete(stanza.stored);
-        again = true;
-        continue;
+        if (stanza.secured !== true) {
+          again = true;
+          continue;
+        }
       }
-      const change = undeliveredChange(frame, {
-        domain: session.domain.name,
-        account: this.account,
-        session: this.resumption.id,
-        ordinal: stanza.ordinal,
-        at: this.#wallTime(stanza.since),
-        doubtful,
-        seenBy: (keys) => this.#seenBy(keys),
-      });
+      const change = this.#change(frame, stanza, doubtful, this.#seenBy(messageKeys(frame, this.account)));
       if (change === undefined) continue;
       changes.push(change);
       session.domain.backlogs.mark(frame.to);
@@ -514,6 +539,25 @@ export class Hold {
       if (again) session.domain.backlogs.missed(this.account, this.#since);
       this.#leave();
     }
+  }
+
+  /** What puts a stanza away, or what is there of it already anew; undefined for what is not kept. */
+  #change(
+    frame: Frame,
+    stanza: WaitingStanza,
+    doubtful: boolean,
+    seenBy: readonly string[],
+  ): StoreChange | undefined {
+    const change = undeliveredChange(frame, {
+      domain: this.session.domain.name,
+      account: this.account,
+      session: this.resumption.id,
+      ordinal: stanza.ordinal,
+      at: this.#wallTime(stanza.since),
+      doubtful,
+      seenBy,
+    });
+    return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };
   }
 
   /** Other devices that have it. This one was sent it and has not acknowledged it. */

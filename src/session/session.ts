@@ -266,7 +266,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   }
 
   moreWaits(): void {
-    this.hold?.keepBounds();
+    this.hold?.moreWaits();
   }
 
   get clientIsGone(): boolean {

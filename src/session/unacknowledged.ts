@@ -9,7 +9,9 @@ export interface WaitingStanza {
   /** When it came; ms on the session's clock. */
   readonly since: number;
   /** Where in the store a copy of it is. */
-  readonly stored: string | undefined;
+  stored: string | undefined;
+  /** That copy was made while this session was held; else it had come out of the store. */
+  secured?: true;
 }
 
 /** What is left of a queue when its stanzas are not kept. */
@@ -128,6 +130,13 @@ export class Unacknowledged {
   /** All that waits, oldest first. */
   waiting(): readonly WaitingStanza[] {
     return this.#entries.slice(this.#head);
+  }
+
+  /** What waits behind that with this ordinal, oldest first. */
+  behind(ordinal: number): readonly WaitingStanza[] {
+    let at = this.#entries.length;
+    while (at > this.#head && (this.#entries[at - 1]?.ordinal ?? 0) > ordinal) at -= 1;
+    return this.#entries.slice(at);
   }
 
   /** Takes out what the client has never been sent and `wanted` does not want. @returns how many are left out */

@@ -25,7 +25,7 @@ export interface Missed {
   readonly ordinal: number;
   readonly at: number;
   readonly doubtful: boolean;
-  readonly seenBy: (keys: readonly string[]) => readonly string[];
+  readonly seenBy: readonly string[];
 }
 
 /** After so long nobody is told any more; ms. */
@@ -49,8 +49,8 @@ export function undeliveredPrefix(domain: string, account: string): string {
 export function undeliveredChange(frame: Frame, missed: Missed): StoreChange | undefined {
   if (!isKept(frame)) return undefined;
   const keys = messageKeys(frame, missed.account);
-  const { at, doubtful } = missed;
-  const value: Undelivered = { xml: frame.toString(), at, keys, seenBy: missed.seenBy(keys), doubtful };
+  const { at, doubtful, seenBy } = missed;
+  const value: Undelivered = { xml: frame.toString(), at, keys, seenBy, doubtful };
   const time = String(Math.floor(missed.at * 1_000)).padStart(DIGITS, '0');
   const place = String(missed.ordinal).padStart(DIGITS, '0');
   return {

@@ -637,11 +637,67 @@ describe('the server leg breaks', () => {
       .lost('client')
       .commands('destroy client')
       .server(message(1))
+      .commands('store secured +')
+      .stored()
       .lost('server')
       .commands('destroy server', 'store hold +')
       .stored()
       .finishes('hold-server-lost')
       .done();
+  });
+});
+
+describe('a session that is held on a server without stream management: the server has forgotten what it has sent', () => {
+  /** One message was sent to the client and not acknowledged, one came behind that. */
+  const held = () => {
+    const play = resumable({ serverSm: false }).server(message(1)).toClient(message(1)).lost('client');
+    play.commands('destroy client', 'store secured +').stored();
+    return play.server(message(2)).commands('store secured +').stored();
+  };
+
+  test('kill -9: the next process gives it to the account’s next session', () => {
+    const killed = held();
+    const next = new Playbook({ store: killed, hold: { seconds: 300 } }).bound({ features: FEATURES });
+    next.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    next
+      .toClient(new RegExp(`^${delayed(1)}${delayed(2)}$`))
+      .commands('store delivered --')
+      .done();
+    killed.done();
+  });
+
+  test('the client comes back: it has it from us, nobody else has it from the store, and it is taken out of there', () => {
+    const play = held();
+    const other = new Playbook({ with: play, hold: { seconds: 300 } });
+    other.bound({ features: FEATURES, jid: 'a@example.org/other' }).client('<presence/>');
+    other.toServer('<presence/>').commands('load undelivered').loaded().done();
+    const back = comesBack(play, 1);
+    back.toServer(PROBE).server(boundAs('a@example.org/r-2'));
+    play.commands('store delivered -').stored().sendsOnly();
+    back.sendsOnly().toServer('</stream:stream>');
+    expect(play.takeSent('client')).toMatch(new RegExp(`^<resumed [^>]*/>${delayed(2)}$`));
+    play.client(`<a xmlns='${SM}' h='2'/>`).commands('store delivered -').stored().done();
+    expect(play.inStore.size).toBe(0);
+  });
+
+  test('it does not come back: once, and not to a device that has had it meanwhile', () => {
+    const play = held();
+    const tablet = new Playbook({ with: play, hold: { seconds: 300 } }).at(play.now);
+    tablet.bound({ features: FEATURES, jid: 'a@example.org/tablet' }).server(message(2)).toClient(message(2));
+    isOver(play.passes(301).commands('store hold ++').stored().toServer('</stream:stream>'));
+    expect(play.inStore.size).toBe(2);
+    const again = new Playbook({ with: play, hold: { seconds: 300 } }).at(play.now);
+    again
+      .bound({ features: FEATURES, jid: 'a@example.org/tablet' })
+      .client('<presence/>')
+      .toServer('<presence/>');
+    again
+      .commands('load undelivered')
+      .loaded()
+      .toClient(new RegExp(`^${delayed(1)}$`));
+    again.commands('store delivered -').stored();
+    tablet.sendsOnly().takeSent('client');
+    expect(again.inStore.size).toBe(1);
   });
 });
 
@@ -741,6 +797,8 @@ describe('the proxy is stopped and another one is started', () => {
       .lost('client')
       .commands('destroy client')
       .server(message(1))
+      .commands('store secured +')
+      .stored()
       .shutdown()
       .commands('store hold +')
       .stored()

@@ -111,8 +111,9 @@ describe('what the client has not acknowledged', () => {
   );
 
   test.each([true, false])('is kept when it has disappeared and does not come back (%s)', (serverSm) => {
-    const kept = unacknowledged(serverSm).lost('client').commands('destroy client').sendsOnly();
-    kept.passes(301).commands('store hold +').sendsOnly();
+    const kept = unacknowledged(serverSm).lost('client');
+    if (!serverSm) kept.commands('destroy client', 'store secured +').stored();
+    kept.sendsOnly().passes(301).commands('store hold +').sendsOnly();
     kept
       .stored()
       .toServer(safe(serverSm, 1) + GOODBYE)
