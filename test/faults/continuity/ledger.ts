@@ -17,6 +17,7 @@
  *   resumptions) one of the same sequence (sender, kind, addressed JID; RFC 6120 §10.1) was there before that was sent later.
  *   What its sender has sent again was sent at that place too: where only the copy came out, it is behind what was sent
  *   before that. Between two sessions there is no such order: what one of them was too late for is in the next one, dated.
+ * - Where what is for a person is for all devices (XMPP 2.0), it is duplicated and disordered on each by itself, and never strays.
  * - It is *strayed* when it came out on another device of the account although the one that it was
  *   addressed to had not been touched since it was written.
  *
@@ -35,6 +36,8 @@ export interface Letter {
   /** Device that it is addressed to, if it is one. */
   to?: string;
   audiences: readonly string[];
+  /** By XMPP 2.0 what is said to a person is said to all devices: it has to come out on one, and on each once. */
+  everywhere?: boolean;
 }
 
 /** Where and how a message came out. */
@@ -178,7 +181,7 @@ export class Ledger {
 
   arrived(id: string, arrival: Arrival): void {
     const entry = this.#entry(id);
-    const first = !entry.arrivals.some((other) => other.audience === arrival.audience);
+    const first = !entry.arrivals.some((other) => isSamePlace(entry, other, arrival));
     entry.arrivals.push({ ...arrival, epoch: this.epoch });
     const { device, session, ordinal, history } = arrival;
     this.#note(id, `${history ? 'history of' : 'at'} ${device} session ${session} stanza ${ordinal}`);
@@ -215,7 +218,7 @@ export class Ledger {
     const anomalies: Anomaly[] = [];
     for (const entry of entries) {
       if (entry.counts) anomalies.push(...this.#losses(entry));
-      for (const audience of entry.audiences) anomalies.push(...this.#copies(entry, audience, excused));
+      for (const arrivals of this.#places(entry)) anomalies.push(...this.#copies(entry, arrivals, excused));
       anomalies.push(...this.#strays(entry));
     }
     return {
@@ -242,8 +245,18 @@ export class Ledger {
     );
   }
 
-  #copies(entry: Entry, audience: string, excused: Verdict['excused']): Anomaly[] {
-    const arrivals = entry.arrivals.filter((arrival) => arrival.audience === audience);
+  /** Where it was to come out once, each with the times that it did. */
+  #places(entry: Entry): Entry['arrivals'][] {
+    const places: Entry['arrivals'][] = [];
+    for (const arrival of entry.arrivals) {
+      const place = places.find(([first]) => first !== undefined && isSamePlace(entry, first, arrival));
+      if (place === undefined) places.push([arrival]);
+      else place.push(arrival);
+    }
+    return places;
+  }
+
+  #copies(entry: Entry, arrivals: Entry['arrivals'], excused: Verdict['excused']): Anomaly[] {
     let { resent } = entry;
     /** Copies that take the place of an earlier one. */
     let repeated = 0;
@@ -267,7 +280,7 @@ export class Ledger {
         excused.sentAgain += 1;
       } else {
         const path = arrivals.map((one) => `${one.device} session ${one.session} stanza ${one.ordinal}`);
-        anomalies.push(this.#anomaly('duplicated', entry, audience, path.join(', then ')));
+        anomalies.push(this.#anomaly('duplicated', entry, copy.audience, path.join(', then ')));
       }
     }
     return anomalies;
@@ -341,4 +354,8 @@ export class Ledger {
     if (!entry) throw new Error(`nobody wrote ${id}`);
     return entry;
   }
+}
+
+function isSamePlace({ everywhere }: Letter, one: Arrival, other: Arrival): boolean {
+  return one.audience === other.audience && (everywhere !== true || one.device === other.device);
 }

@@ -11,6 +11,8 @@ import { type Kind, Ledger } from './ledger.js';
 import { Relay } from './relay.js';
 import { SmClient } from './sm-client.js';
 
+/** Whether what is to a resource is for the account, as it is by default, or left to the server. */
+const ROUTING = process.env.INTERSTANZA_ROUTING !== 'off';
 const MUC = 'http://jabber.org/protocol/muc';
 const SETTLING_MS = 30_000;
 /** Beyond the time that a session is held: servers look at their clocks now and then only. */
@@ -140,6 +142,7 @@ export class World {
       'in the room': 'room',
     };
     const sequence = `${name}~${target[kind]}`;
+    const everywhere = ROUTING && this.via === 'proxy';
     for (let n = 0; n < count; n += 1) {
       const number = (this.#numbers.get(sequence) ?? 0) + 1;
       this.#numbers.set(sequence, number);
@@ -147,7 +150,8 @@ export class World {
       const inRoom = kind === 'in the room';
       this.ledger.write({
         ...{ id, sequence, number, kind, from: name },
-        ...(kind === 'to a resource' ? { to: to.name } : {}),
+        ...(kind === 'to a resource' && !everywhere ? { to: to.name } : {}),
+        everywhere: everywhere && !inRoom,
         audiences: inRoom ? this.devices.map((each) => each.name) : [to.device.owner],
       });
       if (inRoom) this.#saidInRoom += 1;
@@ -212,8 +216,7 @@ export class World {
 
   #configuration(): string {
     const hold = `hold: { seconds: ${this.holdSeconds} }`;
-    // Whom a message goes to is left to the server: what is to a resource is to come out there, and once.
-    const features = 'features: { routing: false }';
+    const features = `features: { routing: ${ROUTING} }`;
     return `domains:\n  ${this.server.domain}: { upstreams: ["${this.#upstream}"], ${hold}, ${features} }\n`;
   }
 

@@ -80,6 +80,18 @@ describe('the judge of the continuity test', () => {
     expect(wrongs(ledger)).toEqual(['disordered m3']);
   });
 
+  it('where all devices hear it: once on each, in order on each, and not lost as long as one has', () => {
+    const ledger = new Ledger();
+    for (const number of [1, 2, 3]) {
+      const address = { from: 'romeo.one', audiences: ['juliet'], everywhere: true };
+      ledger.write({ id: `m${number}`, sequence: 'one', number, kind: 'to a resource', ...address });
+      ledger.acknowledged(`m${number}`);
+    }
+    for (const number of [1, 2]) arrive(ledger, number);
+    for (const number of [2, 1, 1]) arrive(ledger, number, 'juliet.one');
+    expect(wrongs(ledger)).toEqual(['duplicated m1', 'lost m3', 'disordered m1']);
+  });
+
   it('counts as lost only what the sender saw acknowledged', () => {
     const ledger = acknowledged(1);
     write(ledger, 2);
