@@ -309,7 +309,7 @@ export class ServerSide extends LegSide {
         if (bound?.acknowledgement.serverAnswers(frame.attribute('h')) === false) {
           this.port.log('warn', 'impossible count from server', { domain: this.session.domain.name });
         }
-        this.session.hold?.settle();
+        this.session.hold?.comingBack.settle();
         break;
       case 'forward-error':
         if (this.#triesAgain(frame)) break;

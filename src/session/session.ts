@@ -159,7 +159,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   onFlushed(leg: Leg, now: number): void {
     this.now = now;
     this.bound?.acknowledgement.written(leg);
-    this.hold?.settle();
+    this.hold?.comingBack.settle();
     this.#settle();
   }
 
@@ -188,7 +188,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     else if (token === 'token') this.client.start?.stored(ok);
     else if (token === 'delivered') {
       (this.bound ?? this.#restoring?.bound)?.missed.forgotten();
-      this.hold?.settle();
+      this.hold?.comingBack.settle();
     } else this.bound?.stored(token, ok);
     this.#settle();
   }
@@ -515,7 +515,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     if (failed) {
       hold.serverHasForgotten();
       this.resumeFailed(hold.acknowledgement.clientHandled);
-    } else hold.goOnUpstream(this, h);
+    } else hold.comingBack.goOnUpstream(this, h);
     this.flush();
   }
 
@@ -533,7 +533,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     if (resuming === undefined) return;
     const hold = this.domain.holds.get(resuming.id);
     // To a stranger a session of somebody else's is as unknown as one that never was.
-    if (hold?.account !== (prepareJid(account) ?? account) || !hold.comeBack(this, resuming.h))
+    if (hold?.account !== (prepareJid(account) ?? account) || !hold.comingBack.comeBack(this, resuming.h))
       this.resumeFailed(undefined);
   }
 
@@ -662,7 +662,7 @@ export class Session implements SessionEvents, BoundSurroundings {
         this.keep.end();
         break;
       case 'settling':
-        this.hold?.notSettled();
+        this.hold?.comingBack.notSettled();
         break;
       case 'close':
         // Whoever has not ended by now does not get to.

@@ -1,0 +1,146 @@
+import { Buffer } from 'node:buffer';
+import type { StoreChange } from '../store/store.js';
+import { stanzaError } from '../stream/errors.js';
+import { type Frame, StanzaKind } from '../xml/frame.js';
+import { parseStanza } from '../xml/tokenizer.js';
+import type { Session } from './session.js';
+import { messageKeys } from './sightings.js';
+import type { Unacknowledged, WaitingStanza } from './unacknowledged.js';
+import { undeliveredChange } from './undelivered.js';
+
+/** What the client of a session that may be resumed has not acknowledged, and the store. */
+export class HeldMessages {
+  /** Up to here what is for the client is being stored. */
+  #storing = 0;
+  /** Up to here copies of messages are in the store while the client is waited for. */
+  #secured = 0;
+
+  constructor(
+    private readonly session: Session,
+    /** What the session is resumed by. */
+    private readonly id: string,
+    /** Prepared. */
+    private readonly account: string,
+  ) {}
+
+  /** @param moment at which something came. @returns ms since 1970 */
+  wallTime(moment: number): number {
+    const { domain, port, now } = this.session;
+    return domain.backlogs.wallTime(moment, port.wallClock(), now);
+  }
+
+  /**
+   * A server without stream management has forgotten what it has sent, and would have kept it had it seen that the client is gone: as long
+   * as the client is waited for, a copy of each message is in the store, so that it outlives us.
+   */
+  secure(waiting: Unacknowledged): void {
+    const { session } = this;
+    if (session.bound!.acknowledgement.serverWanted) return;
+    const changes = [];
+    for (const stanza of waiting.behind(this.#secured)) {
+      this.#secured = stanza.ordinal;
+      if (stanza.stored !== undefined) continue;
+      const frame = parseStanza(stanza.bytes, session.namespaces);
+      const change = 'condition' in frame ? undefined : this.#change(frame, stanza, false, []);
+      if (change === undefined) continue;
+      stanza.stored = change.key;
+      stanza.secured = true;
+      // It is this client's as long as it may come back.
+      session.domain.backlogs.delivering.add(change.key);
+      changes.push(change);
+    }
+    if (changes.length > 0) session.port.store(changes, 'secured');
+  }
+
+  /**
+   * Nobody waits for the client any more: all that waits for it is put away.
+   * @param since when it was gone; ms
+   * @returns false when that is done, else `stored` follows
+   */
+  putAway(since: number): boolean {
+    const { session } = this;
+    const { acknowledgement } = session.bound!;
+    const waiting = acknowledgement.waiting!.waiting();
+    const serverIsThere = session.server.state === 'open';
+    this.#storing = acknowledgement.down.sent;
+    let again = false;
+    // What a server with stream management was not acknowledged it may deliver by itself, but it need not. COMPAT: ejabberd drops
+    // what it has archived, Prosody returns it to its sender while another resource is there.
+    const doubtful = acknowledgement.serverEnabled && !serverIsThere;
+    const changes = [];
+    for (const stanza of waiting) {
+      const frame = parseStanza(stanza.bytes, session.namespaces);
+      if ('condition' in frame) continue;
+      if (frame.kind === StanzaKind.Iq && serverIsThere) this.#answerIq(frame.type, frame.id, frame.from);
+      if (stanza.stored !== undefined) {
+        // It is in the store still, and free for who comes next or is there already.
+        session.domain.backlogs.delivering.delete(stanza.stored);
+        if (stanza.secured !== true) {
+          again = true;
+          continue;
+        }
+      }
+      const keys = messageKeys(frame, this.account);
+      const change = this.#change(frame, stanza, doubtful, this.#seenBy(keys));
+      if (change === undefined) continue;
+      changes.push(change);
+      session.domain.backlogs.mark(frame.to);
+      if (doubtful)
+        session.domain.doubts.note(this.account, keys, change.key, false, session.port.wallClock());
+    }
+    if (changes.length > 0) {
+      session.port.store(changes, 'hold');
+      return true;
+    }
+    acknowledgement.isSafe(this.#storing);
+    if (again) session.domain.backlogs.missed(this.account, since);
+    return false;
+  }
+
+  /**
+   * What was put away is in the store, or could not be written: then it is not acknowledged to the server either.
+   * @returns whether more has come meanwhile
+   */
+  stored(ok: boolean, since: number): boolean {
+    const { acknowledgement } = this.session.bound!;
+    if (!ok) {
+      this.session.port.log('warn', 'messages not stored', { domain: this.session.domain.name });
+      return false;
+    }
+    acknowledgement.isSafe(this.#storing);
+    this.session.domain.backlogs.missed(this.account, since);
+    return acknowledgement.waiting!.size > 0;
+  }
+
+  /** What puts a stanza away, or what is there of it already anew; undefined for what is not kept. */
+  #change(
+    frame: Frame,
+    stanza: WaitingStanza,
+    doubtful: boolean,
+    seenBy: readonly string[],
+  ): StoreChange | undefined {
+    const change = undeliveredChange(frame, {
+      domain: this.session.domain.name,
+      account: this.account,
+      session: this.id,
+      ordinal: stanza.ordinal,
+      at: this.wallTime(stanza.since),
+      doubtful,
+      seenBy,
+    });
+    return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };
+  }
+
+  /** Other devices that have it. This one was sent it and has not acknowledged it. */
+  #seenBy(keys: readonly string[]): readonly string[] {
+    const { domain, bound } = this.session;
+    return domain.seenBy(this.account, keys).filter((resource) => resource !== bound?.identity.resource);
+  }
+
+  #answerIq(type: string | undefined, id: string | undefined, from: string | undefined): void {
+    if (type !== 'get' && type !== 'set') return;
+    const answered = { name: 'iq', id, from: undefined, to: from } as const;
+    const error = stanzaError(answered, 'cancel', 'service-unavailable');
+    this.session.bound!.inject('server', Buffer.from(error), 'held-iq-answered');
+  }
+}
