@@ -22,6 +22,7 @@ import { Forms, type RoomOptions } from './forms.js';
 import { Ghosts } from './ghosts.js';
 import { JoinCompletion } from './join-completion.js';
 import { type Notice, readNotice } from './notices.js';
+import { OwnArchive } from './own-archive.js';
 import { lacksArchive, noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
 import type { Standing } from './standings.js';
@@ -46,6 +47,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   readonly #completion: JoinCompletion;
   readonly #forms: Forms;
   readonly #archive: ArchiveAnswers;
+  readonly #ownArchive: OwnArchive;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
   readonly #settledEarly: string[] = [];
 
@@ -76,6 +78,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     );
     this.#completion = new JoinCompletion(around);
     this.#forms = new Forms(this);
+    this.#ownArchive = new OwnArchive(around);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
     around.rooms.onChange((change) => {
       const { full } = identity;
@@ -119,6 +122,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         return this.#ghosts.size === 0 ? PASS : this.#occupantAsks(stanza);
       case On.Archive:
         return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
+      case On.OwnArchive:
+        return this.#around.book.isEmpty ? PASS : this.#ownArchive.query(stanza);
       default:
         return this.#forms.fromRoom(stanza);
     }
@@ -312,6 +317,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
 
   #roomSays(stanza: PassingStanza): Verdict {
     if (!this.#completion.isIdle) this.#completion.message(stanza.frame);
+    if (!this.#ownArchive.isIdle && this.#ownArchive.result(stanza))
+      return { action: 'handled', reason: 'mucsub-answered' };
     return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
   }
 

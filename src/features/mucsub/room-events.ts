@@ -322,7 +322,8 @@ function markedNoStore(frame: Frame): number | undefined {
   return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
 }
 
-function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
+/** @param ofRoom from the room itself, not from an occupant */
+export function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
   if (isSubject(frame)) return 'subject';
   if (!ofRoom) return 'messages';
   return frame.findChild('x', NS.mucUser) >= 0 ? 'config' : 'announcement';

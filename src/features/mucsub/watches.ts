@@ -16,6 +16,7 @@ export enum On {
   OccupantAsks,
   RoomAnswers,
   Archive,
+  OwnArchive,
 }
 
 export const WATCHES: readonly Watch[] = [
@@ -60,5 +61,12 @@ export const WATCHES: readonly Watch[] = [
     types: ['get', 'set'],
     child: { namespace: NS.mam2, name: 'query' },
     address: ['bare'],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['set'],
+    child: { namespace: NS.mam2, name: 'query' },
+    address: ['account'],
   },
 ];
