@@ -36,8 +36,16 @@ export interface Watch {
 export type Verdict =
   | { readonly action: 'pass' }
   | { readonly action: 'edit'; readonly reason: Reason }
-  /** Another stanza in its place, as one complete element; it keeps the place of the first in the order and in the counts. */
-  | { readonly action: 'replace'; readonly bytes: Buffer; readonly reason: Reason }
+  /**
+   * Another stanza in its place, as one complete element; it keeps the place of the first in the order and in the counts. `isFinal`: it is the
+   * feature's own word, like one that is sent, and no other feature sees it.
+   */
+  | {
+      readonly action: 'replace';
+      readonly bytes: Buffer;
+      readonly reason: Reason;
+      readonly isFinal?: boolean;
+    }
   | { readonly action: 'drop'; readonly reason: Reason }
   | { readonly action: 'handled'; readonly reason: Reason };
 

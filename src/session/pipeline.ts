@@ -211,6 +211,8 @@ export class PipelineSession {
         reason = verdict.reason;
         stanza.keepEdits();
       } else if (verdict.action === 'replace') {
+        if (verdict.isFinal === true)
+          return { kind: 'changed', bytes: verdict.bytes, reason: verdict.reason };
         reason = verdict.reason;
         stanza.replace(verdict.bytes);
       } else {

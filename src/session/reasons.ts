@@ -80,6 +80,7 @@ export const REASONS = [
   'push-disabled',
   'test-injected',
   'test-dropped',
+  'mucsub-room-complete',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

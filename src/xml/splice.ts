@@ -160,24 +160,36 @@ export class Splice {
     if (!this.touched) return this.frame.bytes();
     if (this.replacement !== undefined) return this.replacement;
     if (this.isPlain) return this.plainBytes();
+    return this.made('', NOTHING);
+  }
+
+  /** The edited stanza inside something else, in one copy. */
+  toBufferWithin(before: string, after: Buffer): Buffer {
+    if (this.replacement === undefined) return this.made(before, after);
+    return Buffer.concat([Buffer.from(before), this.replacement, after]);
+  }
+
+  private made(before: string, after: Buffer): Buffer {
     const { buffer, start, end } = this.frame;
     const edits = this.attributes === undefined ? [] : this.attributeEdits(this.attributes);
     if (this.cutStart >= 0) edits.push({ start: this.cutStart, end: this.cutEnd, bytes: NOTHING });
     if (this.removed !== undefined || this.appended !== undefined || this.fragment !== undefined)
       this.childEdits(edits);
     if (edits.length > 1) edits.sort(byPlace);
-    let length = end - start;
+    const first = before === '' ? 0 : Buffer.byteLength(before);
+    let length = first + end - start + after.length;
     for (const edit of edits) length += edit.bytes.length - (edit.end - edit.start);
     // One copy into one buffer: less than half of what concatenating the pieces costs.
     const out = Buffer.allocUnsafe(length);
     let from = start;
-    let to = 0;
+    let to = first === 0 ? 0 : out.write(before);
     for (const edit of edits) {
       to = copy(buffer, from, edit.start, out, to);
       to = copy(edit.bytes, 0, edit.bytes.length, out, to);
       from = edit.end;
     }
-    copy(buffer, from, end, out, to);
+    to = copy(buffer, from, end, out, to);
+    copy(after, 0, after.length, out, to);
     return out;
   }
 

@@ -5,6 +5,7 @@ import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js
 import type { StoreChange } from '../../store/store.js';
 import { NS } from '../../xml/namespaces.js';
 import type { Subscription } from './book.js';
+import { Carried } from './carried.js';
 import { CatchingUp } from './catching-up.js';
 import { ClientPresence } from './client-presence.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
@@ -33,6 +34,7 @@ export class Ghosts {
   readonly #departed = new Set<string>();
   readonly #events: RoomEvents;
   readonly #catchingUp: CatchingUp;
+  readonly carried: Carried;
   readonly entering: Entering;
   readonly hidden: HiddenGhosts;
   readonly client: ClientPresence;
@@ -48,7 +50,8 @@ export class Ghosts {
     this.#catchingUp = new CatchingUp(around, this.#ghosts, this.#events);
     this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, ends);
     this.hidden = new HiddenGhosts(around, this.#events);
-    this.client = new ClientPresence(around, this.#ghosts, this.entering, this.hidden);
+    this.carried = new Carried(around, this.#ghosts);
+    this.client = new ClientPresence(around, this.#ghosts, this.entering, this.hidden, this.carried);
     this.standings = new Standings(around, this.#ghosts, this.#catchingUp, (room) => this.end(room));
   }
 
@@ -267,6 +270,7 @@ export class Ghosts {
       ghost.leaves -= 1;
       if (ghost.leaves === 0 && ghost.client === 'out') {
         this.entering.remove(ghost);
+        this.carried.left(ghost.room);
         // It may have been subscribed to again meanwhile.
         const again = this.around.book.subscription(ghost.room, this.around.account);
         if (again !== undefined) this.entering.takeUpAgain(again, 0);
@@ -313,7 +317,7 @@ export class Ghosts {
       return PASS;
     }
     const { type } = frame;
-    if (type === 'error') return PASS;
+    if (type === 'error') return this.carried.refused(frame) ? SWALLOWED : PASS;
     if (this.#catchingUp.archived(ghost, stanza)) return SWALLOWED;
     if (type === 'groupchat') return this.#events.groupchat(ghost, stanza, slash < 0);
     return this.#events.other(ghost, stanza, slash < 0);

@@ -16,10 +16,13 @@ import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/c
 import { errorAnswer, REFUSED } from './answers.js';
 import { ArchiveAnswers } from './archive-answers.js';
 import { bookOf, type Reader, type Subscription } from './book.js';
+import { YIELD } from './carried.js';
 import { Delivery } from './delivery.js';
 import { Forms, type RoomOptions } from './forms.js';
 import { Ghosts } from './ghosts.js';
+import { JoinCompletion } from './join-completion.js';
 import { type Notice, readNotice } from './notices.js';
+import { OwnArchive } from './own-archive.js';
 import { lacksArchive, noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
 import type { Standing } from './standings.js';
@@ -41,8 +44,10 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   readonly #storing: Storing;
   readonly #ghosts: Ghosts;
   readonly #subscribing: Subscribing;
+  readonly #completion: JoinCompletion;
   readonly #forms: Forms;
   readonly #archive: ArchiveAnswers;
+  readonly #ownArchive: OwnArchive;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
   readonly #settledEarly: string[] = [];
 
@@ -71,7 +76,9 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
       this.#announce(change, subscription),
     );
+    this.#completion = new JoinCompletion(around);
     this.#forms = new Forms(this);
+    this.#ownArchive = new OwnArchive(around);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
     around.rooms.onChange((change) => {
       const { full } = identity;
@@ -79,6 +86,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         // What was decided of a room of this name before is not about this one.
         if (change.created && around.book.room(change.room) !== undefined) this.destroyed(change.room);
         around.book.entered(change.room, full, around.account);
+        if (this.#plays(change.room)) this.#completion.joined(change.room);
       } else if (change.kind === 'left') {
         around.book.left(change.room, full);
         this.#ghosts.hidden.forget(change.room);
@@ -114,13 +122,15 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       case On.SelfPing:
         return this.#ghosts.size === 0 ? PASS : this.#selfPing(stanza);
       case On.RoomMessage:
-        return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
+        return this.#roomSays(stanza);
       case On.RoomPresence:
         return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
       case On.OccupantAsks:
         return this.#ghosts.size === 0 ? PASS : this.#occupantAsks(stanza);
       case On.Archive:
         return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
+      case On.OwnArchive:
+        return this.#around.book.isEmpty ? PASS : this.#ownArchive.query(stanza);
       default:
         return this.#forms.fromRoom(stanza);
     }
@@ -149,6 +159,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
     else if (token === READ) this.#storing.readAgain();
+    else if (token.startsWith(YIELD)) this.#ghosts.carried.mayEnter(token.slice(YIELD.length));
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
@@ -189,7 +200,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.context.wakeAt(BOOK, this.context.now);
   }
 
-  onTold(message: string): void {
+  onTold(message: string, from: string): void {
     const notice = readNotice(message);
     const { book, account } = this.#around;
     switch (notice?.op) {
@@ -208,6 +219,18 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         break;
       case 'replaced':
         if (this.#ghosts.of(notice.room)?.client === 'out') this.#end(notice.room);
+        break;
+      case 'say':
+        this.#ghosts.carried.told(notice, from);
+        break;
+      case 'refused':
+        this.#ghosts.carried.isRefused(notice);
+        break;
+      case 'yield':
+        this.#ghosts.carried.yields(notice, from);
+        break;
+      case 'yielded':
+        this.#ghosts.carried.hasYielded(notice);
         break;
       case 'gone':
         this.#ghosts.hidden.gone(this.#ghosts.of(notice.room), notice.room, notice.nick, notice.affiliation);
@@ -276,7 +299,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   /** A message to a room or an occupant: whoever has subscribed speaks without having joined. */
-  #said({ frame }: PassingStanza, watch: number): Verdict {
+  #said(stanza: PassingStanza, watch: number): Verdict {
+    const { frame } = stanza;
     const { book, account } = this.#around;
     const address = frame.to ?? '';
     const room = prepareJid(bare(address));
@@ -287,6 +311,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       this.context.send('client', errorAnswer(asked, REFUSED.notAcceptable), 'mucsub-refused');
       return { action: 'handled', reason: 'mucsub-refused' };
     }
+    if (this.#ghosts.carried.says(stanza, room)) return { action: 'handled', reason: 'mucsub-answered' };
     this.#ghosts.ensureIn(room);
     return PASS;
   }
@@ -302,6 +327,13 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   // What rooms send.
+
+  #roomSays(stanza: PassingStanza): Verdict {
+    if (!this.#completion.isIdle) this.#completion.message(stanza.frame);
+    if (!this.#ownArchive.isIdle && this.#ownArchive.result(stanza))
+      return { action: 'handled', reason: 'mucsub-answered' };
+    return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
+  }
 
   /** An occupant asks the ghost something: there is no client behind it that could answer. */
   #occupantAsks({ frame }: PassingStanza): Verdict {

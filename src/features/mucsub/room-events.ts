@@ -11,7 +11,7 @@ import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
 import type { LoggedKind, Said } from './event-log.js';
-import { archiveId, gap, innerStanza, subscriberChange, wrap } from './events.js';
+import { archiveId, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
 import type { Ghost } from './ghost.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
@@ -120,7 +120,7 @@ export class RoomEvents {
     const isStored = !this.delivery.anybody || storing.isBehind(room);
     const isOurs = lacksArchive(this.around, room);
     // Beyond what is stored, the room has it: from here on it will be asked.
-    if (isStored && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
+    if (isStored && !isOurs && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
       where.isFrozen = true;
     if (where.isFrozen && (isStored || book.kept.has(context.identity.full))) return undefined;
     const id = old?.id ?? (isOurs ? undefined : archiveId(frame, room));
@@ -134,8 +134,12 @@ export class RoomEvents {
     const event = eventOf(kind, subscription.events);
     const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
     if (!isOurs && !isWanted) return undefined;
+    if (!isOurs && !isStored) {
+      const wrapping = { room, account, event: event!, id: id ?? context.randomId(), stamp: old?.stamp };
+      return wrapSplice(wrapping, innerStanza(frame, account, room, id));
+    }
     const said = this.#said(room, frame, kind, id, old);
-    if (isOurs || isStored) storing.take(room, said, isWanted && isStored ? subscription.events : undefined);
+    storing.take(room, said, isWanted && isStored ? subscription.events : undefined);
     if (!isWanted || isStored) return undefined;
     return wrap({ room, account, event, id: said.id, stamp: old?.stamp }, said.inner);
   }
@@ -153,7 +157,7 @@ export class RoomEvents {
       key,
       isUnique: id !== undefined,
       at: timeOf(old?.stamp) ?? context.wallClock(),
-      inner: innerStanza(frame, account, room, isOurs ? itemId : id, isOurs),
+      inner: innerStanza(frame, account, room, isOurs ? itemId : id, isOurs).toBuffer(),
     };
   }
 
@@ -318,7 +322,8 @@ function markedNoStore(frame: Frame): number | undefined {
   return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
 }
 
-function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
+/** @param ofRoom from the room itself, not from an occupant */
+export function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
   if (isSubject(frame)) return 'subject';
   if (!ofRoom) return 'messages';
   return frame.findChild('x', NS.mucUser) >= 0 ? 'config' : 'announcement';

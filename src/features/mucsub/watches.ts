@@ -17,6 +17,7 @@ export enum On {
   OccupantAsks,
   RoomAnswers,
   Archive,
+  OwnArchive,
 }
 
 /** The account has subscribed to something, or asks to be, or was in a room without its client when the process before ended. */
@@ -79,5 +80,12 @@ export const WATCHES: readonly Watch[] = [
     types: ['get', 'set'],
     child: { namespace: NS.mam2, name: 'query' },
     address: ['bare'],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['set'],
+    child: { namespace: NS.mam2, name: 'query' },
+    address: ['account'],
   },
 ];

@@ -78,6 +78,8 @@ export interface Scene {
   readonly snapshot?: Readonly<Record<string, string>>;
   /** The next write to the store fails, and so do those after it. */
   readonly storeFails?: boolean;
+  /** What the feature says to wait for an account has to be expected. */
+  readonly showsWaiting?: boolean;
   /** The client has stream management: what is sent out of the store waits for `acknowledges`. */
   readonly clientAcknowledges?: boolean;
 }
@@ -388,7 +390,10 @@ export class Playbook<S extends FeatureSession> {
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
-      waits: (bare, xml) => this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`),
+      waits: (bare, xml) => {
+        if (this.#scene.showsWaiting === true)
+          this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`);
+      },
       sendStored: (xml, _reason, copy) => {
         this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
         if (this.#scene.clientAcknowledges !== true) return false;
