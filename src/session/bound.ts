@@ -176,7 +176,7 @@ export class BoundSession implements FeatureHost {
   bringBack(): void {
     const { port, domain } = this.around;
     const session = this;
-    this.#backlog = ResourceBacklog.of(prepareJid(this.identity.full) ?? this.identity.full, this.#account, {
+    this.#backlog = ResourceBacklog.of(this.identity, this.#account, {
       ...{ port, domain },
       waitForStore: (waiting) => this.around.waitForStore(waiting),
       deliver: (entries) => this.missed.deliverFirst(entries),
@@ -685,6 +685,7 @@ export class BoundSession implements FeatureHost {
       ordinal: 0,
       at: backlogs.wallTime(backlogs.moment(now), port.wallClock(), now),
       doubtful: false,
+      resource: undefined,
       seenBy: [],
     });
     if (change === undefined) return;

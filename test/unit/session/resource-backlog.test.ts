@@ -118,6 +118,13 @@ describe('what was sent to a resource and missed comes to it before what the ser
     next.done();
   });
 
+  test('what another device has missed of it was a copy: this one had it', () => {
+    const tablet = resumable({ jid: 'a@example.org/tablet' }).lost('client').sendsOnly().server(direct(1));
+    isOver(tablet.passes(301).stored()).takeSent('server');
+    binds(tablet, direct(3)).loaded().toClient(direct(3)).done();
+    expect(tablet.inStore.size).toBe(1);
+  });
+
   test('another resource is not kept waiting', () => {
     const former = missed();
     const other = new Playbook({ with: former, hold: { seconds: 300 } }).at(former.now);
