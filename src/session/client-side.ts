@@ -409,7 +409,7 @@ export class ClientSide extends LegSide {
     switch (rule.action) {
       case 'stanza':
         this.stanzas += 1;
-        if (session.serverUndecided && !asksForSession(frame)) session.enableServer(false);
+        if (session.binding.serverUndecided && !asksForSession(frame)) session.binding.enableServer(false);
         bound?.fromClient(frame);
         break;
       case 'forward-sasl':
@@ -426,7 +426,7 @@ export class ClientSide extends LegSide {
         this.start?.fromClient(frame);
         break;
       case 'forward-bind':
-        if (session.bindsAgain(frame)) break;
+        if (session.binding.bindsAgain(frame)) break;
         this.bindId = frame.id;
         this.#bind(frame);
         break;
@@ -446,11 +446,11 @@ export class ClientSide extends LegSide {
         this.#startTls();
         break;
       case 'enable-sm':
-        if (!session.enableClient(frame)) this.#refuseSm(frame);
+        if (!session.binding.enableClient(frame)) this.#refuseSm(frame);
         break;
       case 'resume':
         this.tokenizer.stop();
-        session.resume(frame);
+        session.resuming.resume(frame);
         if (this.state === 'resuming') this.stopReading(WAITING_FOR_SERVER);
         break;
       case 'refuse-sm-early':
@@ -522,7 +522,7 @@ export class ClientSide extends LegSide {
       this.goOn();
     };
     // A session whose server leg is lost and for whose client nothing waits ends at once.
-    if (session.whenFree(wanted, go) || free) return;
+    if (session.binding.whenFree(wanted, go) || free) return;
     waited = true;
     this.state = 'resuming';
     this.tokenizer.stop();
