@@ -229,7 +229,7 @@ export class ServerSide extends LegSide {
 
   #isOpen(): void {
     this.state = 'open';
-    this.session.client.answer();
+    this.session.client.negotiation.answer();
   }
 
   #onFrame(frame: Frame): void {

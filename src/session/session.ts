@@ -279,7 +279,8 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   /** What the client of this session has asked to go on with, seen from its new connection. */
   get resuming(): ResumeAttempt {
-    return (this.#resuming ??= new ResumeAttempt(this, this.port));
+    this.#resuming ??= new ResumeAttempt(this, this.port);
+    return this.#resuming;
   }
 
   /** The same, if it has. */

@@ -181,7 +181,10 @@ export class SessionStart {
         break;
       case 'resume-or-bind':
         this.#features =
-          client.takeFeatures({ bound: bind !== undefined, managed: bind?.enable !== undefined }) ?? '';
+          client.negotiation.takeFeatures({
+            bound: bind !== undefined,
+            managed: bind?.enable !== undefined,
+          }) ?? '';
         if (resume === undefined) this.#step('not-resumed');
         else this.session.resuming.resumeAs(resume);
         break;
