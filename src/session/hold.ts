@@ -121,7 +121,7 @@ export class Hold {
     this.begin();
     const { max } = acknowledgement.serverResumption;
     session.setDeadline('hold', session.now + Math.min(this.resumption.max, max) * 1000);
-    this.comingBack.takeNewcomer()?.resumeUpstream(this);
+    this.comingBack.takeNewcomer()?.resuming.resumeUpstream(this);
     return true;
   }
 
