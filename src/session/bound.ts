@@ -12,7 +12,7 @@ import { Acknowledgement } from './acknowledgement.js';
 import { Deadlines } from './deadlines.js';
 import { amendDisco } from './disco.js';
 import type { DomainRuntime } from './domain.js';
-import type { IqAnswer, IqRequest, ServerKind, SessionIdentity } from './feature.js';
+import type { Feature, IqAnswer, IqRequest, ServerKind, SessionIdentity } from './feature.js';
 import { type FeatureHost, SessionFeatureContext } from './feature-context.js';
 import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
@@ -491,10 +491,14 @@ export class BoundSession implements FeatureHost {
   #release(outermost: boolean): void {
     if (!outermost) return;
     this.#holding = false;
+    for (const { leg, bytes, reason, stored } of this.#takeHeld() ?? [])
+      this.#put(leg, bytes, reason, stored);
+  }
+
+  #takeHeld(): Injection[] | undefined {
     const held = this.#held;
-    if (held === undefined) return;
     this.#held = undefined;
-    for (const { leg, bytes, reason, stored } of held) this.#put(leg, bytes, reason, stored);
+    return held;
   }
 
   /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
@@ -585,12 +589,12 @@ export class BoundSession implements FeatureHost {
 
   // What features reach of it.
 
-  get upstream(): string {
-    return this.around.upstream;
-  }
-
   get domain(): DomainRuntime {
     return this.around.domain;
+  }
+
+  get upstream(): string {
+    return this.around.upstream;
   }
 
   get port(): SessionPort {
@@ -626,11 +630,21 @@ export class BoundSession implements FeatureHost {
   }
 
   /** What a feature sends in the client's name: knowledge has to know, since it will see the answer. */
-  sendAsClient(bytes: Buffer, reason: Reason): void {
-    const frame = parseStanza(bytes, this.around.domain.namespaces);
+  sendAsClient(feature: Feature, bytes: Buffer, reason: Reason): void {
+    const { around } = this;
+    const frame = parseStanza(bytes, around.domain.namespaces);
     if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
-    this.#pipeline?.show('to-server', frame, this.around.now);
-    this.#inject('server', bytes, reason);
+    this.#pipeline?.show('to-server', frame, around.now);
+    // It may itself be sent behind a stanza that is being handled; what it causes comes behind it.
+    const before = this.#takeHeld();
+    const mark = this.#hold();
+    const outcome = this.#pipeline?.handleBehind(feature, frame, around.now) ?? PASSED;
+    if (mark) this.#holding = false;
+    const caused = this.#takeHeld();
+    this.#held = before;
+    if (outcome.kind === 'pass') this.#inject('server', bytes, reason);
+    else if (outcome.kind === 'changed') this.#inject('server', outcome.bytes, reason);
+    for (const each of caused ?? []) this.#inject(each.leg, each.bytes, each.reason, each.stored);
   }
 
   /** The opposite: knowledge takes it for the server's word. */

@@ -36,7 +36,7 @@ export interface FeatureHost {
   /** As `FeatureContext.sendStored`. */
   injectStored(bytes: Buffer, reason: Reason, copy: string): boolean;
   injectAhead(bytes: Buffer, reason: Reason): void;
-  sendAsClient(bytes: Buffer, reason: Reason): void;
+  sendAsClient(feature: Feature, bytes: Buffer, reason: Reason): void;
   sendAsServer(bytes: Buffer, reason: Reason): void;
   endKept(): void;
   /** @param account prepared */
@@ -95,7 +95,7 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
   }
 
   sendAsClient(xml: string | Buffer, reason: Reason): void {
-    this.host.sendAsClient(Buffer.from(xml), reason);
+    this.host.sendAsClient(this.feature, Buffer.from(xml), reason);
   }
 
   sendAsServer(xml: string | Buffer, reason: Reason): void {

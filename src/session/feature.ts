@@ -56,6 +56,8 @@ export interface PassingStanza {
   readonly direction: Direction;
   readonly frame: Frame;
   readonly now: number;
+  /** A feature sends it in the client's name (`sendAsClient`): the client knows nothing of it. */
+  readonly isOurs: boolean;
   /** Edits on the bytes; return an `edit` verdict for them to count. Later features see the edited stanza. */
   edit(): Splice;
   /** A tree of the stanza; costs a parse. */
@@ -122,8 +124,8 @@ export interface FeatureContext {
   /** Injects one complete element (message, presence or iq) towards a leg; it is counted by stream management. */
   send(leg: 'client' | 'server', xml: string | Buffer, reason: Reason): void;
   /**
-   * The same towards the server, as if the client had sent it: knowledge sees it too, features do not. For a stanza that puts the client itself
-   * into a state, such as entering a room again for it.
+   * The same towards the server, as if the client had sent it: knowledge sees it too, and so do the features that are nearer to the server. For a
+   * stanza that puts the client itself into a state, such as entering a room again for it.
    */
   sendAsClient(xml: string | Buffer, reason: Reason): void;
   /** The opposite: towards the client, and knowledge takes it for the server's word. For what a room played by the proxy says. */

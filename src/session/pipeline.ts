@@ -174,6 +174,17 @@ export class PipelineSession {
     return this.instances[index] as T;
   }
 
+  /** Takes a stanza that a feature sends in the client's name through the features that are nearer to the server. */
+  handleBehind(feature: Feature, frame: Frame, now: number): Outcome {
+    const sender = this.pipeline.features.indexOf(feature);
+    const watches = this.#currentTable()['to-server'][frame.kind]?.watches ?? NO_WATCHES;
+    const behind = watches.filter((watch) => watch.feature > sender);
+    this.#looksAt('to-server', frame);
+    const outcome = this.#through(behind, 'to-server', frame, now, true);
+    this.#frame = undefined;
+    return outcome;
+  }
+
   /** Takes a stanza through all features that watch for it. */
   handle(direction: Direction, frame: Frame, now: number): Outcome {
     const watches = this.#currentTable()[direction][frame.kind]?.of(frame);
@@ -185,7 +196,13 @@ export class PipelineSession {
     return outcome;
   }
 
-  #through(fitting: readonly CompiledWatch[], direction: Direction, frame: Frame, now: number): Outcome {
+  #through(
+    fitting: readonly CompiledWatch[],
+    direction: Direction,
+    frame: Frame,
+    now: number,
+    isOurs = false,
+  ): Outcome {
     let watches = fitting;
     let stanza: Passing | undefined;
     let reason: Reason | undefined;
@@ -202,7 +219,7 @@ export class PipelineSession {
       done = watch.feature;
       const instance = this.instances[watch.feature]!;
       if (instance.onStanza === undefined) continue;
-      stanza ??= new Passing(direction, frame, now, this.pipeline.namespaces);
+      stanza ??= new Passing(direction, frame, now, this.pipeline.namespaces, isOurs);
       const table = this.#table;
       const verdict: Verdict = instance.onStanza(stanza, watch.watch);
       if (verdict.action === 'drop') return { kind: 'dropped', reason: verdict.reason };
@@ -272,6 +289,7 @@ class Passing implements PassingStanza {
     public frame: Frame,
     readonly now: number,
     private readonly namespaces: NamespaceTable,
+    readonly isOurs = false,
   ) {}
 
   edit(): Splice {

@@ -82,7 +82,11 @@ export class RoomReturns implements LinkWatcher {
     const room = this.#rooms.get(jid);
     if (change.kind === 'joined') {
       if (room === undefined) this.#enter(jid, change.nick);
-      else room.nick = change.nick;
+      else {
+        room.nick = change.nick;
+        // What the room tells may be taken by a feature that knows better what the client has been shown.
+        if (room.phase === 'returning') this.#isIn(room);
+      }
     } else if (change.kind === 'nick-changed' && room !== undefined) room.nick = change.to;
     else if (change.kind === 'left' && room?.phase === 'in') this.#forget(jid);
   }
@@ -226,11 +230,14 @@ export class RoomReturns implements LinkWatcher {
     return isNews ? PASS : KNOWN;
   }
 
-  #isBack(room: ForeignRoom, coming: Return, nick: string): void {
-    coming.isIn = true;
+  #isIn(room: ForeignRoom): void {
     room.phase = 'in';
     room.wasDown = false;
     room.occupants = undefined;
+  }
+
+  #isBack(room: ForeignRoom, coming: Return, nick: string): void {
+    coming.isIn = true;
     for (const ghost of coming.occupants.ghosts(nick)) {
       const from = `${room.jid}/${ghost}`;
       this.knowledge.presence.forget(from);
@@ -289,7 +296,7 @@ export class RoomReturns implements LinkWatcher {
     const coming = this.#returns.get(jid);
     const room = this.#rooms.get(jid);
     this.#returns.delete(jid);
-    if (coming === undefined || coming.isIn || room === undefined) return;
+    if (coming === undefined || coming.isIn || room === undefined || room.phase === 'in') return;
     room.phase = 'lost';
     room.wasDown = true;
   }

@@ -163,6 +163,8 @@ export class PresenceSessionSession implements FeatureSession {
     const room = bareOf(to);
     const nick = resource(to);
     if (nick === undefined) return PASS;
+    // Nothing but what it was annotated in needs to go on: for others the room's own answer is enough.
+    if (stanza.isOurs) return this.#room.broughtBack(stanza, room, nick);
     const wish = readWish(stanza);
     if (wish === undefined) {
       if (frame.findChild('x', NS.muc) < 0) return this.#behindJoin(stanza);

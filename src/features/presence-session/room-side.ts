@@ -11,6 +11,7 @@ import { readArchived } from './archive.js';
 import { askRoom } from './ask-room.js';
 import { HeldJoin } from './held-join.js';
 import { readLimits, writeTime } from './history.js';
+import { LostRooms } from './lost-rooms.js';
 import { MessageTrail } from './message-trail.js';
 import { PlayedRoom } from './played-room.js';
 import type { PresenceSessionSettings } from './settings.js';
@@ -49,6 +50,7 @@ export class RoomSide {
   readonly #rooms = new Map<string, PlayedRoom>();
   /** Rooms that the stanza in hand has put the session out of, and whether there is no such room any more. */
   readonly #leaving = new Map<string, { readonly destroyed: boolean }>();
+  readonly #lost = new LostRooms();
   /** Rooms whose own presence is the stanza in hand. */
   readonly #entering = new Map<string, { readonly created: boolean }>();
   /** When views are written next. */
@@ -67,7 +69,7 @@ export class RoomSide {
 
   /** What has to be known to go on in another process; the views themselves are written. */
   snapshot(): readonly Snapshot[] {
-    this.#save();
+    this.write();
     return [...this.#rooms.values()]
       .filter((room) => room.held === undefined)
       .map(({ jid, nick, view, dialect }) => {
@@ -101,6 +103,7 @@ export class RoomSide {
    * @param room prepared bare JID @param nick as written
    */
   asked(stanza: PassingStanza, room: string, nick: string, wish: Wish): Verdict {
+    this.#lost.take(room);
     const playing = this.#rooms.get(room);
     const inside = this.known.nickIn(room) !== undefined;
     if (playing === undefined && this.#rooms.size >= MOST_ROOMS) return this.#declined(stanza);
@@ -138,8 +141,15 @@ export class RoomSide {
     return { action: 'handled', reason: 'presence-session-held' };
   }
 
+  /** A feature enters a room again for a client that does not know that it was put out: as if it came back from where it was. */
+  broughtBack(stanza: PassingStanza, room: string, nick: string): Verdict {
+    const wish = this.#lost.take(room);
+    return wish === undefined ? PASS : this.#comesBack(stanza, room, nick, wish, false);
+  }
+
   /** A client enters a room without asking for the protocol. */
   notAsked(room: string): void {
+    this.#lost.take(room);
     const playing = this.#rooms.get(room);
     if (playing === undefined) return;
     if (playing.held !== undefined && this.#isWaiting(playing.held)) {
@@ -170,6 +180,7 @@ export class RoomSide {
         break;
       case 'left':
         if (room.held?.expectsOwnLeaving === true) break;
+        if (change.cause === 'not-an-occupant') this.#lost.note(room);
         if (SILENT.has(change.cause)) this.#leaves(room);
         else this.#leaving.set(change.room, { destroyed: change.cause === 'destroyed' });
         break;
@@ -226,7 +237,7 @@ export class RoomSide {
 
   /** The client is away: what it has been shown is written down. */
   write(): void {
-    this.#save();
+    for (const room of this.#rooms.values()) if (room.dirty && room.held === undefined) this.#write(room);
   }
 
   /** The session is over. */

@@ -155,6 +155,15 @@ export class Playbook<S extends FeatureSession> {
     return this.#stanza('to-server', xml);
   }
 
+  /** A feature nearer to the client sends a stanza in the client's name. */
+  fromOuterFeature(xml: string): this {
+    return this.#stanza('to-server', xml, (frame) => {
+      const { features, knowledge } = this.#pipeline.pipeline;
+      this.#pipeline.show('to-server', frame, this.now);
+      return this.#pipeline.handleBehind(features[knowledge - 1]!, frame, this.now);
+    });
+  }
+
   /** What became of the last stanza: `dropped reason`, `handled reason`, or `changed reason` and the stanza. */
   expectVerdict(verdict: string, xml?: string): this {
     return this.#expect(xml === undefined ? verdict : `${verdict} ${canonical(xml)}`);
@@ -309,12 +318,16 @@ export class Playbook<S extends FeatureSession> {
     this.#ended = true;
   }
 
-  #stanza(direction: 'to-server' | 'to-client', xml: string): this {
+  #stanza(
+    direction: 'to-server' | 'to-client',
+    xml: string,
+    handle = (frame: Frame) => this.#pipeline.handle(direction, frame, this.now),
+  ): this {
     this.#settle();
     this.#transcript.push(`${direction === 'to-server' ? 'client' : 'server'}: ${xml}`);
     const frame = parseStanza(Buffer.from(xml), this.#namespaces);
     if (!(frame instanceof Frame)) return this.#fail(`not a stanza: ${frame.reason}`, [], []);
-    const outcome = this.#pipeline.handle(direction, frame, this.now);
+    const outcome = handle(frame);
     // The verdict is told first: what is sent follows the stanza.
     if (outcome.kind !== 'pass') this.#pending.unshift(describe(outcome));
     return this;
@@ -378,6 +391,7 @@ export class Playbook<S extends FeatureSession> {
         const frame = parseStanza(Buffer.from(xml), this.#namespaces);
         if (!(frame instanceof Frame)) return this.#fail(`sends what is no stanza: ${xml}`, [], []);
         this.#pipeline.show('to-server', frame, this.now);
+        // There is one feature in a play: nobody is nearer to the server.
         this.#pending.push(`sends to server: ${canonical(xml.toString())}`);
       },
       sendAsServer: (xml) => {

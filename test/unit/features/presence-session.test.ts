@@ -232,6 +232,43 @@ describe('§4.2 fast rejoin', () => {
       .end();
   });
 
+  it('a client that a feature brings back into a room which had lost it is told the difference, and annotated on', () => {
+    const conversation = play(presenceSession)
+      .fromClient(join(ASK))
+      .expectVerdict('changed presence-session-asked', join());
+    annotates(conversation, 'id-1id-2', 1, here('Romeo'), here('Tybalt'), here('Juliet', '110'));
+    conversation
+      .fromClient(`<presence to='${ROOM}/Juliet'><show>away</show></presence>`)
+      .fromServer(
+        `<presence from='${ROOM}/Juliet' to='${FULL}' type='error'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>`,
+      )
+      .fromOuterFeature(join('', `<history seconds='60'/>`))
+      .expectVerdict('changed presence-session-asked', asked())
+      .expectRequest(ROOM, INFO);
+    holds(conversation, here('Romeo'), here('Juliet', '110'), subject('Tea'));
+    conversation
+      .answerIq(ROOM, info())
+      .expectSent('client', goneFor('Tybalt', 'id-1id-3', 1))
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-3', 2))
+      .expectSent('client', TRUNCATED)
+      .expectSent('client', marked(subject('Tea'), 'id-1id-3', 3));
+    annotates(conversation, 'id-1id-3', 4, here('Paris'));
+    conversation.end();
+  });
+
+  it('one that had not asked in that room gets what the room says', () => {
+    play(presenceSession)
+      .fromClient(join())
+      .fromServer(here('Juliet', '110'))
+      .fromClient(`<presence to='${ROOM}/Juliet'/>`)
+      .fromServer(
+        `<presence from='${ROOM}/Juliet' to='${FULL}' type='error'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>`,
+      )
+      .fromOuterFeature(join())
+      .fromServer(here('Romeo'))
+      .end();
+  });
+
   it('the order of attributes and elements, and the id of a presence, are no change', () => {
     const conversation = comesBack(been(), 4);
     const same = `<presence id='x' from='${ROOM}/Romeo'><x xmlns="${NS.mucUser}"><item  role="participant" affiliation='none'></item></x></presence>`;
