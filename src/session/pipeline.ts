@@ -302,11 +302,17 @@ class Passing implements PassingStanza {
   /** Whether the edits cannot have made the stanza one that this watch is for, and it was none before. */
   cannotHave(watch: CompiledWatch): boolean {
     if (this.#kept === undefined || watch.childNamespace === 0) return false;
-    return !this.#kept.mayHaveChild(this.namespaces.uri(watch.childNamespace));
+    return !this.#kept.mayHaveChild(watch.childNamespace);
   }
 
   /** The stanza as it has been edited. */
   settled(): Frame {
+    const derived = this.#kept?.toFrame();
+    if (derived !== undefined) {
+      this.frame = derived;
+      this.#kept = undefined;
+      return derived;
+    }
     const bytes = this.#replacement ?? this.#kept?.toBuffer();
     if (bytes === undefined) return this.frame;
     const edited: Frame | XmlError = parseStanza(bytes, this.namespaces, { limits: MADE_HERE });

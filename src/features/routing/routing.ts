@@ -22,7 +22,7 @@ import {
   capabilitiesProbeKey,
   type ProbeSession,
 } from '../capabilities-probe/capabilities-probe.js';
-import { Addressing, type Target } from './addressing.js';
+import { Addressing, HERE, type Target } from './addressing.js';
 import { readCarbonCopy } from './carbon-copy.js';
 import { Carbons, conflict, resultFrom, type ServerCopies } from './carbons.js';
 import { type Common, commonKey } from './common.js';
@@ -39,8 +39,9 @@ import {
   SINGLE,
   TWO,
 } from './kinds.js';
-import { editEntering, leavingChildren, markedAddress } from './marks.js';
+import { editEntering, LeavingChildren, markedAddress } from './marks.js';
 import { messageKey } from './message-key.js';
+import { isOfOneResource, type MessageType, messageType } from './message-type.js';
 import { readNotice, writeNotice } from './notices.js';
 import { Readdressed } from './readdressed.js';
 import { DROPPED, Returns } from './returns.js';
@@ -96,9 +97,11 @@ export class RoutingSession implements FeatureSession {
   readonly #presence: PresenceSession;
   readonly #services: ProbeSession;
   readonly #known: AddressKnowledge;
-  /** The full JID looked at last: a conversation goes on with one. What is known of it is looked up each time. */
+  /** The address written to last: a conversation goes on with one. What is known of it is looked up each time. */
   #lastTo: string | undefined;
+  #lastIsFull = false;
   #lastDevice: DeviceAddress | undefined;
+  readonly #leaving: LeavingChildren;
   readonly #carbons: Carbons;
   /** Prepared. */
   readonly #own: string;
@@ -115,6 +118,7 @@ export class RoutingSession implements FeatureSession {
   ) {
     const { identity, serverKind } = context;
     this.#settings = context.settings(SETTINGS);
+    this.#leaving = new LeavingChildren(this.#settings);
     this.#common = context.domain.shared(commonKey);
     this.#addressing = new Addressing(identity, serverKind);
     this.#account = context.know(accountKey);
@@ -186,35 +190,53 @@ export class RoutingSession implements FeatureSession {
 
   #leaves(stanza: PassingStanza): Verdict {
     const { frame } = stanza;
-    const settings = this.#settings;
     const flags = examine(frame);
-    const { to } = frame;
-    const isFull = to?.includes('/') === true;
-    const isConversation = isFull && this.#goesToAll(frame, flags, to);
-    // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it, where there are copies.
-    const hasCopies = this.#carbons.server !== 'none';
-    const goesToAll = isConversation && !(hasCopies && this.#account.isPassedOver(to));
-    if (goesToAll) {
-      this.#readdressed ??= new Readdressed();
-      this.#readdressed.note(frame.id, to);
+    const to = this.#addressee(frame);
+    if (to === undefined || !this.#lastIsFull) {
+      if (this.#common.optedIn.size > 0) this.#reflectSent(frame, flags, to);
+      const children = this.#leaving.plain(flags);
+      if (children === undefined) return PASS;
+      stanza.edit().appendChild(children);
+      return LEFT;
     }
-    if (this.#common.optedIn.size > 0 && (goesToAll || !isFull)) this.#reflectSent(frame, flags, to);
-    const children = leavingChildren(flags, isFull && !isConversation ? to : undefined, settings);
-    if (goesToAll) stanza.edit().cutResource('to');
-    else if (children === undefined) return PASS;
-    if (children !== undefined) stanza.edit().appendChild(children);
-    return goesToAll ? READDRESSED : LEFT;
+    const isConversation = this.#isForAll(frame, flags);
+    // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it, where there are copies.
+    const isPassedOver = isConversation && this.#carbons.server !== 'none' && this.#account.isPassedOver(to);
+    if (isConversation && !isPassedOver) return this.#readdresses(stanza, flags, to);
+    const children = isConversation ? this.#leaving.plain(flags) : this.#leaving.alone(flags, to);
+    if (children === undefined) return PASS;
+    stanza.edit().appendChild(children);
+    return LEFT;
+  }
+
+  #readdresses(stanza: PassingStanza, flags: number, to: string): Verdict {
+    const { frame } = stanza;
+    this.#readdressed ??= new Readdressed();
+    this.#readdressed.note(frame.id, to);
+    if (this.#common.optedIn.size > 0) this.#reflectSent(frame, flags, to);
+    const children = this.#leaving.plain(flags);
+    const splice = stanza.edit().cutResource('to');
+    if (children !== undefined) splice.appendChild(children);
+    return READDRESSED;
+  }
+
+  /** Whom it is for; the same string again for the same address. */
+  #addressee(frame: Frame): string | undefined {
+    if (this.#lastTo !== undefined && frame.attributeEquals('to', this.#lastTo)) return this.#lastTo;
+    const { to } = frame;
+    if (to !== this.#lastTo) {
+      this.#lastTo = to;
+      this.#lastIsFull = to?.includes('/') === true;
+      this.#lastDevice = this.#lastIsFull ? readDeviceAddress(to!) : undefined;
+    }
+    return to;
   }
 
   /** What a client that knows nothing of all this says to one resource because it had heard from there last (RFC 6121 §5.1). */
-  #goesToAll(frame: Frame, flags: number, to: string): boolean {
+  #isForAll(frame: Frame, flags: number): boolean {
     if (!this.#settings.readdress || (flags & CONVERSATIONAL) === 0) return false;
     if ((flags & (SINGLE | TWO | PRIVATE | NO_COPY | ALONE)) !== 0) return false;
-    if (isOfOneResource(frame)) return false;
-    if (to !== this.#lastTo) {
-      this.#lastDevice = readDeviceAddress(to);
-      this.#lastTo = to;
-    }
+    if (isOfOneResource(messageType(frame))) return false;
     return this.#lastDevice !== undefined && isSomebodysDevice(this.#lastDevice, this.#known);
   }
 
@@ -227,27 +249,28 @@ export class RoutingSession implements FeatureSession {
       if (this.#addressing.isAccount(frame.from)) return (flags & CARBON) !== 0 ? this.#carbon(stanza) : PASS;
       if ((flags & CARBON) !== 0) return this.#forgedCarbon(stanza, flags);
     }
-    if (frame.type === 'error') return this.#error(stanza, flags);
-    const target = this.#addressing.target(frame, flags, () => this.#isFromRoom(frame.from));
+    const type = messageType(frame);
+    if (type === 'error') return this.#error(stanza, flags);
+    let target = this.#addressing.target(frame, type, flags);
+    if (target.for !== 'here' && this.#isFromRoom(frame.from)) target = HERE;
     if (target.for === 'gone' && this.#settings.gone) return this.#returns.refuse(frame, target.address);
-    if (this.#settings.copies && this.#comesAgain(frame, flags, target))
+    if (this.#settings.copies && this.#comesAgain(frame, type, flags, target))
       return { action: 'drop', reason: 'duplicate-copy-dropped' };
     return this.#edited(stanza, flags);
   }
 
   #edited(stanza: PassingStanza, flags: number): Verdict {
-    const edited = editEntering(stanza.frame, flags, this.#settings, () => stanza.edit());
-    return edited ? ENTERED : PASS;
+    return editEntering(stanza.frame, flags, this.#settings, stanza) ? ENTERED : PASS;
   }
 
   #error(stanza: PassingStanza, flags: number): Verdict {
     const { frame } = stanza;
     // COMPAT: jabberd2 gives what is for a resource that is gone to all others, errors too; an error is never answered.
-    const target = this.#addressing.target(frame, flags, () => false);
+    const target = this.#addressing.target(frame, 'error', flags);
     if (target.for === 'gone' && this.#settings.gone) return DROPPED;
     // XEP-0409 §4: what is not for one resource alone is for all that have opted in, errors too.
     const alone = (flags & (PRIVATE | NO_COPY | ALONE)) !== 0;
-    if (this.#settings.copies && !alone && this.#common.optedIn.has(this.#own))
+    if (this.#settings.copies && !alone && this.#hasOptedIn)
       this.#reflect(messageKey(frame), frame.toString());
     const address = this.#readdressed?.addressOf(frame.id, frame.from);
     const verdict = this.#edited(stanza, flags);
@@ -283,16 +306,16 @@ export class RoutingSession implements FeatureSession {
   }
 
   /** Tells the others of a message for the account that the server does not copy for certain. @returns whether one of them was first */
-  #comesAgain(frame: Frame, flags: number, target: Target): boolean {
-    const all = target.for === 'account' && !isOfOneResource(frame);
+  #comesAgain(frame: Frame, type: MessageType, flags: number, target: Target): boolean {
+    if (isOfOneResource(type)) return false;
+    const all = target.for === 'account';
     const server = this.#isCopiedByServer(flags);
-    const reflects = this.#common.optedIn.has(this.#own) && (flags & (PRIVATE | NO_COPY | ALONE)) === 0;
+    const reflects = this.#hasOptedIn && (flags & (PRIVATE | NO_COPY | ALONE)) === 0;
     if ((!all || server) && !reflects) return false;
-    if (isOfOneResource(frame)) return false;
     const key = messageKey(frame);
     const isNew = this.#copies.isNew(key, 'server');
     const splice = new Splice(frame);
-    editEntering(frame, flags, this.#settings, () => splice);
+    editEntering(frame, flags, this.#settings, { edit: () => splice });
     if (all) splice.setAttribute('to', this.context.identity.bare);
     const xml = splice.toBuffer().toString();
     const { availability } = this.#account;
@@ -303,6 +326,12 @@ export class RoutingSession implements FeatureSession {
         : ({ kind: 'reflection', key, xml } as const);
     this.context.tell(this.context.identity.bare, writeNotice(notice));
     return !isNew;
+  }
+
+  /** Whether a session of the account has opted in to XEP-0409. */
+  get #hasOptedIn(): boolean {
+    const { optedIn } = this.#common;
+    return optedIn.size > 0 && optedIn.has(this.#own);
   }
 
   /** COMPAT: Prosody and ejabberd agree to copy what has a body and is not of a room, and about nothing else. */
@@ -330,7 +359,7 @@ export class RoutingSession implements FeatureSession {
     if (wanted) return PASS;
     const splice = new Splice(message);
     // What the own account has sent does not enter the realm.
-    if (direction === 'received') editEntering(message, flags, this.#settings, () => splice);
+    if (direction === 'received') editEntering(message, flags, this.#settings, { edit: () => splice });
     stanza.edit().replaceAll(Buffer.from(splice.toBuffer()));
     context.count('carbon-unwrapped');
     return { action: 'edit', reason: 'carbon-unwrapped' };
@@ -369,7 +398,7 @@ export class RoutingSession implements FeatureSession {
   /** What one resource says, the others that have opted in hear (XEP-0409 §3.3). */
   #reflectSent(frame: Frame, flags: number, to: string | undefined): void {
     const sessions = this.#common.optedIn.get(this.#own);
-    if (sessions === undefined || !this.#settings.copies || isOfOneResource(frame)) return;
+    if (sessions === undefined || !this.#settings.copies || isOfOneResource(messageType(frame))) return;
     if ((flags & (PRIVATE | NO_COPY | ALONE | SINGLE)) !== 0) return;
     const { identity } = this.context;
     const splice = new Splice(frame).setAttribute('from', identity.full);
@@ -381,12 +410,6 @@ export class RoutingSession implements FeatureSession {
   #reflect(key: string, xml: string): void {
     this.context.tell(this.context.identity.bare, writeNotice({ kind: 'reflection', key, xml }));
   }
-}
-
-/** RFC 6121 §5.2.2: what is of these types is for the resource that it is addressed to; unknown ones are `normal`. */
-function isOfOneResource(frame: Frame): boolean {
-  const { type } = frame;
-  return type === 'groupchat' || type === 'headline' || type === 'error';
 }
 
 /** XMPP 2.0 routing in front of a server of 1.0. */
