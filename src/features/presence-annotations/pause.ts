@@ -4,12 +4,12 @@ import type { AccountSession } from '../../knowledge/account/account.js';
 import type { CapabilitiesSession } from '../../knowledge/capabilities/capabilities.js';
 import type { PresenceSession } from '../../knowledge/presence/presence.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
+import type { Roster, RosterReader } from '../../knowledge/roster/roster-reader.js';
 import type { FeatureContext } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { annotated, annotationXml, describe } from './annotation.js';
 import type { DirectedPresence } from './directed.js';
 import type { Occupant } from './occupancy.js';
-import type { Roster, RosterReader } from './roster.js';
 import type { Settings } from './settings.js';
 import type { SharedAnnotations } from './shared.js';
 

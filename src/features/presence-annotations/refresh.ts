@@ -1,6 +1,6 @@
+import type { RosterReader } from '../../knowledge/roster/roster-reader.js';
 import type { FeatureContext } from '../../session/feature.js';
 import { escapeAttribute } from '../../xml/serialize.js';
-import type { RosterReader } from './roster.js';
 
 /** Probes that one session sends at a time, and how long it then waits; ms. Servers limit what a connection may send. */
 const AT_ONCE = 5;

@@ -55,8 +55,7 @@ export class LeavingChildren {
       if ((flags & NO_ARCHIVE) === 0 && settings.archiveHint !== 'none')
         children += `<${settings.archiveHint} xmlns='${NS.hints}'/>`;
     }
-    if (settings.marks && (flags & TWO) === 0)
-      children += `<xmpp-2 xmlns='${NS.xmpp2}' to='${escapeAttribute(full)}'/>`;
+    if (settings.marks && (flags & TWO) === 0) children += markTo(full);
     return children;
   }
 }
@@ -75,6 +74,18 @@ export function markedAddress(frame: Frame): string | undefined {
   if (/^<[^\s/>]*:/u.test(text)) return undefined;
   const to: unknown = parseElement(bytes).attrs.to;
   return typeof to === 'string' ? to : undefined;
+}
+
+/** Has the mark say that the message is for this resource alone. */
+export function sayAlone(stanza: { readonly frame: Frame; edit(): Splice }, full: string): void {
+  const { frame } = stanza;
+  for (let i = 0; i < frame.childCount; i++)
+    if (frame.childIs(i, 'xmpp-2', NS.xmpp2)) stanza.edit().removeChild(i);
+  stanza.edit().appendChild(markTo(full));
+}
+
+function markTo(full: string): string {
+  return `<xmpp-2 xmlns='${NS.xmpp2}' to='${escapeAttribute(full)}'/>`;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { bare, prepareJid } from '../../jid.js';
 import { type AccountSession, account, accountKey } from '../../knowledge/account/account.js';
-import { type PresenceSession, presence, presenceKey } from '../../knowledge/presence/presence.js';
+import { presence, presenceKey } from '../../knowledge/presence/presence.js';
 import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
   type DiscoAmendment,
@@ -22,6 +22,7 @@ import {
   capabilitiesProbeKey,
   type ProbeSession,
 } from '../capabilities-probe/capabilities-probe.js';
+import { Acquaintances } from './acquaintances.js';
 import { Addressing, HERE, type Target } from './addressing.js';
 import { readCarbonCopy } from './carbon-copy.js';
 import { Carbons, conflict, resultFrom, type ServerCopies } from './carbons.js';
@@ -39,25 +40,20 @@ import {
   SINGLE,
   TWO,
 } from './kinds.js';
-import { editEntering, LeavingChildren, markedAddress } from './marks.js';
+import { Leaving } from './leaving.js';
+import { editEntering, markedAddress, sayAlone } from './marks.js';
 import { messageKey } from './message-key.js';
 import { isOfOneResource, type MessageType, messageType } from './message-type.js';
 import { readNotice, writeNotice } from './notices.js';
-import { Readdressed } from './readdressed.js';
 import { DROPPED, Returns } from './returns.js';
 import { type RoutingSettings, SETTINGS } from './settings.js';
 import { ToldCopies } from './told-copies.js';
-import {
-  type AddressKnowledge,
-  type DeviceAddress,
-  isSomebodysDevice,
-  readDeviceAddress,
-} from './user-address.js';
 
 const MESSAGE_OUT = 0;
 const MESSAGE_IN = 1;
 const CARBONS_WISH = 2;
 const NG_WISH = 3;
+const ROSTER_WISH = 4;
 const WATCHES: readonly Watch[] = [
   { direction: 'to-server', stanza: 'message' },
   { direction: 'to-client', stanza: 'message' },
@@ -75,16 +71,23 @@ const WATCHES: readonly Watch[] = [
     child: { namespace: NS.imNg, name: 'enable' },
     address: ['account', 'domain'],
   },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['get'],
+    child: { namespace: NS.roster, name: 'query' },
+    address: ['account'],
+  },
 ];
 
-const LEFT: Verdict = { action: 'edit', reason: 'left-realm' };
-const READDRESSED: Verdict = { action: 'edit', reason: 'readdressed' };
 const ENTERED: Verdict = { action: 'edit', reason: 'entered-realm' };
 
 interface Snapshot {
   readonly server: ServerCopies;
   readonly wanted: boolean;
   readonly optedIn: boolean;
+  /** Absent: what another version has left. */
+  readonly rosterAsked?: boolean;
 }
 
 /** One session under the rules of XMPP 2.0, in front of a server that has none of them. `docs/routing.md` is the whole of them. */
@@ -94,23 +97,16 @@ export class RoutingSession implements FeatureSession {
   readonly #addressing: Addressing;
   readonly #account: AccountSession;
   readonly #rooms: RoomsSession;
-  readonly #presence: PresenceSession;
   readonly #services: ProbeSession;
-  readonly #known: AddressKnowledge;
-  /** The address written to last: a conversation goes on with one. What is known of it is looked up each time. */
-  #lastTo: string | undefined;
-  #lastIsFull = false;
-  #lastDevice: DeviceAddress | undefined;
-  readonly #leaving: LeavingChildren;
+  readonly #leaving: Leaving;
   readonly #carbons: Carbons;
   /** Prepared. */
   readonly #own: string;
   /** The client has opted in to XEP-0409. */
   #optedIn = false;
   readonly #copies: ToldCopies;
+  readonly #acquaintances: Acquaintances;
   readonly #returns: Returns;
-  /** Made when needed: most sessions never do. */
-  #readdressed: Readdressed | undefined;
 
   constructor(
     private readonly context: FeatureContext,
@@ -118,22 +114,22 @@ export class RoutingSession implements FeatureSession {
   ) {
     const { identity, serverKind } = context;
     this.#settings = context.settings(SETTINGS);
-    this.#leaving = new LeavingChildren(this.#settings);
     this.#common = context.domain.shared(commonKey);
     this.#addressing = new Addressing(identity, serverKind);
     this.#account = context.know(accountKey);
     this.#rooms = context.know(roomsKey);
-    this.#presence = context.know(presenceKey);
     this.#services = context.know(capabilitiesProbeKey);
-    this.#known = {
-      ...{ identity, rooms: this.#rooms, presence: this.#presence, services: this.#services },
-      userDomains: new Set(this.#settings.userDomains.map((name) => prepareJid(name) ?? name)),
-    };
     this.#own = prepareJid(identity.bare) ?? identity.bare;
     const before = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
     this.#carbons = new Carbons(context, before);
     this.#copies = new ToldCopies(context, this.#account, this.#carbons);
-    this.#returns = new Returns(context, this.#presence, this.#common.returned);
+    this.#acquaintances = new Acquaintances(context, before?.rosterAsked === true);
+    this.#returns = new Returns(context, this.#acquaintances, this.#settings, this.#common.returned);
+    this.#leaving = new Leaving(context, this.#settings, {
+      ...{ account: this.#account, carbons: this.#carbons, acquaintances: this.#acquaintances },
+      ...{ rooms: this.#rooms, presence: context.know(presenceKey), services: this.#services },
+      common: this.#common,
+    });
     if (before?.optedIn === true) this.#optIn();
     // At once: what comes before copies are on, the others do not get.
     if (this.#settings.copies) this.#carbons.enable();
@@ -141,7 +137,8 @@ export class RoutingSession implements FeatureSession {
 
   snapshot(): string | undefined {
     const { server, wanted } = this.#carbons;
-    const snapshot: Snapshot = { server, wanted, optedIn: this.#optedIn };
+    const rosterAsked = this.#acquaintances.clientAsked;
+    const snapshot: Snapshot = { server, wanted, optedIn: this.#optedIn, rosterAsked };
     return JSON.stringify(snapshot);
   }
 
@@ -158,13 +155,16 @@ export class RoutingSession implements FeatureSession {
   onStanza(stanza: PassingStanza, watch: number): Verdict {
     switch (watch) {
       case MESSAGE_OUT:
-        return this.#leaves(stanza);
+        return this.#leaving.take(stanza);
       case MESSAGE_IN:
         return this.#enters(stanza);
       case CARBONS_WISH:
         return this.#settings.copies ? this.#carbons.asked(stanza.frame, this.#optedIn) : PASS;
       case NG_WISH:
         return this.#settings.imNg ? this.#wantsNg(stanza.frame) : PASS;
+      case ROSTER_WISH:
+        this.#acquaintances.clientAsks();
+        return PASS;
       default:
         return PASS;
     }
@@ -186,61 +186,7 @@ export class RoutingSession implements FeatureSession {
     this.#copies.takeExpected();
   }
 
-  // Leaving the realm.
-
-  #leaves(stanza: PassingStanza): Verdict {
-    const { frame } = stanza;
-    const flags = examine(frame);
-    const to = this.#addressee(frame);
-    if (to === undefined || !this.#lastIsFull) {
-      if (this.#common.optedIn.size > 0) this.#reflectSent(frame, flags, to);
-      const children = this.#leaving.plain(flags);
-      if (children === undefined) return PASS;
-      stanza.edit().appendChild(children);
-      return LEFT;
-    }
-    const isConversation = this.#isForAll(frame, flags);
-    // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it, where there are copies.
-    const isPassedOver = isConversation && this.#carbons.server !== 'none' && this.#account.isPassedOver(to);
-    if (isConversation && !isPassedOver) return this.#readdresses(stanza, flags, to);
-    const children = isConversation ? this.#leaving.plain(flags) : this.#leaving.alone(flags, to);
-    if (children === undefined) return PASS;
-    stanza.edit().appendChild(children);
-    return LEFT;
-  }
-
-  #readdresses(stanza: PassingStanza, flags: number, to: string): Verdict {
-    const { frame } = stanza;
-    this.#readdressed ??= new Readdressed();
-    this.#readdressed.note(frame.id, to);
-    if (this.#common.optedIn.size > 0) this.#reflectSent(frame, flags, to);
-    const children = this.#leaving.plain(flags);
-    const splice = stanza.edit().cutResource('to');
-    if (children !== undefined) splice.appendChild(children);
-    return READDRESSED;
-  }
-
-  /** Whom it is for; the same string again for the same address. */
-  #addressee(frame: Frame): string | undefined {
-    if (this.#lastTo !== undefined && frame.attributeEquals('to', this.#lastTo)) return this.#lastTo;
-    const { to } = frame;
-    if (to !== this.#lastTo) {
-      this.#lastTo = to;
-      this.#lastIsFull = to?.includes('/') === true;
-      this.#lastDevice = this.#lastIsFull ? readDeviceAddress(to!) : undefined;
-    }
-    return to;
-  }
-
-  /** What a client that knows nothing of all this says to one resource because it had heard from there last (RFC 6121 §5.1). */
-  #isForAll(frame: Frame, flags: number): boolean {
-    if (!this.#settings.readdress || (flags & CONVERSATIONAL) === 0) return false;
-    if ((flags & (SINGLE | TWO | PRIVATE | NO_COPY | ALONE)) !== 0) return false;
-    if (isOfOneResource(messageType(frame))) return false;
-    return this.#lastDevice !== undefined && isSomebodysDevice(this.#lastDevice, this.#known);
-  }
-
-  // Entering it.
+  // Entering the realm.
 
   #enters(stanza: PassingStanza): Verdict {
     const { frame } = stanza;
@@ -256,7 +202,17 @@ export class RoutingSession implements FeatureSession {
     if (target.for === 'gone' && this.#settings.gone) return this.#returns.refuse(frame, target.address);
     if (this.#settings.copies && this.#comesAgain(frame, type, flags, target))
       return { action: 'drop', reason: 'duplicate-copy-dropped' };
-    return this.#edited(stanza, flags);
+    const verdict = this.#edited(stanza, flags);
+    // COMPAT: jabberd2 has written this address over the account's. Without the modifiers nothing would tell another proxy that it is for nobody else.
+    if (
+      verdict === ENTERED &&
+      this.context.serverKind === 'jabberd2' &&
+      (flags & TWO) !== 0 &&
+      (flags & (PRIVATE | NO_COPY)) !== 0 &&
+      markedAddress(frame) === undefined
+    )
+      sayAlone(stanza, this.context.identity.full);
+    return verdict;
   }
 
   #edited(stanza: PassingStanza, flags: number): Verdict {
@@ -272,7 +228,7 @@ export class RoutingSession implements FeatureSession {
     const alone = (flags & (PRIVATE | NO_COPY | ALONE)) !== 0;
     if (this.#settings.copies && !alone && this.#hasOptedIn)
       this.#reflect(messageKey(frame), frame.toString());
-    const address = this.#readdressed?.addressOf(frame.id, frame.from);
+    const address = this.#leaving.addressedBefore(frame);
     const verdict = this.#edited(stanza, flags);
     if (address === undefined) return verdict;
     stanza.edit().setAttribute('from', address);
@@ -393,18 +349,6 @@ export class RoutingSession implements FeatureSession {
     this.#optedIn = true;
     const sessions = this.#common.optedIn.get(this.#own) ?? new Set();
     this.#common.optedIn.set(this.#own, sessions.add(this.context.identity));
-  }
-
-  /** What one resource says, the others that have opted in hear (XEP-0409 §3.3). */
-  #reflectSent(frame: Frame, flags: number, to: string | undefined): void {
-    const sessions = this.#common.optedIn.get(this.#own);
-    if (sessions === undefined || !this.#settings.copies || isOfOneResource(messageType(frame))) return;
-    if ((flags & (PRIVATE | NO_COPY | ALONE | SINGLE)) !== 0) return;
-    const { identity } = this.context;
-    const splice = new Splice(frame).setAttribute('from', identity.full);
-    if (to !== undefined) splice.setAttribute('to', bare(to));
-    const xml = splice.toBuffer().toString();
-    this.#reflect(messageKey(frame).replace(/^[^\n]*/u, identity.full), xml);
   }
 
   #reflect(key: string, xml: string): void {
