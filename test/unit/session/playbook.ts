@@ -38,6 +38,8 @@ export interface Setting {
   readonly upstream?: Partial<UpstreamConfig>;
   readonly config?: Partial<Config>;
   readonly features?: readonly Feature[];
+  /** What the configuration says of them for example.org; example.net has all as they are by default. */
+  readonly configured?: DomainConfig['features'];
   readonly directTls?: TlsFacts;
   /** Default: nothing is held. */
   readonly hold?: Partial<HoldConfig>;
@@ -101,7 +103,7 @@ export class Playbook {
       logLevel: 'silent',
       listeners: [],
       domains: new Map([
-        ['example.org', domain],
+        ['example.org', { ...domain, features: { ...domain.features, ...setting.configured } }],
         ['example.net', { ...domain, name: 'example.net' }],
       ]),
       limits: {
