@@ -11,6 +11,7 @@ if (lacking && (process.env.CI || process.env.INTERSTANZA_REQUIRE_SERVERS)) thro
 
 const IM_NG = 'urn:xmpp:im-ng:0';
 const CARBONS = 'urn:xmpp:carbons:2';
+const MUC = 'http://jabber.org/protocol/muc';
 
 const running: LibraryClient[] = [];
 afterEach(async () => {
@@ -108,6 +109,52 @@ describeRoutes(
       alice.send(`<message to='${nobody}' type='chat' id='lost'><body>hello?</body></message>`);
       const bounce = await alice.message(({ attrs }) => attrs.type === 'error');
       expect(bounce.attrs).toMatchObject({ from: nobody, id: 'lost' });
+    });
+
+    test('a private message to somebody in a room, in one breath with joining and leaving it, is never published', async () => {
+      const alice = await newSession(route, 'alice');
+      const room = `room-${uniqueId()}@${server.muc}`;
+      const enter = (nick: string) => `<presence to='${room}/${nick}'><x xmlns='${MUC}'/></presence>`;
+      const isOwn = (nick: string) => (each: Element) =>
+        each.attrs.from === `${room}/${nick}` && each.toString().includes('110');
+      alice.send(enter('Alice'));
+      await alice.presence(isOwn('Alice'), 'her own presence');
+      const form = `<query xmlns='${MUC}#owner'><x xmlns='jabber:x:data' type='submit'/></query>`;
+      await alice.iq('set', form, `to='${room}'`);
+
+      const whisper = (body: string, type = "type='chat'") =>
+        `<message to='${room}/Alice' ${type} id='${uniqueId()}'><body>whispered ${body}</body></message>`;
+      // Fresh: nothing is known of the room, and perhaps nothing yet of the server's services.
+      const bob = await newSession(route, 'bob');
+      bob.send(enter('Bob') + whisper('while joining') + whisper('without a type', ''));
+      await bob.presence(isOwn('Bob'), 'his own presence');
+      const leave = `<presence to='${room}/Bob' type='unavailable'/>`;
+      bob.send(whisper('inside') + leave + whisper('while leaving') + enter('Bob') + whisper('back'));
+      await bob.presence((each) => each.attrs.type === 'unavailable' && each.attrs.from === `${room}/Bob`);
+      await bob.presence(isOwn('Bob'), 'his own presence again');
+      bob.send(`<presence type='unavailable'/>${whisper('while going')}`);
+      const carol = await newSession(route, 'carol');
+      carol.send(whisper('from outside') + enter('Carol'));
+      await carol.presence(isOwn('Carol'), 'her presence');
+      for (const each of [bob, carol]) await each.settle();
+
+      // Behind all of it on its way through the room.
+      carol.send(`<message to='${room}' type='groupchat'><body>the end</body></message>`);
+      for (const each of [alice, carol])
+        await each.message((message) => message.getChildText('body') === 'the end', 'the end', 10_000);
+      for (const [body, by] of [
+        ['inside', 'Bob'],
+        ['back', 'Bob'],
+      ] as const) {
+        const heard = await alice.body(`whispered ${body}`);
+        expect(heard.attrs).toMatchObject({ from: `${room}/${by}`, type: 'chat' });
+      }
+      const published = [alice, bob, carol].flatMap((each) =>
+        each.stream.inbox.filter(
+          (message) => message.attrs.type === 'groupchat' && message.toString().includes('whispered'),
+        ),
+      );
+      expect(published.map(String)).toEqual([]);
     });
 
     test('nobody online: what is for one resource is delivered to no other, sooner or later', async () => {

@@ -329,6 +329,23 @@ describe('everything is a matter of settings', () => {
       .fromServer(`<message ${from} to='${BALCONY}'>${HI}${PRIVATE}${TWO}</message>`)
       .expectVerdict('changed entered-realm', `<message ${from} to='${BALCONY}'>${HI}${TWO}</message>`)
       .end();
+    play(routing, { serverKind: 'prosody', settings: { ...OFF, copies: true } })
+      .expectRequest('account', ENABLE)
+      .answerIq('account', '')
+      .fromClient('<presence/>')
+      .fromServer(
+        `<message from='${JULIET}'><received xmlns='${NS.carbons2}'><forwarded xmlns='${NS.forward0}'><message xmlns='jabber:client' ${from} to='${JULIET}'>${HI}</message></forwarded></received></message>`,
+      )
+      .expectVerdict(
+        'changed carbon-unwrapped',
+        `<message xmlns='jabber:client' ${from} to='${JULIET}'>${HI}</message>`,
+      )
+      .end();
+    play(routing, { settings: { ...OFF, imNg: true } })
+      .fromClient(`<iq type='set' id='1'><enable xmlns='${NS.imNg}'/></iq>`)
+      .expectVerdict('handled im-ng-answered')
+      .expectSent('client', `<iq type='result' id='1' from='${JULIET}' to='${BALCONY}'/>`)
+      .end();
     play(routing, { settings: { ...OFF, gone: true } })
       .fromServer(`<message ${from} to='${GONE}'>${HI}${twoTo(GONE)}</message>`)
       .expectVerdict('dropped gone-resource-dropped')
