@@ -126,10 +126,15 @@ export class RoomsSession implements FeatureSession {
   /** How the session stands to a bare JID: `unknown` is certain not to be a room it is in. */
   isRoom(bareJid: string): RoomState | 'unknown' {
     const jid = prepareJid(bareJid);
-    const room = jid === undefined ? undefined : this.#rooms.get(jid);
+    if (jid !== undefined) return this.stateOf(jid);
+    return this.#forgottenEverywhere ? 'was' : 'unknown';
+  }
+
+  /** The same of a prepared address. */
+  stateOf(jid: string): RoomState | 'unknown' {
+    const room = this.#rooms.get(jid);
     if (room !== undefined) return room.state;
-    const forgotten =
-      this.#forgottenEverywhere || (jid !== undefined && this.#forgottenDomains?.has(domain(jid)) === true);
+    const forgotten = this.#forgottenEverywhere || this.#forgottenDomains?.has(domain(jid)) === true;
     return forgotten ? 'was' : 'unknown';
   }
 
