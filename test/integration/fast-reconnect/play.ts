@@ -15,7 +15,8 @@ type HappensToSomebody =
 export type HappensInRoom =
   | HappensToSomebody
   | { readonly kind: 'herRole'; readonly role: string }
-  | { readonly kind: 'herSaying' | 'herKick' };
+  | { readonly kind: 'herSaying' }
+  | { readonly kind: 'herKick' };
 
 export type Going = 'cut' | 'leaves' | 'stopped' | 'killed';
 
