@@ -1,4 +1,5 @@
 import type { FeatureContext } from '../../session/feature.js';
+import { LateSet } from '../../session/late.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import type { RosterReader } from './roster.js';
 
@@ -15,7 +16,7 @@ const REFRESH = 'refresh';
  * of others the answer would be that the user may not know.
  */
 export class Refresh {
-  #waiting = new Set<string>();
+  #waiting = new LateSet<string>();
   /** Of those, the ones that may be asked about. */
   #allowed: string[] = [];
   #isDue = false;

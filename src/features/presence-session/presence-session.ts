@@ -31,8 +31,8 @@ const FROM_ROOM = 1;
 const SAID = 2;
 const ARCHIVED = 3;
 const MARKED = 4;
-/** The client has entered a room for which what it sends may have to wait. */
-const PLAYS_CLIENT = new Interest('the client half is played');
+/** The client has entered a room in a way in which the join may have to wait, and what it sends there behind it. */
+const JOINS_MAY_WAIT = new Interest('joins may have to wait');
 
 const WATCHES: readonly Watch[] = [
   { direction: 'to-server', stanza: 'presence', types: [''], address: ['full'] },
@@ -69,10 +69,10 @@ const WATCHES: readonly Watch[] = [
     stanza: 'presence',
     types: ['unavailable'],
     address: ['full', 'bare'],
-    when: [PLAYS_CLIENT],
+    when: [JOINS_MAY_WAIT],
   },
-  { direction: 'to-server', stanza: 'message', address: ['full', 'bare'], when: [PLAYS_CLIENT] },
-  { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'], when: [PLAYS_CLIENT] },
+  { direction: 'to-server', stanza: 'message', address: ['full', 'bare'], when: [JOINS_MAY_WAIT] },
+  { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'], when: [JOINS_MAY_WAIT] },
 ];
 
 /**
@@ -168,10 +168,11 @@ export class PresenceSessionSession implements FeatureSession {
       if (frame.findChild('x', NS.muc) < 0) return this.#behindJoin(stanza);
       this.#room.notAsked(room);
       if (!this.#mayPlayClient(room)) return PASS;
-      this.context.attend(PLAYS_CLIENT, true);
+      this.context.attend(JOINS_MAY_WAIT, true);
       return this.#client.joins(stanza, room);
     }
     if (!this.#settings.playRoom || this.#isNative(room)) return PASS;
+    this.context.attend(JOINS_MAY_WAIT, true);
     return this.#room.asked(stanza, room, nick, wish);
   }
 
