@@ -134,6 +134,10 @@ const stories = fc.tuple(session, room, id).chain(([n, r, i]) => {
   const subject = `<message from='${r}' type='groupchat'><subject>love</subject></message>`;
   const subscribe = `<iq type='set' to='${r}' id='s'><subscribe xmlns='${NS.mucsub}' nick='juliet'><event node='urn:xmpp:mucsub:nodes:messages'/></subscribe></iq>`;
   const join = `<presence to='${r}/juliet'><x xmlns='${NS.muc}'/></presence>`;
+  const resume = join.replace(
+    '</presence>',
+    `<presence-session xmlns='${NS.presenceSession}' type='resume' session='session-1' id='1'/></presence>`,
+  );
   const form = `<iq from='${r}' type='result' id='${i}'><query xmlns='${NS.mucOwner}'><x xmlns='jabber:x:data' type='form'/></query></iq>`;
   const down1 = `<message from='${PEOPLE[0]}' type='error'><body>x</body>${error('remote-server-not-found')}</message>`;
   return fc.constantFrom<readonly Step[]>(
@@ -147,6 +151,12 @@ const stories = fc.tuple(session, room, id).chain(([n, r, i]) => {
       down(down1.replace(PEOPLE[0], r)),
       now,
       ['answer', 'remote-server-not-found'],
+      now,
+    ],
+    [
+      up(resume),
+      up(`<message to='${r}' type='groupchat'><body>early</body></message>`),
+      up(`<presence to='${r}/juliet' type='unavailable'/>`),
       now,
     ],
     [up(join), up(`<message to='${r}' type='groupchat'><body>early</body></message>`), now],
