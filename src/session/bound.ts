@@ -16,6 +16,7 @@ import type { Feature, IqAnswer, IqRequest, ServerKind, SessionIdentity } from '
 import { type FeatureHost, SessionFeatureContext } from './feature-context.js';
 import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
+import { LateMap } from './late.js';
 import { MissedMessages } from './missed-messages.js';
 import { readNotice } from './notice.js';
 import type { Outbox } from './outbox.js';
@@ -70,7 +71,7 @@ export class BoundSession implements FeatureHost {
   #pipeline: PipelineSession | undefined;
   readonly #requests = new IqRequests();
   readonly #deadlines = new Deadlines();
-  readonly #waking = new Map<string, { readonly feature: number; readonly token: string }>();
+  readonly #waking = new LateMap<string, { readonly feature: number; readonly token: string }>();
   /** Questions of features to the store that are open. Made when needed: most sessions never do. */
   #asked: FeatureQuestions | undefined;
   /** A stanza is with the features: what they send waits for its own place. */

@@ -2,6 +2,7 @@ import type { Element } from 'ltx';
 import { parseJid, prepareJid } from '../../jid.js';
 import { mayConcernSelf, type RoomSignals, roomSignals } from '../../knowledge/rooms/signals.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap, LateSet } from '../../session/late.js';
 import type { StoreChange } from '../../store/store.js';
 import { NS } from '../../xml/namespaces.js';
 import type { Subscription } from './book.js';
@@ -29,9 +30,9 @@ type SubscriberNotice = Extract<Notice, { op: 'subscriber' }>;
  * room sends to a ghost reaches the client but as an event.
  */
 export class Ghosts {
-  readonly #ghosts = new Map<string, Ghost>();
+  readonly #ghosts = new LateMap<string, Ghost>();
   /** Rooms that a ghost has left last. */
-  readonly #departed = new Set<string>();
+  readonly #departed = new LateSet<string>();
   readonly #events: RoomEvents;
   readonly #catchingUp: CatchingUp;
   readonly carried: Carried;

@@ -1,5 +1,6 @@
 import { parseJid } from '../../jid.js';
 import { PASS, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import type { Ghost } from './ghost.js';
 import type { Notice } from './notices.js';
 import { othersLeaving } from './presences.js';
@@ -11,7 +12,7 @@ const HIDDEN: Verdict = { action: 'handled', reason: 'mucsub-hidden' };
 /** Other people's ghosts, which are not shown to the client of this session: to it they are not in the room. */
 export class HiddenGhosts {
   /** By room: nicks that the client has not been shown. */
-  readonly #hidden = new Map<string, Set<string>>();
+  readonly #hidden = new LateMap<string, Set<string>>();
 
   constructor(
     private readonly around: Surroundings,

@@ -7,6 +7,7 @@ import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import { errorCondition } from '../../knowledge/rooms/signals.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, escapeText } from '../../xml/serialize.js';
@@ -45,8 +46,8 @@ interface Return {
  * it is not, a client that knows nothing of it is brought back in: same nick, what was said meanwhile, and only the difference in who is there.
  */
 export class RoomReturns implements LinkWatcher {
-  readonly #rooms = new Map<string, ForeignRoom>();
-  readonly #returns = new Map<string, Return>();
+  readonly #rooms = new LateMap<string, ForeignRoom>();
+  readonly #returns = new LateMap<string, Return>();
   #toCheck: string[] = [];
   #passwords: Map<string, string> | undefined;
 

@@ -1,6 +1,7 @@
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { pageQuery, readPageEnd } from '../../session/start/archive.js';
 import { StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
@@ -47,18 +48,18 @@ interface Snapshot {
 
 /** The room's half of the protocol for one session: annotates, and answers those who come back (XEP-0311 §4). */
 export class RoomSide {
-  readonly #rooms = new Map<string, PlayedRoom>();
+  readonly #rooms = new LateMap<string, PlayedRoom>();
   /** Rooms that the stanza in hand has put the session out of, and whether there is no such room any more. */
-  readonly #leaving = new Map<string, { readonly destroyed: boolean }>();
+  readonly #leaving = new LateMap<string, { readonly destroyed: boolean }>();
   readonly #lost = new LostRooms();
   /** Rooms whose own presence is the stanza in hand. */
-  readonly #entering = new Map<string, { readonly created: boolean }>();
+  readonly #entering = new LateMap<string, { readonly created: boolean }>();
   /** When views are written next. */
   #savesAt: number | undefined;
   /** Behind joins whose view is being read. */
   readonly #waiting = new WaitingStanzas();
   /** Open questions to archives, by their ids. */
-  readonly #asked = new Map<string, HeldJoin>();
+  readonly #asked = new LateMap<string, HeldJoin>();
 
   constructor(
     private readonly context: FeatureContext,

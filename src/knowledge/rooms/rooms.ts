@@ -11,6 +11,7 @@ import {
   type Watch,
 } from '../../session/feature.js';
 import { Interest } from '../../session/interests.js';
+import { LateMap } from '../../session/late.js';
 import { NS } from '../../xml/namespaces.js';
 import { Room, type RoomChange, type RoomState } from './room.js';
 import {
@@ -72,7 +73,7 @@ interface Snapshot {
  */
 export class RoomsSession implements FeatureSession {
   /** By prepared bare JID, the one heard from least recently first. */
-  readonly #rooms = new Map<string, Room>();
+  readonly #rooms = new LateMap<string, Room>();
   #listeners: readonly ((change: RoomChange) => void)[] = [];
   // Made when needed: most sessions never do, and there are many sessions.
   /** Pings on their way, by id. */
