@@ -136,8 +136,11 @@ export class RoomEvents {
     if (!isOurs && !isWanted) return undefined;
     const said = this.#said(room, frame, kind, id, old);
     if (isOurs || isStored) storing.take(room, said, isWanted && isStored ? subscription.events : undefined);
-    if (!isWanted || isStored) return undefined;
-    return wrap({ room, account, event, id: said.id, stamp: old?.stamp }, said.inner);
+    if (!isWanted) return undefined;
+    const bytes = wrap({ room, account, event, id: said.id, stamp: old?.stamp }, said.inner);
+    if (!isStored) return bytes;
+    if (!this.delivery.anybody) context.waits(account, bytes);
+    return undefined;
   }
 
   /** What a groupchat message is to all who have subscribed. @param id in the room's archive */

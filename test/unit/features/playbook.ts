@@ -119,6 +119,7 @@ export class Playbook<S extends FeatureSession> {
   #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
   readonly #account: string;
+  readonly #announced: string[] = [];
   #ended = false;
 
   constructor(feature: Feature<S>, scene: Scene = {}) {
@@ -216,9 +217,10 @@ export class Playbook<S extends FeatureSession> {
     return Math.max(...needed) > this.now;
   }
 
-  /** Said to wait for an account. */
-  expectWaiting(bare: string, xml: string): this {
-    return this.#expect(`waits for ${bare}: ${canonical(xml)}`);
+  /** What the feature has said to wait for accounts since this was read last; it need not be expected. */
+  announced(): string[] {
+    this.#settle();
+    return this.#announced.splice(0);
   }
 
   /** Lets time pass and wakes the feature as often as it has asked for. */
@@ -388,7 +390,7 @@ export class Playbook<S extends FeatureSession> {
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
-      waits: (bare, xml) => this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`),
+      waits: (bare, xml) => this.#announced.push(`${bare}: ${canonical(xml.toString())}`),
       sendStored: (xml, _reason, copy) => {
         this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
         if (this.#scene.clientAcknowledges !== true) return false;

@@ -621,6 +621,7 @@ describe('when the last client has gone', () => {
       .fromServer(said('olga', 'Hello', 'm1'))
       .expectVerdict(SWALLOWED)
       .see(() => expect(shared.list(storeKey('mucsub', shared.name, 'log', ''))).toHaveLength(1))
+      .see(() => expect(book.announced()).toHaveLength(1))
       .told(JSON.stringify({ op: 'replaced', room: ROOM }), `${ACCOUNT}/garden`)
       .expectSent('server', `<presence to='${ROOM}/sammy' type='unavailable'/>`)
       .expectEndOfKept()
