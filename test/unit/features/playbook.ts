@@ -386,6 +386,7 @@ export class Playbook<S extends FeatureSession> {
         this.#pipeline.show('to-client', frame, this.now);
         this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
       },
+      sendInOthersTurn: (xml) => this.#pending.push(`sends to client: ${canonical(xml.toString())}`),
       // Ahead of the stanza that is being handled: told before its verdict.
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
       endKept: () => this.#pending.push('ends the kept leg'),
