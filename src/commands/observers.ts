@@ -126,8 +126,9 @@ class Observer {
       if (performance.now() - since > LASTING) this.#wait = FIRST_WAIT;
       if (!this.#stopped) this.log.warn({ domain: name }, 'observer-lost');
     } catch (error) {
-      if (!isExpected(error)) throw error;
-      if (!this.#stopped) this.log.error({ domain: name, reason: error.message }, 'observer-failed');
+      // One that has failed is no reason for the others, or for the proxy, to end.
+      if (!isExpected(error)) this.log.error({ domain: name, err: error }, 'observer-fault');
+      else if (!this.#stopped) this.log.error({ domain: name, reason: error.message }, 'observer-failed');
     }
     this.#stream?.cut();
     if (this.#stopped) return;
@@ -142,7 +143,8 @@ class Observer {
     // Nothing is asked of either that only a socket could answer.
     const stream = InitiatingStream.over(far as Socket, STEP_MS);
     this.#stream = stream;
-    this.middlebox.admission.enter(ADDRESS);
+    if (this.middlebox.admission.enter(ADDRESS) !== undefined)
+      throw new SignInRefused('there are too many connections that have not authenticated');
     this.middlebox.welcome(near as Socket, INSIDE, ADDRESS, ENDPOINTS, undefined);
     const to = this.domain.name;
     await stream.open({ to });

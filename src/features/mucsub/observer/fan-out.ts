@@ -111,7 +111,7 @@ export class FanOut {
     if (isGroupchat && this.#isFull(room, account, where, isStored)) return;
     if (isGroupchat) {
       const isNew = where.isNew(said.key);
-      if (!isNew && (said.isUnique || where.sources.size > 1)) return;
+      if (!isNew && where.sources.size > 1) return;
       where.heardAt = said.at;
       if (said.isUnique) where.lastId = said.key;
     }

@@ -35,7 +35,8 @@ export interface RoomEnds {
 export class ObservedRoom {
   /** `asking`: it is in, and the room is being asked who may hear. */
   #state: 'entering' | 'asking' | 'hearing' | 'out' = 'entering';
-  readonly nick: string;
+  /** Prepared. */
+  nick: string;
   /** When it asked to be let in, or last heard of the room; ms. */
   aliveAt: number;
   nonAnonymous = false;
@@ -106,6 +107,8 @@ export class ObservedRoom {
     }
     const signals = roomSignals(presence);
     const isSelf = nick === this.nick || signals?.codes.has('110') === true;
+    // A service may have given it another (XEP-0045 §7.2.2).
+    if (isSelf && nick !== undefined && stanza.frame.type === undefined) this.nick = nick;
     if (signals !== undefined && (isSelf || signals.destroyed !== undefined)) this.#self(presence, signals);
     else if (nick !== undefined && !this.#waits(stanza.frame)) this.#other(presence, nick);
   }

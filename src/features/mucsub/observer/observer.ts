@@ -28,8 +28,10 @@ const TICK = 'tick';
 const BOOK = 'book';
 /** How often it is looked which rooms there are to hear, and noted how far they have been heard; ms. */
 const EVERY = 5_000;
-/** Rooms that are entered in one look: they answer with all who are in them. */
-const MOST_AT_ONCE = 50;
+/** Rooms that are being entered at a time: each is asked five things. */
+const MOST_ENTERING = 8;
+/** Rooms that are asked in one look whether it is in still. */
+const MOST_PINGS = 20;
 /** How long a room may take to let it in; ms. */
 const ENTERING_TIME = 30_000;
 /** A room that has not let it in, or where it is no owner, is tried again after this; ms. */
@@ -110,15 +112,18 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
     if (this.#observation.observer !== this) return;
     const { book } = this.around;
     const { now } = this.context;
-    let entered = 0;
+    let entering = 0;
+    for (const room of this.#rooms.values()) if (room.isEntering) entering += 1;
     for (const { jid, subscriptions } of book.rooms()) {
       if (subscriptions.size === 0 || this.#rooms.has(jid) || (this.#again.get(jid) ?? 0) > now) continue;
       if (this.#services.plays(domainOf(jid)) !== true) continue;
-      if (entered++ >= MOST_AT_ONCE) break;
+      if (entering++ >= MOST_ENTERING) break;
       this.#enter(jid, this.#isFree(jid) ? this.nick : this.#otherNick);
     }
     for (const [jid, time] of this.#again) if (time <= now) this.#again.delete(jid);
-    for (const room of this.#rooms.values()) this.#lookAt(room, now);
+    let pings = MOST_PINGS;
+    for (const room of this.#rooms.values())
+      if (this.#lookAt(room, now) && pings-- > 0) this.#ping(room, now);
     this.#noteHeard();
     this.context.wakeAt(TICK, now + EVERY);
   }
@@ -142,7 +147,8 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
     room.enter();
   }
 
-  #lookAt(room: ObservedRoom, now: number): void {
+  /** @returns whether it has been silent for long */
+  #lookAt(room: ObservedRoom, now: number): boolean {
     const { book } = this.around;
     if ((book.room(room.jid)?.subscriptions.size ?? 0) === 0) {
       room.leave();
@@ -151,14 +157,19 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
     } else if (room.isEntering && now - room.aliveAt > ENTERING_TIME) {
       room.leave();
       this.out(room, false);
-    } else if (now - room.aliveAt > SILENCE) this.#ping(room, now);
+    } else return now - room.aliveAt > SILENCE;
+    return false;
   }
 
   #ping(room: ObservedRoom, now: number): void {
     room.aliveAt = now;
     const payload = `<ping xmlns='${NS.ping}'/>`;
     this.context.request({ leg: 'server', type: 'get', to: room.occupant, payload }, (answer) => {
-      if (this.#rooms.get(room.jid) !== room || answer.kind === 'result' || answer.kind === 'refused') return;
+      if (this.#rooms.get(room.jid) !== room || answer.kind === 'result') return;
+      if (answer.kind === 'refused') {
+        room.aliveAt = now - SILENCE;
+        return;
+      }
       if (answer.kind === 'error' && judgeSelfPing(answer.condition) === 'in') return;
       room.leave();
       this.out(room, false);
@@ -195,6 +206,8 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
   }
 
   changed(room: ObservedRoom): void {
+    // There may be another one to be entered.
+    this.context.wakeAt(TICK, this.context.now);
     for (const account of [...room.heardFor.keys()]) {
       if (room.isOutcast(account)) this.banned(room, account);
       else if (!room.mayHear(account)) this.#drop(room, account);
