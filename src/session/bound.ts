@@ -50,6 +50,8 @@ export interface BoundSurroundings {
   /** The time of the event that is being handled; ms. */
   readonly now: number;
   readonly wakeTimesChanged: () => void;
+  /** What is done now is done in the turn of another session: it goes out when that is over. */
+  readonly inOthersTurn: (now: number) => void;
   /** The server takes nothing any more although its stream is still open. */
   readonly serverIsLost: () => void;
 }
@@ -609,6 +611,11 @@ export class BoundSession implements FeatureHost {
   get questions(): FeatureQuestions {
     this.#asked ??= new FeatureQuestions();
     return this.#asked;
+  }
+
+  injectInOthersTurn(bytes: Buffer, reason: Reason, now: number): void {
+    this.around.inOthersTurn(now);
+    this.#inject('client', bytes, reason);
   }
 
   injectAhead(bytes: Buffer, reason: Reason): void {

@@ -130,6 +130,11 @@ export interface FeatureContext {
   sendAsClient(xml: string | Buffer, reason: Reason): void;
   /** The opposite: towards the client, and knowledge takes it for the server's word. For what a room played by the proxy says. */
   sendAsServer(xml: string | Buffer, reason: Reason): void;
+  /**
+   * The same as `send` towards the client, for calls in the turn of another session of the domain: it goes out when that turn is over.
+   * @param now of that turn
+   */
+  sendInOthersTurn(xml: string | Buffer, reason: Reason, now: number): void;
   /** Injects towards the server, ahead of the client's stanza that is being handled. */
   sendAhead(xml: string | Buffer, reason: Reason): void;
   /** The feature needs the server leg no longer that is kept for it without a client; nothing while there is a client. */

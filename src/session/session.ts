@@ -324,6 +324,11 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.wakeTimesChanged();
   }
 
+  inOthersTurn(now: number): void {
+    this.now = now;
+    this.domain.settlesLater(this);
+  }
+
   /** For commands outside of an event of this session: what they have made goes out. */
   flush(): void {
     this.#settle();
@@ -376,6 +381,7 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   /** At the end of each event what it has made goes out, and the session ends when there is nothing left of it. */
   #settle(): void {
+    this.#domain?.settleOthers();
     this.#write(this.client, this.server);
     this.#write(this.server, this.client);
     if (this.#finished || !this.client.done || !this.server.done || this.hold?.busy === true) return;

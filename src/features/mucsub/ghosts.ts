@@ -65,6 +65,10 @@ export class Ghosts {
     return this.#ghosts.size === 0 && this.#departed.size === 0;
   }
 
+  all(): readonly Ghost[] {
+    return [...this.#ghosts.values()];
+  }
+
   of(room: string): Ghost | undefined {
     return this.#ghosts.get(room);
   }
@@ -195,8 +199,10 @@ export class Ghosts {
   ensureIn(room: string): void {
     const { book, account } = this.around;
     const subscription = book.subscription(room, account);
-    if (subscription !== undefined && !this.#ghosts.has(room))
-      this.entering.enter(subscription, undefined, true);
+    if (subscription === undefined) return;
+    if (!this.#ghosts.has(room)) this.entering.enter(subscription, undefined, true);
+    const ghost = this.#ghosts.get(room);
+    if (ghost !== undefined) ghost.usedAt = this.around.context.now;
   }
 
   // What the room sends.

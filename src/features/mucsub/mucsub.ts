@@ -22,6 +22,8 @@ import { Forms, type RoomOptions } from './forms.js';
 import { Ghosts } from './ghosts.js';
 import { JoinCompletion } from './join-completion.js';
 import { type Notice, readNotice } from './notices.js';
+import { HandingOver } from './observer/handing-over.js';
+import { OBSERVER_RESOURCE, ObserverSession } from './observer/observer.js';
 import { OwnArchive } from './own-archive.js';
 import { lacksArchive, noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
@@ -35,6 +37,9 @@ const BOOK = 'book';
 const HEARD = 'heard';
 /** How often it is noted how far rooms have been heard, for when the process is killed; ms. */
 const HEARD_EVERY = 10_000;
+const HAND_OVER = 'hand over';
+/** How often it is looked whether the observer can hear what ghosts do; ms. */
+const HAND_OVER_EVERY = 2_000;
 
 /** MUC/Sub played in place of a room that lacks it, for one session. */
 class MucSubSession implements FeatureSession, Reader, RoomOptions {
@@ -48,24 +53,18 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   readonly #forms: Forms;
   readonly #archive: ArchiveAnswers;
   readonly #ownArchive: OwnArchive;
+  readonly #handingOver: HandingOver | undefined;
+  #watchesGhosts = false;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
   readonly #settledEarly: string[] = [];
 
   constructor(
     private readonly context: FeatureContext,
+    around: Surroundings,
     snapshot?: string,
   ) {
     const { identity } = context;
-    this.#around = {
-      context,
-      book: bookOf(context.domain),
-      settings: context.settings<Settings>(SETTINGS),
-      account: prepareJid(identity.bare) ?? identity.bare,
-      rooms: context.know(roomsKey),
-      availability: context.know(accountKey),
-      probe: context.know(capabilitiesProbeKey),
-    };
-    const around = this.#around;
+    this.#around = around;
     this.#services = new Services(around);
     this.#delivery = new Delivery(around);
     this.#storing = new Storing(around);
@@ -79,6 +78,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.#completion = new JoinCompletion(around);
     this.#forms = new Forms(this);
     this.#ownArchive = new OwnArchive(around);
+    if (around.settings.observer !== undefined)
+      this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
     around.rooms.onChange((change) => {
       const { full } = identity;
@@ -105,7 +106,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     switch (watch) {
       case On.Request:
         this.context.attend(SUBSCRIBES, true);
-        this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+        this.#watchGhosts();
         return this.#subscribing.request(stanza);
       case On.ClientPresence:
         return this.#around.book.isEmpty ? PASS : this.#ghosts.client.fromClient(stanza);
@@ -158,6 +159,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
+    else if (token === HAND_OVER) this.#handOver();
     else if (token === READ) this.#storing.readAgain();
     else if (token.startsWith(YIELD)) this.#ghosts.carried.mayEnter(token.slice(YIELD.length));
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
@@ -173,7 +175,19 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   #claim(): void {
     this.#readStored();
     this.#ghosts.claim();
-    if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+    if (this.#ghosts.size > 0) this.#watchGhosts();
+  }
+
+  #handOver(): void {
+    this.#handingOver?.look(this.context.now);
+    if (this.#ghosts.size > 0) this.context.wakeAt(HAND_OVER, this.context.now + HAND_OVER_EVERY);
+  }
+
+  #watchGhosts(): void {
+    if (this.#watchesGhosts) return;
+    this.#watchesGhosts = true;
+    this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+    if (this.#handingOver !== undefined) this.context.wakeAt(HAND_OVER, this.context.now + HAND_OVER_EVERY);
   }
 
   #readStored(): void {
@@ -188,7 +202,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   #noteHeard(): void {
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
-    if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+    this.#watchesGhosts = false;
+    if (this.#ghosts.size > 0) this.#watchGhosts();
   }
 
   /** There is no way back: rooms may answer later than a subscription ends. */
@@ -210,6 +225,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       case 'claim':
         this.#readStored();
         if (this.#delivery.wanted || !this.#delivery.anybody) this.#ghosts.claim();
+        if (this.#ghosts.size > 0) this.#watchGhosts();
         break;
       case 'subscribed':
         this.#othersSubscribed(notice.room);
@@ -271,6 +287,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     const { book, rooms } = this.#around;
     book.leave(this);
     book.discharge(this.#around.account, this);
+    this.#handingOver?.close();
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
@@ -313,6 +330,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     }
     if (this.#ghosts.carried.says(stanza, room)) return { action: 'handled', reason: 'mucsub-answered' };
     this.#ghosts.ensureIn(room);
+    this.#watchGhosts();
     return PASS;
   }
 
@@ -427,7 +445,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     const where = book.knownWhereabouts(room, account);
     const { full } = this.context.identity;
     const first = this.context.domain.sessionsOf(account)[0]?.full;
-    const isMine = where === undefined || where.sources.size === 0 ? first === full : where.sources.has(full);
+    const isCarried = this.context.domain.sessionsOf(account).some((each) => where?.sources.has(each.full));
+    const isMine = isCarried ? where?.sources.has(full) === true : first === full;
     if (isMine) this.#ghosts.subscriber(notice, subscription);
   }
 }
@@ -435,11 +454,35 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
 const ADDED: DiscoAmendment = { add: [NS.mucsub] };
 const ADDED_WITH_ARCHIVE: DiscoAmendment = { add: [NS.mucsub, NS.mam2] };
 
-export const mucsub: Feature<MucSubSession> = {
+function surroundings(context: FeatureContext): Surroundings {
+  const { identity } = context;
+  return {
+    context,
+    book: bookOf(context.domain),
+    settings: context.settings<Settings>(SETTINGS),
+    account: prepareJid(identity.bare) ?? identity.bare,
+    rooms: context.know(roomsKey),
+    availability: context.know(accountKey),
+    probe: context.know(capabilitiesProbeKey),
+  };
+}
+
+function open(context: FeatureContext, snapshot?: string): FeatureSession {
+  const around = surroundings(context);
+  const { observer } = around.settings;
+  const isObserver =
+    observer !== undefined &&
+    context.identity.resource.startsWith(OBSERVER_RESOURCE) &&
+    around.account === prepareJid(`${observer.account}@${context.domain.name}`);
+  if (isObserver) return new ObserverSession(context, around, observer.nick);
+  return new MucSubSession(context, around, snapshot);
+}
+
+export const mucsub: Feature = {
   name: 'mucsub',
   watches: WATCHES,
   needs: [capabilitiesProbe, rooms, account],
   amendsDisco: true,
   settings: SETTINGS,
-  open: (context, snapshot) => new MucSubSession(context, snapshot),
+  open,
 };

@@ -22,7 +22,7 @@ import type { Surroundings } from './surroundings.js';
 
 const OCCUPANT_EVENTS: readonly EventName[] = ['presence', 'participants', 'affiliations'];
 /** Events that are of no use later, as ejabberd has it. */
-const FLEETING: readonly EventName[] = ['presence', 'participants'];
+export const FLEETING: readonly EventName[] = ['presence', 'participants'];
 /** Characters of a body that tell apart messages for which the room gives no id. */
 const KEY_LENGTH = 200;
 
@@ -329,7 +329,7 @@ export function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
   return frame.findChild('x', NS.mucUser) >= 0 ? 'config' : 'announcement';
 }
 
-function isSubject(frame: Frame): boolean {
+export function isSubject(frame: Frame): boolean {
   return frame.findChild('subject', NS.client) >= 0 && frame.findChild('body', NS.client) < 0;
 }
 
@@ -339,7 +339,7 @@ function stampIn(message: Element): string | undefined {
 }
 
 /** What a message without an id of the room's is known by. */
-function keyOf(frame: Frame): string {
+export function keyOf(frame: Frame): string {
   const body = frame.findChild('body', NS.client);
   const text =
     body < 0
@@ -349,7 +349,7 @@ function keyOf(frame: Frame): string {
 }
 
 /** What a change of somebody's standing is known by. */
-function keyOfPresence(presence: Element): string {
+export function keyOfPresence(presence: Element): string {
   const x = presence.getChildren('x', NS.mucUser).at(-1);
   const item = x?.getChild('item')?.attrs ?? {};
   const codes = x?.getChildren('status').map(({ attrs }) => String(attrs.code)) ?? [];
@@ -358,7 +358,7 @@ function keyOfPresence(presence: Element): string {
 }
 
 /** A presence as it stands in an event. Real JIDs are for those whom the room shows them to everybody: a subscriber has no role. */
-function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
+export function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
   presence.attrs.to = account;
   presence.attrs.xmlns = NS.client;
   if (!nonAnonymous)

@@ -299,6 +299,7 @@ class World {
         say(`sends stored ${xml.toString()}`);
         return false;
       },
+      sendInOthersTurn: (xml) => say(`sends client ${xml.toString()}`),
       sendAsClient: (xml) => show('to-server', xml),
       sendAsServer: (xml) => show('to-client', xml),
       sendAhead: (xml) => say(`ahead ${xml.toString()}`),

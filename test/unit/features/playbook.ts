@@ -121,6 +121,7 @@ export class Playbook<S extends FeatureSession> {
   #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
   readonly #account: string;
+  readonly #announced: string[] = [];
   #ended = false;
 
   constructor(feature: Feature<S>, scene: Scene = {}) {
@@ -230,6 +231,12 @@ export class Playbook<S extends FeatureSession> {
   /** Said to wait for an account. */
   expectWaiting(bare: string, xml: string): this {
     return this.#expect(`waits for ${bare}: ${canonical(xml)}`);
+  }
+
+  /** What the feature has said to wait for accounts since this was read last; it need not be expected. */
+  announced(): string[] {
+    this.#settle();
+    return this.#announced.splice(0);
   }
 
   /** Lets time pass and wakes the feature as often as it has asked for. */
@@ -400,11 +407,13 @@ export class Playbook<S extends FeatureSession> {
         this.#pipeline.show('to-client', frame, this.now);
         this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
       },
+      sendInOthersTurn: (xml) => this.#pending.push(`sends to client: ${canonical(xml.toString())}`),
       // Ahead of the stanza that is being handled: told before its verdict.
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
       waits: (bare, xml) => {
+        this.#announced.push(`${bare}: ${canonical(xml.toString())}`);
         if (this.#scene.showsWaiting === true)
           this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`);
       },

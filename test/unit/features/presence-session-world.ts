@@ -194,7 +194,7 @@ export class ProxiedSession {
         keepForAccount: () => {},
         waits: () => {},
       },
-      sendStored: () => false,
+      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {
         write: (changes, done) => {

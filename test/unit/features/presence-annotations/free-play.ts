@@ -52,7 +52,7 @@ export class FreePlay {
         keepForAccount: () => {},
         waits: () => {},
       },
-      sendStored: () => false,
+      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
       settings: <T>() => SETTINGS.parse({}) as T,
       store: { write: () => {}, load: (_, done) => this.#questions.push(() => done([])) },
       tell: (account) => this.told.push(account),

@@ -125,7 +125,7 @@ class World {
         keepForAccount: () => {},
         waits: () => {},
       },
-      sendStored: () => false,
+      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },
       settings: (schema) => schema.parse({ userDomains: ['named.lit'] }),
       store: { write: () => {}, load: () => {} },
