@@ -9,8 +9,8 @@ import { DOMAIN } from './streams.js';
 
 /** How many have subscribed, and how much is said in one round. */
 const SIZES = [
-  { subscribers: 100, messages: 500 },
-  { subscribers: 500, messages: 100 },
+  { subscribers: 100, messages: 150 },
+  { subscribers: 500, messages: 30 },
 ] as const;
 const WINDOW = 50;
 const ROUNDS = 4;

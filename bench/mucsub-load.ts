@@ -33,7 +33,7 @@ const MARKER = Buffer.from('marked-event');
 const PADDING = 'x'.repeat(48);
 /** Log-ins under way at one time. */
 const AT_ONCE = 10;
-const WAITING_TIME = 60_000;
+const WAITING_TIME = 120_000;
 
 /** A session that is only looked at for what is waited for, and counts markers. */
 class Client {

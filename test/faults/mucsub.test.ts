@@ -65,6 +65,7 @@ class Subscriber {
   #resumption = '';
   #received = 0;
   #recent: string[] = [];
+  #trouble: unknown;
 
   constructor(
     readonly name: string,
@@ -115,12 +116,15 @@ class Subscriber {
           this.#listen(client);
           client.send('<presence/>');
           return true;
-        } catch {
+        } catch (error) {
+          this.#trouble = error;
           return false;
         }
       },
       30_000,
-    );
+    ).catch((error) => {
+      throw new Error(`${error}: ${this.#trouble}`);
+    });
   }
 
   /** Takes the session up again; a new one where that cannot be. */
