@@ -3,6 +3,7 @@ import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import type { Surroundings } from './surroundings.js';
+import { ENTERS } from './watches.js';
 
 /** Rooms that a session may be entering at one time. */
 const MOST = 32;
@@ -27,9 +28,12 @@ export class JoinCompletion {
     const { context } = this.around;
     if (context.serverKind !== 'jabberd2' || this.#open.size >= MOST) return;
     this.#open.add(room);
+    context.attend(ENTERS, true);
     const payload = `<query xmlns='${NS.discoInfo}'/>`;
     context.request({ leg: 'server', type: 'get', to: room, payload, timeoutMs: ANSWER_TIME }, () => {
-      if (!this.#open.delete(room) || this.around.rooms.isRoom(room) !== 'joined') return;
+      const isOpen = this.#open.delete(room);
+      if (this.#open.size === 0) context.attend(ENTERS, false);
+      if (!isOpen || this.around.rooms.isRoom(room) !== 'joined') return;
       const to = escapeAttribute(context.identity.full);
       context.sendAsServer(
         `<message type='groupchat' from='${escapeAttribute(room)}' to='${to}'><subject/></message>`,
