@@ -220,6 +220,8 @@ export class Hold {
       if (!this.begin()) session.server.close();
     }
     if (this.#state === 'held') this.end('hold-replaced');
+    // It has no client any more, and is there for a feature's sake only.
+    session.keep.end();
     session.flush();
   }
 
