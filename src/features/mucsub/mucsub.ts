@@ -15,10 +15,10 @@ import { NS } from '../../xml/namespaces.js';
 import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import { ArchiveAnswers } from './archive-answers.js';
-import { bookOf, type Reader, type Subscription } from './book.js';
+import { bookOf, type Reader } from './book.js';
 import { YIELD } from './carried.js';
 import { Delivery } from './delivery.js';
-import { Forms, type RoomOptions } from './forms.js';
+import { Forms } from './forms.js';
 import { Ghosts } from './ghosts.js';
 import { JoinCompletion } from './join-completion.js';
 import { type Notice, readNotice } from './notices.js';
@@ -30,6 +30,7 @@ import { SETTINGS, type Settings } from './settings.js';
 import type { Standing } from './standings.js';
 import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
+import { SubscriptionChanges } from './subscription-changes.js';
 import type { Surroundings } from './surroundings.js';
 import { CONFIGURES, On, SUBSCRIBES, WATCHES } from './watches.js';
 
@@ -42,12 +43,13 @@ const HAND_OVER = 'hand over';
 const HAND_OVER_EVERY = 2_000;
 
 /** MUC/Sub played in place of a room that lacks it, for one session. */
-class MucSubSession implements FeatureSession, Reader, RoomOptions {
+class MucSubSession implements FeatureSession, Reader {
   readonly #around: Surroundings;
   readonly #services: Services;
   readonly #delivery: Delivery;
   readonly #storing: Storing;
   readonly #ghosts: Ghosts;
+  readonly #changes: SubscriptionChanges;
   readonly #subscribing: Subscribing;
   readonly #completion: JoinCompletion;
   readonly #forms: Forms;
@@ -69,14 +71,15 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.#delivery = new Delivery(around);
     this.#storing = new Storing(around);
     this.#ghosts = new Ghosts(around, this.#delivery, this.#storing, {
-      banned: (subscription) => this.#banned(subscription),
-      vanished: (room) => this.destroyed(room),
+      banned: (subscription) => this.#changes.banned(subscription),
+      vanished: (room) => this.#changes.destroyed(room),
     });
+    this.#changes = new SubscriptionChanges(around, this.#ghosts);
     this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
-      this.#announce(change, subscription),
+      this.#changes.announce(change, subscription),
     );
     this.#completion = new JoinCompletion(around);
-    this.#forms = new Forms(this);
+    this.#forms = new Forms(this.#changes);
     this.#ownArchive = new OwnArchive(around);
     if (around.settings.observer !== undefined)
       this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts);
@@ -85,13 +88,14 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       const { full } = identity;
       if (change.kind === 'joined') {
         // What was decided of a room of this name before is not about this one.
-        if (change.created && around.book.room(change.room) !== undefined) this.destroyed(change.room);
+        if (change.created && around.book.room(change.room) !== undefined)
+          this.#changes.destroyed(change.room);
         around.book.entered(change.room, full, around.account);
         if (this.#plays(change.room)) this.#completion.joined(change.room);
       } else if (change.kind === 'left') {
         around.book.left(change.room, full);
         this.#ghosts.hidden.forget(change.room);
-        if (change.cause === 'destroyed') this.destroyed(change.room);
+        if (change.cause === 'destroyed') this.#changes.destroyed(change.room);
       }
     });
     if (snapshot !== undefined) {
@@ -252,7 +256,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
         this.#ghosts.hidden.gone(this.#ghosts.of(notice.room), notice.room, notice.nick, notice.affiliation);
         break;
       case 'subscriber':
-        this.#subscriberChanged(notice);
+        this.#changes.announced(notice);
         break;
     }
   }
@@ -375,79 +379,6 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       this.#ghosts.entering.rename(room, subscription.nick, () => {});
     if (this.#delivery.wanted) this.#ghosts.claim();
     this.#ghosts.entering.learnOccupants(subscription);
-  }
-
-  #banned(subscription: Subscription): void {
-    const { book, account } = this.#around;
-    const { room, nick } = subscription;
-    this.context.store.write([book.unsubscribe(this.context.domain.name, room, account)]);
-    const notice: Notice = { op: 'unsubscribed', room, nick };
-    this.context.tell(account, JSON.stringify(notice));
-    this.#announce('unsubscribe', subscription);
-  }
-
-  isAllowed(room: string): boolean {
-    return this.#around.book.isAllowed(room, this.#around.settings.allowSubscription);
-  }
-
-  set(room: string, allowed: boolean): void {
-    if (this.isAllowed(room) === allowed) return;
-    if (!allowed) this.#endAll(room);
-    this.context.store.write([this.#around.book.allow(this.context.domain.name, room, allowed)]);
-  }
-
-  destroyed(room: string): void {
-    if (this.#around.book.room(room) === undefined) return;
-    this.#endAll(room);
-    this.context.store.write([this.#around.book.allow(this.context.domain.name, room, undefined)]);
-  }
-
-  #endAll(room: string): void {
-    const { book, account } = this.#around;
-    const subscriptions = [...(book.room(room)?.subscriptions.values() ?? [])];
-    const changes = subscriptions.map((each) =>
-      book.unsubscribe(this.context.domain.name, room, each.account),
-    );
-    if (changes.length > 0) this.context.store.write(changes);
-    for (const { account: other, nick } of subscriptions) {
-      const notice: Notice = { op: 'unsubscribed', room, nick };
-      this.context.tell(other, JSON.stringify(notice));
-      if (other === account) this.#ghosts.end(room);
-    }
-  }
-
-  #announce(change: 'subscribe' | 'unsubscribe', subject: Subscription): void {
-    const { book, account } = this.#around;
-    const { room } = subject;
-    const notice: Notice = {
-      op: 'subscriber',
-      room,
-      change,
-      nick: subject.nick,
-      account: subject.account,
-    };
-    const interested = [...(book.room(room)?.subscriptions.values() ?? [])];
-    if (change === 'unsubscribe') interested.push(subject);
-    for (const subscription of interested) {
-      if (!subscription.events.includes('subscribers')) continue;
-      if (subscription.account === account) this.#ghosts.subscriber(notice, subscription);
-      else if (this.context.domain.sessionsOf(subscription.account).length > 0)
-        this.context.tell(subscription.account, JSON.stringify(notice));
-      else this.#ghosts.subscriberAway(notice, subscription);
-    }
-  }
-
-  #subscriberChanged(notice: Extract<Notice, { op: 'subscriber' }>): void {
-    const { book, account } = this.#around;
-    const { room } = notice;
-    const subscription = book.subscription(room, account);
-    if (subscription === undefined) return;
-    const where = book.knownWhereabouts(room, account);
-    const { full } = this.context.identity;
-    const first = this.context.domain.sessionsOf(account)[0]?.full;
-    const isCarried = this.context.domain.sessionsOf(account).some((each) => where?.sources.has(each.full));
-    const isMine = isCarried ? where?.sources.has(full) === true : first === full;
-    if (isMine) this.#ghosts.subscriber(notice, subscription);
   }
 }
 
