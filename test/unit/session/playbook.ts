@@ -288,6 +288,15 @@ export class Playbook {
     return this;
   }
 
+  /** The store has done all that it was asked for, and what came of that. */
+  storeSettles(): this {
+    while (this.#storing.length > 0 || this.#loading.length > 0) {
+      if (this.#storing.length > 0) this.stored();
+      else this.loaded();
+    }
+    return this;
+  }
+
   /** The bus delivers what this session has said to those of the others, and to itself, that listen. */
   passesOnTo(...others: readonly Playbook[]): this {
     const published = this.#published;
