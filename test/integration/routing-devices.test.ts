@@ -157,6 +157,43 @@ describeRoutes(
       expect(published.map(String)).toEqual([]);
     });
 
+    test('a sender who does not come by the proxy is answered once, if a device of the account has written to him, and a stranger not at all', async () => {
+      const account = await newAccount(server, 'juliet');
+      const devices = [
+        await logIn(route, account, { resource: 'desk' }),
+        await logIn(route, account, { resource: 'phone' }),
+      ];
+      for (const device of devices) await device.becomeAvailable();
+      const straight: Route = {
+        ...route,
+        plain: { host: server.host, port: server.port, domain: server.domain },
+      };
+      const known = await newSession(straight, 'known');
+      const stranger = await newSession(straight, 'stranger');
+      for (const device of devices) {
+        device.send(`<message to='${known.jid}' type='chat'><body>from ${device.jid}</body></message>`);
+        await known.body(`from ${device.jid}`);
+      }
+      const gone = `${account.jid}/gone`;
+      const said = `<body>just that one</body><xmpp-2 xmlns='urn:xmpp:xmpp-2:0' to='${gone}'/>`;
+      for (const writer of [known, stranger])
+        writer.send(`<message to='${gone}' type='chat' id='m1'>${said}</message>`);
+      const isError = ({ attrs }: Element) => attrs.type === 'error' && attrs.id === 'm1';
+      const error = await known.message(isError, 'the error');
+      expect(stanzaError(error)).toBe('service-unavailable');
+      // The server says who answers: it is one that he knows.
+      expect(devices.map(({ jid }) => jid)).toContain(error.attrs.from);
+      for (const device of devices) {
+        // Behind everything that could still come of it.
+        stranger.send(`<message to='${device.jid}' type='chat'><body>the end of it</body></message>`);
+        await device.body('the end of it');
+        await device.settle();
+        expect(bodies(device).filter((body) => body === 'just that one')).toEqual([]);
+      }
+      for (const writer of [known, stranger]) await writer.settle();
+      expect([known, stranger].flatMap(({ stream }) => stream.inbox.filter(isError)).map(String)).toEqual([]);
+    });
+
     test('nobody online: what is for one resource is delivered to no other, sooner or later', async () => {
       const alice = await newSession(route, 'alice');
       const account = await newAccount(server, 'bob');
