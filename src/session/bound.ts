@@ -196,7 +196,7 @@ export class BoundSession implements FeatureHost {
     const session = this;
     this.#backlog = ResourceBacklog.of(this.identity, this.#account, {
       ...{ port, domain },
-      waitForStore: (waiting) => this.around.waitForStore(waiting),
+      waitForStore: (waiting) => (waiting ? this.around.waitForStore(true) : this.missed.goOn()),
       deliver: (entries) => this.missed.deliverFirst(entries),
       pass: (frame) => this.#takesDown(frame),
       wakeAt: (time) => {
