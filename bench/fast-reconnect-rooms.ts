@@ -39,12 +39,19 @@ const FEATURES = {
 };
 const ACCOUNT = 'juliet';
 const INFO = `<query xmlns='${NS.discoInfo}'/>`;
-const STANZAS = /<(presence|message) .*?<\/\1>|<(presence|message) [^>]*\/>/gs;
+const STANZAS = /<(presence|message|iq) .*?<\/\1>|<(presence|message|iq) [^>]*\/>/gs;
+/** The questions by which the bench knows that an answer is complete. */
+const OURS = /^<iq [^>]*id=['"](before|behind)-/;
 const END_MS = 60_000;
 
-/** Bytes of presences and messages in what has passed a link. */
+/** Bytes of what has passed a link from the room: presences, messages, and the answers to what a proxy asks for a join. */
 function bytesOf(text: string): number {
-  return [...text.matchAll(STANZAS)].reduce((sum, [stanza]) => sum + Buffer.byteLength(stanza), 0);
+  let bytes = 0;
+  for (const [stanza] of text.matchAll(STANZAS)) {
+    const isRooms = stanza.startsWith('<iq ') ? !OURS.test(stanza) && stanza.includes(`'${ROOM}'`) : true;
+    if (isRooms) bytes += stanza.length;
+  }
+  return bytes;
 }
 
 /**
@@ -104,11 +111,11 @@ class Stage {
     const wish = asks ? `<presence-session xmlns='${NS.presenceSession}'${resume}/>` : '';
     client.send(Buffer.from(`<presence to='${ROOM}/Juliet'><x xmlns='${NS.muc}'/>${wish}</presence>`));
     await answered(`behind-${this.#visits}`);
-    const measured = Buffer.from(this.#thin?.passed() ?? '').toString('latin1');
+    const thin = this.#thin?.passed() ?? '';
     this.#last = [...text.matchAll(/session='[^']*' id='[^']*'/g)].at(-1)?.[0];
     client.close();
     while (this.room.occupants.has('Juliet')) await new Promise((resolve) => setTimeout(resolve, 5));
-    return bytesOf(this.#thin === undefined ? text : measured);
+    return bytesOf(this.#thin === undefined ? text : thin);
   }
 
   async clear(): Promise<void> {

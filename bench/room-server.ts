@@ -105,7 +105,7 @@ class RoomStream {
 
 /** A link between two, with the text that passes towards the client. */
 export interface ThinLink extends Listening {
-  /** What has passed since it was asked last. */
+  /** What has passed since it was asked last, a character a byte. */
   passed(): string;
 }
 
@@ -131,7 +131,7 @@ export async function startThinLink(port: number): Promise<ThinLink> {
   });
   const link = await listening(server, sockets);
   const passed = (): string => {
-    const text = Buffer.concat(chunks).toString();
+    const text = Buffer.concat(chunks).toString('latin1');
     chunks = [];
     return text;
   };

@@ -33,6 +33,8 @@ export const REASONS = [
   'presence-session-cached',
   'room-view-over-budget',
   'room-view-evicted',
+  'room-view-written',
+  'room-view-unknown',
   'room-history-asked',
   'left-realm',
   'readdressed',

@@ -14,22 +14,28 @@ import {
 } from './fast-reconnect/room.js';
 import { RunningProxy } from './proxy.js';
 import { describeRoutes, logIn, newAccount, newSession, type Route, THROUGH_THE_PROXY } from './routes.js';
+import { until } from './waiting.js';
 
 describeRoutes(
   'fast reconnect',
   (route) => {
     const { server } = route;
 
-    async function visit(account: Account, model: RoomModel, via: Route = route): Promise<RawClient> {
+    async function visit(
+      account: Account,
+      model: RoomModel,
+      via: Route = route,
+      named = model.last,
+    ): Promise<RawClient> {
       const client = await logIn(via, account);
       model.listenTo(client);
       await client.becomeAvailable();
-      const { room, last } = model;
+      const { room } = model;
       await enter(
         client,
         room,
         'Juliet',
-        last === undefined ? ASK : resume(last),
+        named === undefined ? ASK : resume(named),
         "<history maxstanzas='20'/>",
       );
       await client.settle();
@@ -118,6 +124,20 @@ describeRoutes(
           const real = await truth(server, room);
           model.occupants.delete('Witness');
           expect(Object.fromEntries(model.occupants)).toEqual(Object.fromEntries(real.occupants));
+          // One that there never was is counted too.
+          await visit(account, new RoomModel(room), await through(second), {
+            session: 'abcdefgh1234',
+            id: '1',
+          });
+          const metrics = await second.metrics();
+          const counted = (reason: string) =>
+            metrics.sum('interstanza_feature_decision_total', `"${reason}"`);
+          expect(counted('presence-session-resumed')).toBe(1);
+          expect(counted('presence-session-reset')).toBe(1);
+          expect(counted('room-view-unknown')).toBe(1);
+          await until('the view to be written', async () =>
+            (await second.metrics()).sum('interstanza_feature_decision_total', '"room-view-written"'),
+          );
         } finally {
           await second.dispose();
         }

@@ -344,6 +344,7 @@ export class RoomSide {
     };
     if (isName) {
       this.views.load(room, resume.session, (value) => {
+        if (value === undefined) this.context.count('room-view-unknown');
         goesOn(value === undefined ? undefined : decodeView(resume.session, value));
       });
     } else goesOn(undefined);
