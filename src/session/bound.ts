@@ -83,8 +83,6 @@ export class BoundSession implements FeatureHost {
   /** While what the client has left with us at its start is being done. */
   #arrival: Arrival | undefined;
   readonly missed: MissedMessages;
-  /** When the server was last answered what it had asked for an acknowledgement of. */
-  #answeredAt = Number.NEGATIVE_INFINITY;
   /** Copies of features' own that the client has acknowledged before there were features. */
   #settledEarly: string[] = [];
   /** Until what waited for this very resource has come to the client. */
@@ -108,7 +106,6 @@ export class BoundSession implements FeatureHost {
       whenWritten: (leg) => around.port.whenFlushed(leg),
       storedSettled: (keys) => this.#settled(keys),
       storeIsBehind: () => this.missed.forgetting,
-      answersServerLater: () => this.#answersServerLater(),
     });
     this.missed = this.#missedMessages();
   }
@@ -137,18 +134,6 @@ export class BoundSession implements FeatureHost {
     const settled = this.#settledEarly;
     this.#settledEarly = [];
     this.#settled(settled);
-  }
-
-  #answersServerLater(): boolean {
-    const { around } = this;
-    const due = this.#answeredAt + ANSWER_EVERY;
-    if (around.now >= due) {
-      this.#answeredAt = around.now;
-      return false;
-    }
-    this.#deadlines.set(ANSWER, due);
-    around.wakeTimesChanged();
-    return true;
   }
 
   /** The client has what there are copies of in the store: in the account's own place there, or where features have them. */
@@ -451,10 +436,6 @@ export class BoundSession implements FeatureHost {
       if (name === BACKLOG) this.#backlog?.wake();
       this.#endBacklog();
       if (name === ARRIVAL) this.#arrival?.wake();
-      if (name === ANSWER) {
-        this.#answeredAt = now;
-        this.acknowledgement.answerServer();
-      }
       if (this.#arrival?.over === true) this.#arrival = undefined;
       const waking = this.#waking.get(name);
       if (waking === undefined) continue;
@@ -747,10 +728,6 @@ export class BoundSession implements FeatureHost {
 }
 
 const NOTHING_ENABLED: ReadonlySet<string> = new Set();
-
-/** Name of the deadline of an answer to the server's request for an acknowledgement, and how often there is one; ms. */
-const ANSWER = 'answer';
-const ANSWER_EVERY = 250;
 
 /** Name of the deadline of an arrival. */
 const ARRIVAL = 'arrival';

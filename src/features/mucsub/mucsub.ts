@@ -36,6 +36,9 @@ import { CONFIGURES, On, SUBSCRIBES, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
+const TAKE_UP = 'take up';
+/** How long it may take to find out what the server has; ms. */
+const MOST_PATIENCE = 10_000;
 /** How often it is noted how far rooms have been heard, for when the process is killed; ms. */
 const HEARD_EVERY = 10_000;
 const HAND_OVER = 'hand over';
@@ -164,20 +167,38 @@ class MucSubSession implements FeatureSession, Reader {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
     else if (token === HAND_OVER) this.#handOver();
+    else if (token === TAKE_UP) this.#takeUp();
     else if (token === READ) this.#storing.readAgain();
     else if (token.startsWith(YIELD)) this.#ghosts.carried.mayEnter(token.slice(YIELD.length));
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
       this.#storing.settled(this.#settledEarly.splice(0));
-      this.#ghosts.standings.settleRestored();
       this.#subscribing.proceed();
-      if (this.#delivery.wanted) this.#claim();
+      this.#claim();
     }
   }
 
   #claim(): void {
     this.#readStored();
+    this.#whenServicesKnown();
+  }
+
+  /** Whether a room has an archive decides how it is entered and asked what was missed. */
+  #whenServicesKnown(): void {
+    const { probe } = this.#around;
+    if (probe.server() !== undefined) {
+      this.#takeUp();
+      return;
+    }
+    probe.whenKnown(() => this.#takeUp());
+    // A server that says nothing of itself.
+    this.context.wakeAt(TAKE_UP, this.context.now + MOST_PATIENCE);
+  }
+
+  #takeUp(): void {
+    this.#ghosts.standings.settleRestored();
+    if (!this.#delivery.wanted) return;
     this.#ghosts.claim();
     if (this.#ghosts.size > 0) this.#watchGhosts();
   }
