@@ -8,7 +8,7 @@ import type { XmlError } from '../xml/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
-import { Tokenizer } from '../xml/tokenizer.js';
+import { Tokenizer, type TokenizerSink } from '../xml/tokenizer.js';
 import { frameToElement } from '../xml/tree.js';
 import { type LegacyAuth, readLegacyAuth } from './binding.js';
 import { claimedName } from './claimed-name.js';
@@ -23,7 +23,7 @@ import { SessionStart } from './start/session-start.js';
 import { tokenMechanisms } from './start/token.js';
 
 /** The stream towards the client: `CLIENT_STREAM` at work. */
-export class ClientSide extends LegSide {
+export class ClientSide extends LegSide implements TokenizerSink {
   state: ClientState = 'opening';
   /** Of the client's present stream. */
   header: StreamHeader | undefined;
@@ -54,15 +54,11 @@ export class ClientSide extends LegSide {
   ) {
     super(port, 'client', settings.now);
     this.tls = settings.directTls;
-    this.tokenizer = new Tokenizer(
-      {
-        onHeader: (header) => this.#onHeader(header),
-        onStanza: (frame) => this.#onFrame(frame),
-        onWhitespace: (buffer, start, end) => this.session.passWhitespace('server', buffer, start, end),
-        onClose: () => this.#input('close', undefined),
-      },
-      { limits: settings.config.limits.beforeAuth, origin: 'client', namespaces: session.namespaces },
-    );
+    this.tokenizer = new Tokenizer(this, {
+      limits: settings.config.limits.beforeAuth,
+      origin: 'client',
+      namespaces: session.namespaces,
+    });
   }
 
   /** In place of one that has become another session's. */
@@ -329,7 +325,7 @@ export class ClientSide extends LegSide {
     this.fail(error.condition);
   }
 
-  #onHeader(header: StreamHeader): void {
+  onHeader(header: StreamHeader): void {
     if (CLIENT_STREAM[this.state].header === undefined) {
       this.fail(violation(this.state, 'header'));
       return;
@@ -376,7 +372,15 @@ export class ClientSide extends LegSide {
     this.outbox.text(TLS_FIRST);
   }
 
-  #onFrame(frame: Frame): void {
+  onWhitespace(buffer: Buffer, start: number, end: number): void {
+    this.session.passWhitespace('server', buffer, start, end);
+  }
+
+  onClose(): void {
+    this.#input('close', undefined);
+  }
+
+  onStanza(frame: Frame): void {
     let standard: Frame | undefined = frame;
     if (!frame.portable) {
       standard = standardForm(frame, this.session.namespaces);
