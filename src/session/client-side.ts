@@ -5,7 +5,7 @@ import type { XmlError } from '../xml/errors.js';
 import type { Frame } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
-import { Tokenizer } from '../xml/tokenizer.js';
+import { Tokenizer, type TokenizerSink } from '../xml/tokenizer.js';
 import type { LegacyAuth } from './binding.js';
 import { classifyClient } from './classify.js';
 import { ClientNegotiation } from './client-negotiation.js';
@@ -18,7 +18,7 @@ import type { SaslProfile } from './start/exchange.js';
 import type { SessionStart } from './start/session-start.js';
 
 /** The stream towards the client: `CLIENT_STREAM` at work. */
-export class ClientSide extends LegSide {
+export class ClientSide extends LegSide implements TokenizerSink {
   state: ClientState = 'opening';
   /** Of the client's present stream. */
   header: StreamHeader | undefined;
@@ -51,15 +51,11 @@ export class ClientSide extends LegSide {
     this.tls = settings.directTls;
     this.negotiation = new ClientNegotiation(this, settings);
     this.#requests = new ClientRequests(this);
-    this.tokenizer = new Tokenizer(
-      {
-        onHeader: (header) => this.negotiation.onHeader(header),
-        onStanza: (frame) => this.#onFrame(frame),
-        onWhitespace: (buffer, start, end) => this.session.passWhitespace('server', buffer, start, end),
-        onClose: () => this.#input('close', undefined),
-      },
-      { limits: settings.config.limits.beforeAuth, origin: 'client', namespaces: session.namespaces },
-    );
+    this.tokenizer = new Tokenizer(this, {
+      limits: settings.config.limits.beforeAuth,
+      origin: 'client',
+      namespaces: session.namespaces,
+    });
   }
 
   /** In place of one that has become another session's. */
@@ -282,7 +278,19 @@ export class ClientSide extends LegSide {
     this.fail(error.condition);
   }
 
-  #onFrame(frame: Frame): void {
+  onHeader(header: StreamHeader): void {
+    this.negotiation.onHeader(header);
+  }
+
+  onWhitespace(buffer: Buffer, start: number, end: number): void {
+    this.session.passWhitespace('server', buffer, start, end);
+  }
+
+  onClose(): void {
+    this.#input('close', undefined);
+  }
+
+  onStanza(frame: Frame): void {
     let standard: Frame | undefined = frame;
     if (!frame.portable) {
       standard = standardForm(frame, this.session.namespaces);

@@ -9,7 +9,7 @@ import type { Frame } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
-import { Tokenizer } from '../xml/tokenizer.js';
+import { Tokenizer, type TokenizerSink } from '../xml/tokenizer.js';
 import { frameToElement } from '../xml/tree.js';
 import type { Resumption } from './acknowledgement.js';
 import { readBindResult } from './binding.js';
@@ -25,7 +25,7 @@ import { readableFromServer } from './standard-form.js';
 const ATTEMPTS = 3;
 
 /** The stream towards the server: `SERVER_STREAM` at work. */
-export class ServerSide extends LegSide {
+export class ServerSide extends LegSide implements TokenizerSink {
   state: ServerState = 'absent';
   /** Of the server's present stream. */
   header: StreamHeader | undefined;
@@ -50,15 +50,11 @@ export class ServerSide extends LegSide {
   ) {
     super(port, 'server', settings.now);
     this.gone = true;
-    this.tokenizer = new Tokenizer(
-      {
-        onHeader: (header) => this.#onHeader(header),
-        onStanza: (frame) => this.#onFrame(frame),
-        onWhitespace: (buffer, start, end) => this.session.passWhitespace('client', buffer, start, end),
-        onClose: () => this.#input('close', undefined),
-      },
-      { limits: settings.config.limits.fromServer, origin: 'server', namespaces: session.namespaces },
-    );
+    this.tokenizer = new Tokenizer(this, {
+      limits: settings.config.limits.fromServer,
+      origin: 'server',
+      namespaces: session.namespaces,
+    });
   }
 
   /** In place of one that has become another session's. */
@@ -216,7 +212,7 @@ export class ServerSide extends LegSide {
     else client.fail('remote-connection-failed', 'The server behind cannot be reached.');
   }
 
-  #onHeader(header: StreamHeader): void {
+  onHeader(header: StreamHeader): void {
     if (SERVER_STREAM[this.state].header === undefined) {
       this.#broke('header');
       return;
@@ -232,7 +228,15 @@ export class ServerSide extends LegSide {
     this.session.client.negotiation.answer();
   }
 
-  #onFrame(frame: Frame): void {
+  onWhitespace(buffer: Buffer, start: number, end: number): void {
+    this.session.passWhitespace('client', buffer, start, end);
+  }
+
+  onClose(): void {
+    this.#input('close', undefined);
+  }
+
+  onStanza(frame: Frame): void {
     if (frame.portable && frame.flaw === 'none') {
       this.#input(classifyServer(frame), frame);
       return;
