@@ -379,6 +379,19 @@ describe('the hold ends', () => {
     other.done();
   });
 
+  test('nor one that had it before the other was gone', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
+    for (const device of [tablet, phone]) device.server(message(1)).toClient(message(1));
+    phone.lost('client').passes(301).sendsOnly().stored().takeSent('server');
+    isOver(phone);
+    const again = new Playbook({ with: phone, hold: { seconds: 300 } }).at(phone.now);
+    again.bound({ features: FEATURES, jid: 'a@example.org/tablet' }).client('<presence/>');
+    again.toServer('<presence/>').commands('load undelivered').loaded().done();
+    expect(phone.inStore.size).toBe(1);
+    tablet.done();
+  });
+
   test('a session that began while the other was held gets what is stored only now', () => {
     const held = resumable().lost('client').commands('destroy client');
     const next = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
