@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { prepareJid } from '../jid.js';
 import type { StoreChange } from '../store/store.js';
 import { stanzaError } from '../stream/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
@@ -27,6 +28,25 @@ export class HeldMessages {
   wallTime(moment: number): number {
     const { domain, port, now } = this.session;
     return domain.backlogs.wallTime(moment, port.wallClock(), now);
+  }
+
+  /**
+   * The client is gone. What other devices of the account are sent is noted from now on; of what they had before, that is caught up with which they
+   * have not acknowledged yet either.
+   */
+  noteOthers(): void {
+    const { domain, bound, namespaces } = this.session;
+    const sightings = domain.sightingsOf(this.account);
+    // Nothing is for the next session that has come before.
+    if (sightings === undefined || bound?.acknowledgement.waiting?.size === 0) return;
+    for (const identity of domain.sessionsOf(this.account)) {
+      const other =
+        identity === bound?.identity ? undefined : domain.holdOf(prepareJid(identity.full) ?? identity.full);
+      for (const { bytes } of other?.acknowledgement.waiting?.waiting() ?? []) {
+        const frame = parseStanza(bytes, namespaces);
+        if (!('condition' in frame)) sightings.note(messageKeys(frame, this.account), identity.resource);
+      }
+    }
   }
 
   /**

@@ -80,6 +80,7 @@ export class Hold {
     this.#state = 'held';
     this.#since = session.now;
     session.domain.watch(this.account, this)?.end('hold-crowded');
+    this.#messages.noteOthers();
     session.port.count('hold', 'held');
     session.setDeadline('hold', session.now + this.resumption.max * 1000);
     session.bound?.legDown('client');
@@ -330,6 +331,7 @@ export class Hold {
     if (this.#state === 'attached') {
       this.#since = session.now;
       session.domain.watch(this.account, this);
+      this.#messages.noteOthers();
     }
     session.domain.holds.delete(this.resumption.id);
     session.bound!.missed.wantsNoMore();

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { StoreEntry } from '../store/store.js';
+import { keyParts, type StoreEntry } from '../store/store.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
 import type { MessageTaker } from './backlogs.js';
@@ -37,6 +37,9 @@ interface FromStore {
   readonly message: Undelivered;
 }
 
+/** So far apart a message reaches the devices of an account; ms. */
+const SAME_TIME = 30_000;
+
 /** Keys of messages that are remembered by a session. */
 const MOST_SEEN = 1_000;
 
@@ -56,6 +59,8 @@ export class MissedMessages implements MessageTaker {
   #looking = 0;
   /** Keys of messages that came while another session of the account was held. */
   #seen: Set<string> | undefined;
+  /** What has been found in the store: how often under each key, of each session that put it there and in all, and when it came last. */
+  #found: Map<string, { readonly count: number; readonly at: number }> | undefined;
   /** What has come out of the store and waits for what the server has that is older. */
   #fromStore: FromStore[] = [];
   #serverMayHaveOlder = false;
@@ -152,6 +157,7 @@ export class MissedMessages implements MessageTaker {
       const message = readUndelivered(entry, wall);
       if (
         message === undefined ||
+        this.#isCopy(entry.key, message) ||
         message.keys.some((key) => this.#seen?.has(key) === true) ||
         arrival?.knows(message.keys) === true
       )
@@ -168,6 +174,26 @@ export class MissedMessages implements MessageTaker {
     this.#serverMayHaveOlder = false;
     this.#looking -= 1;
     this.goOn();
+  }
+
+  /**
+   * Several devices may have missed one message: of what each has put away, the n-th with one key is the same as the n-th of another, if it came at
+   * about the same time.
+   */
+  #isCopy(place: string, { keys, at }: Undelivered): boolean {
+    const session = keyParts(place).at(-1) ?? '';
+    let isCopy = false;
+    this.#found ??= new Map();
+    for (const key of keys) {
+      const own = `${session} ${key}`;
+      const count = (this.#found.get(own)?.count ?? 0) + 1;
+      this.#found.set(own, { count, at });
+      const known = this.#found.get(key);
+      if (known !== undefined && count <= known.count && Math.abs(at - known.at) < SAME_TIME) isCopy = true;
+      else this.#found.set(key, { count, at });
+    }
+    if (this.#found.size > MOST_SEEN * 4) this.#found = undefined;
+    return isCopy;
   }
 
   /**

@@ -379,6 +379,42 @@ describe('the hold ends', () => {
     other.done();
   });
 
+  test('what two devices have missed comes once, and what was sent twice comes twice', () => {
+    const phone = resumable();
+    const tablet = new Playbook({ with: phone, hold: { seconds: 300 }, ids: ['other-id'] });
+    tablet.bound({ features: FEATURES + SM_FEATURE, jid: 'a@example.org/tablet' }).client(ENABLE);
+    tablet.takeSent('server');
+    for (const device of [phone, tablet]) {
+      device.sendsOnly().takeSent('client');
+      device.lost('client').server(message(1) + message(2) + message(1));
+    }
+    for (const device of [phone, tablet]) {
+      device.passes(301).sendsOnly().stored();
+      device.takeSent('server');
+      isOver(device);
+    }
+    const next = new Playbook({ with: phone, hold: { seconds: 300 } }).at(phone.now);
+    next
+      .bound({ features: FEATURES, jid: 'a@example.org/new' })
+      .client('<presence/>')
+      .toServer('<presence/>');
+    next.commands('load undelivered').loaded().sendsOnly();
+    next.toClient(new RegExp(`^${delayed(1)}${delayed(2)}${delayed(1)}$`)).done();
+  });
+
+  test('nor one that had it before the other was gone', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
+    for (const device of [tablet, phone]) device.server(message(1)).toClient(message(1));
+    phone.lost('client').passes(301).sendsOnly().stored().takeSent('server');
+    isOver(phone);
+    const again = new Playbook({ with: phone, hold: { seconds: 300 } }).at(phone.now);
+    again.bound({ features: FEATURES, jid: 'a@example.org/tablet' }).client('<presence/>');
+    again.toServer('<presence/>').commands('load undelivered').loaded().done();
+    expect(phone.inStore.size).toBe(1);
+    tablet.done();
+  });
+
   test('a session that began while the other was held gets what is stored only now', () => {
     const held = resumable().lost('client').commands('destroy client');
     const next = new Playbook({ with: held, hold: { seconds: 300 } }).bound({
