@@ -48,10 +48,19 @@ const END_MS = 60_000;
 function bytesOf(text: string): number {
   let bytes = 0;
   for (const [stanza] of text.matchAll(STANZAS)) {
-    const isRooms = stanza.startsWith('<iq ') ? !OURS.test(stanza) && stanza.includes(`'${ROOM}'`) : true;
-    if (isRooms) bytes += stanza.length;
+    if (!stanza.startsWith('<iq ') || isQuestion(stanza)) bytes += stanza.length;
   }
   return bytes;
+}
+
+/** Answers of the room to what was asked by a proxy. */
+function questionsOf(text: string): number {
+  return [...text.matchAll(STANZAS)].filter(([stanza]) => stanza.startsWith('<iq ') && isQuestion(stanza))
+    .length;
+}
+
+function isQuestion(iq: string): boolean {
+  return !OURS.test(iq) && iq.includes(`'${ROOM}'`);
 }
 
 /**
@@ -111,7 +120,13 @@ class Stage {
     const wish = asks ? `<presence-session xmlns='${NS.presenceSession}'${resume}/>` : '';
     client.send(Buffer.from(`<presence to='${ROOM}/Juliet'><x xmlns='${NS.muc}'/>${wish}</presence>`));
     await answered(`behind-${this.#visits}`);
-    const thin = this.#thin?.passed() ?? '';
+    let thin = this.#thin?.passed() ?? '';
+    // An edge that comes back asks once more, to know that it has had all.
+    const isOver = (): boolean => this.#thin === undefined || this.#visits === 1 || questionsOf(thin) > 0;
+    for (const end = performance.now() + END_MS; !isOver(); thin += this.#thin?.passed() ?? '') {
+      if (performance.now() > end) throw new Error('the edge has not asked whether it has had all');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
     this.#last = [...text.matchAll(/session='[^']*' id='[^']*'/g)].at(-1)?.[0];
     client.close();
     while (this.room.occupants.has('Juliet')) await new Promise((resolve) => setTimeout(resolve, 5));

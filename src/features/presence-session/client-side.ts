@@ -4,14 +4,15 @@ import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { LateMap } from '../../session/late.js';
 import { type Frame, StanzaKind } from '../../xml/frame.js';
-import { type NamespaceTable, NS } from '../../xml/namespaces.js';
+import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { strip, withLastChild } from './annotation.js';
+import type { CachedRoom, Joining, Mark } from './cached-room.js';
 import { Digest, isModerator } from './digest.js';
 import { stripped } from './held-join.js';
-import { type HistoryLimits, readLimits, readStamp, withinLimits, writeTime } from './history.js';
+import { readLimits, readStamp, withinLimits, writeTime } from './history.js';
 import { RoomCache } from './room-cache.js';
 import type { PresenceSessionSettings } from './settings.js';
 import type { StoredViews } from './stored-views.js';
@@ -24,35 +25,6 @@ const SAVING_TIME = 60_000;
 const MESSAGES_TIME = 5_000;
 const MOST_ROOMS = 200;
 const SAVE = 'save-caches';
-
-/** What a mark says. */
-interface Mark {
-  readonly session: string;
-  readonly id: string;
-}
-
-/** A room that a legacy client is in, or enters. */
-interface CachedRoom {
-  readonly jid: string;
-  cache: RoomCache;
-  /** The client is to be told everything, from the cache and what the room says. */
-  joining: Joining | undefined;
-  dirty: boolean;
-  /** Of what is kept, for writing it to another resource. */
-  namespaces: NamespaceTable | undefined;
-}
-
-interface Joining {
-  readonly limits: HistoryLimits;
-  /** Before the own presence, in the order in which they came: needed when nothing has a mark. */
-  before: Buffer[];
-  bytes: number;
-  self: Buffer | undefined;
-  subject: Buffer | undefined;
-  live: Buffer[];
-  /** So many of them are kept for the next join. */
-  liveKept: number;
-}
 
 /**
  * The client's half for one session of a client that does not know the protocol: enters rooms with it, keeps what they say, and gives the client an
@@ -229,8 +201,21 @@ export class ClientSide {
   #resume(splice: Splice, frame: Frame, tree: Element, room: CachedRoom): void {
     const { session, id } = room.cache.at!;
     const x = tree.getChild('x', NS.muc);
+    const limits = readLimits(x);
+    const plain = new Splice(frame);
+    const at = frame.findChild('x', NS.muc);
+    if (at >= 0 && x !== undefined) {
+      // What the client does not want to hear is kept all the same: else there would be a gap in it.
+      for (const history of x.getChildren('history')) x.remove(history);
+      const most = String(this.settings.history.most);
+      const entering = serializeElement(x.c('history', { maxstanzas: most }).up());
+      for (const each of [splice, plain]) each.removeChild(at).appendChild(entering);
+    }
+    plain.appendChild(`<presence-session xmlns='${NS.presenceSession}'/>`);
     room.joining = {
-      limits: readLimits(x),
+      plain: plain.toBuffer(),
+      limits,
+      isClean: false,
       before: [],
       bytes: 0,
       self: undefined,
@@ -238,13 +223,6 @@ export class ClientSide {
       live: [],
       liveKept: 0,
     };
-    const at = frame.findChild('x', NS.muc);
-    if (at >= 0 && x !== undefined) {
-      // What the client does not want to hear is kept all the same: else there would be a gap in it.
-      for (const history of x.getChildren('history')) x.remove(history);
-      const most = String(this.settings.history.most);
-      splice.removeChild(at).appendChild(serializeElement(x.c('history', { maxstanzas: most }).up()));
-    }
     splice.appendChild(
       `<presence-session xmlns='${NS.presenceSession}' type='resume' session='${escapeAttribute(session)}' id='${escapeAttribute(id)}'/>`,
     );
@@ -274,7 +252,12 @@ export class ClientSide {
       // A clean join follows.
       cache.forgetOccupants();
       cache.at = undefined;
+      joining.isClean = true;
       return { action: 'handled', reason: 'presence-session-held' };
+    }
+    if (isSelf && !isGone && joining?.self === undefined && joining?.isClean === false) {
+      if (cache.moderator && !isModerator(this.#digest.presence(frame).flags))
+        return this.#asksAnew(room, joining);
     }
     if (mark === undefined && cache.at !== undefined) {
       // The room does not say any more where one is: what is kept would not be of one moment.
@@ -333,6 +316,16 @@ export class ClientSide {
     const moderator = isModerator(this.#digest.presence(frame).flags);
     if (room.cache.moderator && !moderator && !isNew) this.#forget(room);
     room.cache.moderator = moderator;
+  }
+
+  /** What a moderator was shown is not told to somebody who is none: the room is asked for everything, from within. */
+  #asksAnew(room: CachedRoom, joining: Joining): Verdict {
+    this.#forget(room);
+    joining.isClean = true;
+    joining.before = [];
+    joining.bytes = 0;
+    this.context.sendAsClient(joining.plain, 'presence-session-asked');
+    return { action: 'handled', reason: 'presence-session-held' };
   }
 
   /** The room has confirmed: everybody who is kept, and then the client itself. */

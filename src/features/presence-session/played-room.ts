@@ -174,6 +174,7 @@ export class PlayedRoom {
     this.view = View.after(former, session, trail, former.occupants.rebased(), former.missedSince(id));
     this.view.begin((former.moderator ? ROLES.indexOf('moderator') : 0) << 3);
     this.dirty = true;
+    this.writtenAt = Number.NEGATIVE_INFINITY;
     for (const { nick, flags } of left) this.#sendGone(nick, flags);
     for (const { nick, xml } of rows) {
       if (xml !== undefined) this.view.again(nick, xml, this.#sendPresence(xml));

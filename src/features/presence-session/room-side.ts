@@ -19,23 +19,17 @@ import type { PresenceSessionSettings } from './settings.js';
 import type { StoredViews } from './stored-views.js';
 import { View } from './view.js';
 import { decodeView, encodeView } from './view-codec.js';
+import { SAVE, ViewSaving } from './view-saving.js';
 import { WaitingStanzas } from './waiting-stanzas.js';
 
 /** Behind the own presence the rest of a join is there within so many ms, also where nothing says that it is over. */
 const QUIET_TIME = 5_000;
 /** ms that an archive may take. */
 const ARCHIVE_TIME = 10_000;
-/** Between two writes of a view that changes, ms: the larger it is the longer. */
-const SAVING_TIME = 10_000;
-const LONGEST_SAVING_TIME = 60_000;
-const SAVING_TIME_PER_BYTE = 1;
-/** A view that has just been told is written so many ms behind it. */
-const SAVED_WITHIN = 1_000;
 /** Rooms of one session that are played; a client that asks in more is not annotated in them. */
 const MOST_ROOMS = 200;
 /** An archive is asked from so many ms before the time a client has left off. */
 const ARCHIVE_MARGIN = 10_000;
-const SAVE = 'save';
 
 /** Rooms that the session is annotated in, for the next process. */
 interface Snapshot {
@@ -54,8 +48,7 @@ export class RoomSide {
   readonly #lost = new LostRooms();
   /** Rooms whose own presence is the stanza in hand. */
   readonly #entering = new LateMap<string, { readonly created: boolean }>();
-  /** When views are written next. */
-  #savesAt: number | undefined;
+  readonly #saving: ViewSaving;
   /** Behind joins whose view is being read. */
   readonly #waiting = new WaitingStanzas();
   /** Open questions to archives, by their ids. */
@@ -66,11 +59,13 @@ export class RoomSide {
     private readonly known: RoomsSession,
     private readonly views: StoredViews,
     private readonly settings: PresenceSessionSettings,
-  ) {}
+  ) {
+    this.#saving = new ViewSaving(context, views, () => this.#rooms.values());
+  }
 
   /** What has to be known to go on in another process; the views themselves are written. */
   snapshot(): readonly Snapshot[] {
-    this.write();
+    this.#saving.all();
     return [...this.#rooms.values()]
       .filter((room) => room.held === undefined)
       .map(({ jid, nick, view, dialect }) => {
@@ -125,7 +120,7 @@ export class RoomSide {
       this.#leaves(playing);
       playing.resumeAtOnce(wish.resume.id, this.#newSession(wish.resume.session));
       this.#enters(playing);
-      this.#changed(SAVED_WITHIN);
+      this.#saving.soon();
       return { action: 'handled', reason: 'presence-session-asked' };
     }
     return this.#comesBack(stanza, room, nick, wish, inside);
@@ -202,7 +197,7 @@ export class RoomSide {
     const isPresence = frame.kind === StanzaKind.Presence;
     if (isPresence) playing.presence(frame, stanza.edit(), nick, entering !== undefined);
     else playing.message(frame, stanza.edit(), stanza.tree());
-    this.#changed();
+    this.#saving.later();
     if (leaving?.destroyed === true) this.#forgets(playing);
     else if (leaving !== undefined) this.#leaves(playing);
     return { action: 'edit', reason: 'presence-session-annotated' };
@@ -223,8 +218,7 @@ export class RoomSide {
 
   wakeup(token: string): void {
     if (token === SAVE) {
-      this.#savesAt = undefined;
-      this.#saveDue();
+      this.#saving.due();
       return;
     }
     const [kind, jid = ''] = token.split(' ');
@@ -238,41 +232,12 @@ export class RoomSide {
 
   /** The client is away: what it has been shown is written down. */
   write(): void {
-    for (const room of this.#rooms.values()) if (room.dirty && room.held === undefined) this.#write(room);
+    this.#saving.all();
   }
 
   /** The session is over. */
   close(): void {
     for (const room of [...this.#rooms.values()]) this.#leaves(room);
-  }
-
-  #save(): void {
-    for (const room of this.#rooms.values()) if (room.dirty && room.held === undefined) this.#write(room);
-  }
-
-  /** The same for those that have not been written for long. */
-  #saveDue(): void {
-    const { now } = this.context;
-    for (const room of this.#rooms.values()) {
-      if (!room.dirty || room.held !== undefined) continue;
-      if (now >= room.writtenAt + savingTime(room.view)) this.#write(room);
-      else this.#changed(room.writtenAt + savingTime(room.view) - now);
-    }
-  }
-
-  #write(room: PlayedRoom): void {
-    room.dirty = false;
-    room.writtenAt = this.context.now;
-    if (room.restoring) return;
-    this.views.save(room.jid, room.view.session, encodeView(room.view, this.views.expires));
-  }
-
-  /** Something is to be written. @param within ms */
-  #changed(within = SAVING_TIME): void {
-    const at = this.context.now + within;
-    if (this.#savesAt !== undefined && this.#savesAt <= at) return;
-    this.#savesAt = at;
-    this.context.wakeAt(SAVE, at);
   }
 
   #enters(room: PlayedRoom): void {
@@ -284,7 +249,7 @@ export class RoomSide {
 
   /** The session is not annotated in it any more, or not by this view. */
   #leaves(room: PlayedRoom): void {
-    if (room.held === undefined && room.view.last > 0) this.#write(room);
+    if (room.held === undefined && room.view.last > 0) this.#saving.write(room);
     this.views.isOver(room.jid, room.view.session);
     this.#rooms.delete(room.jid);
   }
@@ -429,7 +394,7 @@ export class RoomSide {
     const resumed = room.answer(held, this.settings.history);
     this.context.count(resumed ? 'presence-session-resumed' : 'presence-session-reset');
     this.#enters(room);
-    this.#changed(SAVED_WITHIN);
+    this.#saving.soon();
   }
 
   /** The room takes too long, or says too much: the client is given what has come, as a full join, and the rest as it comes. */
@@ -438,7 +403,7 @@ export class RoomSide {
     this.context.count('presence-session-passed-on');
     room.passOn(room.held, this.settings.history);
     this.#enters(room);
-    this.#changed(SAVED_WITHIN);
+    this.#saving.soon();
   }
 
   /** What the join says about the client itself, for a room that it is in. */
@@ -464,10 +429,6 @@ export class RoomSide {
     strip(stanza.frame, stanza.edit());
     return { action: 'edit', reason: 'presence-session-stripped' };
   }
-}
-
-function savingTime(view: View): number {
-  return Math.max(SAVING_TIME, Math.min(LONGEST_SAVING_TIME, view.bytes * SAVING_TIME_PER_BYTE));
 }
 
 /** Nothing comes from the room behind these. */

@@ -132,6 +132,8 @@ export class FastReconnectPlay {
         person.isIn = false;
         break;
       case 'kicked':
+        // COMPAT mu-conference lets nobody kick an admin.
+        await this.#tries(`jid='${person.account.jid}' affiliation='none'`);
         await this.#sets(`nick='${person.nick}' role='none'`);
         await this.#seesGone(person.nick);
         person.isIn = false;

@@ -1,0 +1,38 @@
+import type { Buffer } from 'node:buffer';
+import type { NamespaceTable } from '../../xml/namespaces.js';
+import type { HistoryLimits } from './history.js';
+import type { RoomCache } from './room-cache.js';
+
+/** What a mark says. */
+export interface Mark {
+  readonly session: string;
+  readonly id: string;
+}
+
+/** A room that a legacy client is in, or enters. */
+export interface CachedRoom {
+  readonly jid: string;
+  cache: RoomCache;
+  /** The client is to be told everything, from the cache and what the room says. */
+  joining: Joining | undefined;
+  dirty: boolean;
+  /** Of what is kept, for writing it to another resource. */
+  namespaces: NamespaceTable | undefined;
+}
+
+/** A join whose answer has not been told. */
+export interface Joining {
+  /** The join as it goes up to a room that is asked for everything. */
+  readonly plain: Buffer;
+  /** What is told does not depend on what was kept: the room has said so, or has been asked for everything. */
+  isClean: boolean;
+  readonly limits: HistoryLimits;
+  /** Before the own presence, in the order in which they came: needed when nothing has a mark. */
+  before: Buffer[];
+  bytes: number;
+  self: Buffer | undefined;
+  subject: Buffer | undefined;
+  live: Buffer[];
+  /** So many of them are kept for the next join. */
+  liveKept: number;
+}
