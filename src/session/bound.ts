@@ -8,7 +8,7 @@ import { MADE_HERE } from '../xml/limits.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
 import { parseStanza } from '../xml/tokenizer.js';
-import { Acknowledgement } from './acknowledgement.js';
+import { Acknowledgement, type AcknowledgementOutput } from './acknowledgement.js';
 import { Deadlines } from './deadlines.js';
 import { amendDisco } from './disco.js';
 import type { DomainRuntime } from './domain.js';
@@ -17,7 +17,7 @@ import { type FeatureHost, SessionFeatureContext } from './feature-context.js';
 import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
 import { LateMap } from './late.js';
-import { MissedMessages } from './missed-messages.js';
+import { MissedMessages, type MissedSurroundings } from './missed-messages.js';
 import { readNotice } from './notice.js';
 import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
@@ -68,7 +68,7 @@ interface Injection {
  * A session from the moment a resource is bound: stanzas go through the pipeline and are counted for stream management; features send and ask
  * through here. Everything that leaves keeps its order, what is injected comes behind the stanza that caused it.
  */
-export class BoundSession implements FeatureHost {
+export class BoundSession implements FeatureHost, MissedSurroundings, AcknowledgementOutput {
   readonly acknowledgement: Acknowledgement;
   #pipeline: PipelineSession | undefined;
   readonly #requests = new IqRequests();
@@ -92,25 +92,17 @@ export class BoundSession implements FeatureHost {
   /** Prepared. */
   readonly #account: string;
   enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
-  openedOn: ServerKind = 'unknown';
+  /** As it was when the features were opened: the leg may have become another session's since. */
+  serverKind: ServerKind;
 
   constructor(
     readonly identity: SessionIdentity,
     private readonly around: BoundSurroundings,
   ) {
     this.#account = prepareJid(identity.bare) ?? identity.bare;
-    this.acknowledgement = new Acknowledgement({
-      nonza: (leg, xml) => this.#outbox(leg).text(xml),
-      allWritten: (leg) => {
-        this.#outbox(leg).flush();
-        return around.port.unsent(leg) === 0;
-      },
-      whenWritten: (leg) => around.port.whenFlushed(leg),
-      storedSettled: (keys) => this.#settled(keys),
-      storeIsBehind: () => this.missed.forgetting,
-      answersServerLater: () => this.#answersServerLater(),
-    });
-    this.missed = this.#missedMessages();
+    this.serverKind = around.serverKind;
+    this.acknowledgement = new Acknowledgement(this);
+    this.missed = new MissedMessages(this.#account, this);
   }
 
   /**
@@ -123,7 +115,7 @@ export class BoundSession implements FeatureHost {
     enabled: ReadonlySet<string> = NOTHING_ENABLED,
   ): void {
     this.enabledAtStart = enabled;
-    this.openedOn = this.around.serverKind;
+    this.serverKind = this.around.serverKind;
     const { pipeline } = this.around.domain;
     if (pipeline.features.length === 0) return;
     this.#pipeline = new PipelineSession(
@@ -139,7 +131,7 @@ export class BoundSession implements FeatureHost {
     this.#settled(settled);
   }
 
-  #answersServerLater(): boolean {
+  answersServerLater(): boolean {
     const { around } = this;
     const due = this.#answeredAt + ANSWER_EVERY;
     if (around.now >= due) {
@@ -404,11 +396,6 @@ export class BoundSession implements FeatureHost {
     this.#request({ leg, type: 'get', ...to, payload: `<ping xmlns='${NS.ping}'/>` }, () => {});
   }
 
-  #ping(done: () => void): void {
-    const ping = `<ping xmlns='${NS.ping}'/>`;
-    this.#request({ leg: 'server', type: 'get', to: this.identity.domain, payload: ping }, done);
-  }
-
   /** The next so many stanzas of the server's have come before: it resumes a stream. */
   passOver(count: number): void {
     this.#passOver = count;
@@ -548,30 +535,6 @@ export class BoundSession implements FeatureHost {
     if (!('condition' in frame)) this.missed.note(frame);
   }
 
-  #missedMessages(): MissedMessages {
-    const session = this;
-    const { identity, around, acknowledgement } = this;
-    return new MissedMessages(this.#account, {
-      ...{ identity, port: around.port, domain: around.domain, serverKind: around.serverKind },
-      get clientResumes() {
-        return acknowledgement.waiting !== undefined;
-      },
-      get clientIsHeld() {
-        return around.clientIsHeld;
-      },
-      get arrival() {
-        return session.#arrival;
-      },
-      get now() {
-        return around.now;
-      },
-      waitForStore: (waiting) => around.waitForStore(waiting),
-      put: (bytes, stored) => this.#put('client', bytes, 'undelivered-message', stored),
-      ping: (done) => this.#ping(done),
-      storeIsThere: () => acknowledgement.storeIsThere(),
-    });
-  }
-
   inject(leg: Leg, bytes: Buffer, reason: Reason): void {
     this.#inject(leg, bytes, reason);
   }
@@ -607,6 +570,60 @@ export class BoundSession implements FeatureHost {
     const xml = this.#requests.open(port.randomId(), request, this.identity, now, done);
     if (xml !== undefined) this.#inject(request.leg, Buffer.from(xml), 'iq-request-sent');
     this.around.wakeTimesChanged();
+  }
+
+  // What acknowledgement reaches of it.
+
+  nonza(leg: Leg, xml: string): void {
+    this.#outbox(leg).text(xml);
+  }
+
+  allWritten(leg: Leg): boolean {
+    this.#outbox(leg).flush();
+    return this.port.unsent(leg) === 0;
+  }
+
+  whenWritten(leg: Leg): void {
+    this.port.whenFlushed(leg);
+  }
+
+  storedSettled(copies: readonly string[]): void {
+    this.#settled(copies);
+  }
+
+  storeIsBehind(): boolean {
+    return this.missed.forgetting;
+  }
+
+  // What the messages that others have missed reach of it.
+
+  get clientResumes(): boolean {
+    return this.acknowledgement.waiting !== undefined;
+  }
+
+  get clientIsHeld(): boolean {
+    return this.around.clientIsHeld;
+  }
+
+  get arrival(): Arrival | undefined {
+    return this.#arrival;
+  }
+
+  waitForStore(waiting: boolean): void {
+    this.around.waitForStore(waiting);
+  }
+
+  put(bytes: Buffer, stored: string): void {
+    this.#put('client', bytes, 'undelivered-message', stored);
+  }
+
+  ping(done: () => void): void {
+    const payload = `<ping xmlns='${NS.ping}'/>`;
+    this.#request({ leg: 'server', type: 'get', to: this.identity.domain, payload }, done);
+  }
+
+  storeIsThere(): void {
+    this.acknowledgement.storeIsThere();
   }
 
   // What features reach of it.

@@ -26,7 +26,7 @@ export interface FeatureHost {
   readonly identity: SessionIdentity;
   readonly enabledAtStart: ReadonlySet<string>;
   /** When they were opened: the leg may have become another session's since. */
-  readonly openedOn: ServerKind;
+  readonly serverKind: ServerKind;
   readonly upstream: string;
   readonly domain: DomainRuntime;
   readonly port: SessionPort;
@@ -65,7 +65,7 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
   }
 
   get serverKind(): ServerKind {
-    return this.host.openedOn;
+    return this.host.serverKind;
   }
 
   get upstream(): string {
