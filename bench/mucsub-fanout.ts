@@ -8,17 +8,17 @@ import { Child, cpuMicroseconds, type Placement, startProxy, stopAll } from './p
 import { DOMAIN } from './streams.js';
 
 /** How many have subscribed, and how much is said in one round. */
-const SIZES = [
+export const SIZES = [
   { subscribers: 100, messages: 150 },
   { subscribers: 500, messages: 30 },
 ] as const;
 const WINDOW = 50;
-const ROUNDS = 4;
+export const ROUNDS = 4;
 /** CPU of the proxy as a multiple of that of a server with MUC/Sub of its own. */
 const TARGET = 0.5;
 
 /** A server that clients connect to, by way of the proxy or not, and the processes that serve them. */
-interface Side {
+export interface Side {
   readonly load: Fanout;
   readonly port: number;
   readonly muc: string;
@@ -80,7 +80,7 @@ export const MUCSUB_FANOUT: Measurement = {
   },
 };
 
-interface Cost {
+export interface Cost {
   /** Milliseconds of CPU per 1,000 events. */
   readonly own: number;
   readonly all: number;
@@ -122,7 +122,7 @@ function resultsOf(subscribers: number, rounds: readonly Figures[]): Result[] {
   ];
 }
 
-async function speak({ load, pid, rest }: Side, messages: number, subscribers: number): Promise<Cost> {
+export async function speak({ load, pid, rest }: Side, messages: number, subscribers: number): Promise<Cost> {
   const own = cpuMicroseconds(pid);
   const others = () => rest.reduce((sum, each) => sum + cpuMicroseconds(each), 0);
   const before = others();
@@ -135,11 +135,17 @@ async function speak({ load, pid, rest }: Side, messages: number, subscribers: n
   return { own: spent / events, all: (spent + others() - before) / events };
 }
 
-function side(place: Placement, port: number, muc: string, pid: number, rest: readonly number[]): Side {
+export function side(
+  place: Placement,
+  port: number,
+  muc: string,
+  pid: number,
+  rest: readonly number[],
+): Side {
   return { load: new Fanout(place), port, muc, pid, rest };
 }
 
-class Fanout {
+export class Fanout {
   readonly #child: Child;
 
   constructor(place: Placement) {
@@ -165,7 +171,7 @@ class Fanout {
 }
 
 /** The process that has been started with files of a folder. */
-function pidOf(directory: string): number {
+export function pidOf(directory: string): number {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     try {

@@ -13,6 +13,7 @@ import { IDLE_MEMORY } from './idle-memory.js';
 import { LATENCY } from './latency.js';
 import { type Bench, type Measurement, type Result, TOLERANCE, verdict } from './measurement.js';
 import { MUCSUB_FANOUT } from './mucsub-fanout.js';
+import { MUCSUB_OBSERVER } from './mucsub-observer.js';
 import { MUCSUB_SUBSCRIPTIONS } from './mucsub-subscriptions.js';
 import { type Placement, stopAll } from './processes.js';
 import { RELAYING } from './relaying.js';
@@ -28,6 +29,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   IDLE_MEMORY,
   MUCSUB_SUBSCRIPTIONS,
   MUCSUB_FANOUT,
+  MUCSUB_OBSERVER,
   HELD_MEMORY,
   LATENCY,
   HOSTILE,
