@@ -22,10 +22,6 @@ export interface CachedRoom {
 
 /** A join whose answer has not been told. */
 export interface Joining {
-  /** The join as it goes up to a room that is asked for everything. */
-  readonly plain: Buffer;
-  /** What is told does not depend on what was kept: the room has said so, or has been asked for everything. */
-  isClean: boolean;
   readonly limits: HistoryLimits;
   /** Before the own presence, in the order in which they came: needed when nothing has a mark. */
   before: Buffer[];

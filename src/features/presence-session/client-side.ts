@@ -202,20 +202,15 @@ export class ClientSide {
     const { session, id } = room.cache.at!;
     const x = tree.getChild('x', NS.muc);
     const limits = readLimits(x);
-    const plain = new Splice(frame);
     const at = frame.findChild('x', NS.muc);
     if (at >= 0 && x !== undefined) {
       // What the client does not want to hear is kept all the same: else there would be a gap in it.
       for (const history of x.getChildren('history')) x.remove(history);
       const most = String(this.settings.history.most);
-      const entering = serializeElement(x.c('history', { maxstanzas: most }).up());
-      for (const each of [splice, plain]) each.removeChild(at).appendChild(entering);
+      splice.removeChild(at).appendChild(serializeElement(x.c('history', { maxstanzas: most }).up()));
     }
-    plain.appendChild(`<presence-session xmlns='${NS.presenceSession}'/>`);
     room.joining = {
-      plain: plain.toBuffer(),
       limits,
-      isClean: false,
       before: [],
       bytes: 0,
       self: undefined,
@@ -252,12 +247,7 @@ export class ClientSide {
       // A clean join follows.
       cache.forgetOccupants();
       cache.at = undefined;
-      joining.isClean = true;
       return { action: 'handled', reason: 'presence-session-held' };
-    }
-    if (isSelf && !isGone && joining?.self === undefined && joining?.isClean === false) {
-      if (cache.moderator && !isModerator(this.#digest.presence(frame).flags))
-        return this.#asksAnew(room, joining);
     }
     if (mark === undefined && cache.at !== undefined) {
       // The room does not say any more where one is: what is kept would not be of one moment.
@@ -316,16 +306,6 @@ export class ClientSide {
     const moderator = isModerator(this.#digest.presence(frame).flags);
     if (room.cache.moderator && !moderator && !isNew) this.#forget(room);
     room.cache.moderator = moderator;
-  }
-
-  /** What a moderator was shown is not told to somebody who is none: the room is asked for everything, from within. */
-  #asksAnew(room: CachedRoom, joining: Joining): Verdict {
-    this.#forget(room);
-    joining.isClean = true;
-    joining.before = [];
-    joining.bytes = 0;
-    this.context.sendAsClient(joining.plain, 'presence-session-asked');
-    return { action: 'handled', reason: 'presence-session-held' };
   }
 
   /** The room has confirmed: everybody who is kept, and then the client itself. */

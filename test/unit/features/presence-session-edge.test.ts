@@ -107,41 +107,6 @@ describe('playing the client', () => {
       .end();
   });
 
-  it('what a moderator was shown is not kept past the role: everything is asked for anew', () => {
-    const moderator = (stanza: string) => stanza.replace("role='participant'", "role='moderator'");
-    const real = here('Romeo').replace("role='participant'", "role='participant' jid='romeo@montague.lit/x'");
-    const domain = new FakeDomain();
-    legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('handled presence-session-asked')
-      .expectSent('server', asking('Juliet'))
-      .fromServer(marked(real, 1))
-      .expectVerdict('changed presence-session-stripped', real)
-      .fromServer(marked(moderator(here('Juliet', '110')), 2))
-      .expectVerdict('changed presence-session-stripped', moderator(here('Juliet', '110')))
-      .close()
-      .end();
-    const everything = asking('Juliet')
-      .replace('</x>', "<history maxstanzas='200'/></x>")
-      .replace(/(<x [^>]*)\/>/, "$1><history maxstanzas='200'/></x>");
-    legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
-      // A room that keeps to the letter: Romeo has not changed.
-      .fromServer(marked(here('Juliet', '110'), 3))
-      .expectVerdict('handled presence-session-held')
-      .expectSent('server', everything)
-      .fromServer(marked(here('Romeo'), 4))
-      .expectVerdict('handled presence-session-held')
-      .fromServer(marked(here('Juliet', '110'), 5))
-      .expectVerdict('handled presence-session-held')
-      .expectSent('client', toHer(here('Romeo')))
-      .expectSent('client', toHer(here('Juliet', '110')))
-      .expectRequest(ROOM, INFO)
-      .answerIq(ROOM, INFO)
-      .end();
-  });
-
   it('a room that marks nothing any more is passed on as it is', () => {
     legacy({ domain: been() })
       .fromClient(join('Juliet'))
