@@ -22,6 +22,7 @@ import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
+import { Receipts, type ReceiptsState } from './receipts.js';
 import { ResourceBacklog } from './resource-backlog.js';
 import { Arrival, type ArrivalPlan } from './start/arrival.js';
 import { undeliveredChange, undeliveredPrefix } from './undelivered.js';
@@ -61,6 +62,13 @@ interface Injection {
   readonly stored?: string | undefined;
 }
 
+/** In the place of an injection: somebody wants to know when the client has what was sent up to here. */
+interface WantedReceipt {
+  readonly feature: string;
+  readonly token: string;
+  readonly asks: boolean;
+}
+
 /**
  * A session from the moment a resource is bound: stanzas go through the pipeline and are counted for stream management; features send and ask
  * through here. Everything that leaves keeps its order, what is injected comes behind the stanza that caused it.
@@ -75,7 +83,7 @@ export class BoundSession implements FeatureHost {
   #asked: FeatureQuestions | undefined;
   /** A stanza is with the features: what they send waits for its own place. */
   #holding = false;
-  #held: Injection[] | undefined;
+  #held: (Injection | WantedReceipt)[] | undefined;
   #passOver = 0;
   /** While what the client has left with us at its start is being done. */
   #arrival: Arrival | undefined;
@@ -84,6 +92,9 @@ export class BoundSession implements FeatureHost {
   #settledEarly: string[] = [];
   /** Until what waited for this very resource has come to the client. */
   #backlog: ResourceBacklog | undefined;
+  /** What features want to know of the client's acknowledgements. Made when needed. */
+  #receipts: Receipts | undefined;
+  #asksForReceipt = false;
   /** Prepared. */
   readonly #account: string;
   enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
@@ -103,6 +114,7 @@ export class BoundSession implements FeatureHost {
       whenWritten: (leg) => around.port.whenFlushed(leg),
       storedSettled: (keys) => this.#settled(keys),
       storeIsBehind: () => this.missed.forgetting,
+      received: () => this.#lookForReceipts(),
     });
     this.missed = this.#missedMessages();
   }
@@ -152,6 +164,19 @@ export class BoundSession implements FeatureHost {
 
   snapshots(): Record<string, string> {
     return this.#pipeline?.snapshots() ?? {};
+  }
+
+  /** Which acknowledgements of the client's features wait for. */
+  get receipts(): ReceiptsState {
+    return this.#receipts?.state ?? [];
+  }
+
+  /** The same in the next process, when the client has said what it has. */
+  restoreReceipts(state: ReceiptsState): void {
+    if (state.length === 0) return;
+    this.#receipts = new Receipts();
+    this.#receipts.restore(state, this.acknowledgement.down.acknowledged);
+    this.#lookForReceipts();
   }
 
   /** Another session has told this account something by way of the bus. */
@@ -433,6 +458,7 @@ export class BoundSession implements FeatureHost {
       if (name === BACKLOG) this.#backlog?.wake();
       this.#endBacklog();
       if (name === ARRIVAL) this.#arrival?.wake();
+      if (name === RECEIPTS) this.#tellReceipts(now);
       if (this.#arrival?.over === true) this.#arrival = undefined;
       const waking = this.#waking.get(name);
       if (waking === undefined) continue;
@@ -494,7 +520,49 @@ export class BoundSession implements FeatureHost {
     const held = this.#held;
     if (held === undefined) return;
     this.#held = undefined;
-    for (const { leg, bytes, reason, stored } of held) this.#put(leg, bytes, reason, stored);
+    for (const each of held) {
+      if ('bytes' in each) this.#put(each.leg, each.bytes, each.reason, each.stored);
+      else this.#wantReceipt(each);
+    }
+  }
+
+  whenReceived(feature: string, token: string, asks: boolean): void {
+    const wanted = { feature, token, asks };
+    if (!this.#holding) {
+      this.#wantReceipt(wanted);
+      return;
+    }
+    this.#held ??= [];
+    this.#held.push(wanted);
+  }
+
+  /** To be called in its place among what is sent to the client. */
+  #wantReceipt({ feature, token, asks }: WantedReceipt): void {
+    this.#receipts ??= new Receipts();
+    this.#receipts.add(this.acknowledgement.down.sent, feature, token);
+    this.#asksForReceipt ||= asks;
+    this.#lookForReceipts();
+  }
+
+  /** What features are told they are told in a turn of its own. */
+  #lookForReceipts(): void {
+    if (this.#receipts === undefined || this.#receipts.isEmpty) return;
+    this.#deadlines.set(RECEIPTS, this.around.now);
+    this.around.wakeTimesChanged();
+  }
+
+  #tellReceipts(now: number): void {
+    const receipts = this.#receipts;
+    if (receipts === undefined || this.around.clientIsGone) return;
+    const { acknowledgement, around } = this;
+    if (!around.clientIsHeld) {
+      acknowledgement.wantsReceipt(this.#asksForReceipt);
+      this.#asksForReceipt = false;
+    }
+    for (const { feature, token } of receipts.take(acknowledgement.down.acknowledged)) {
+      const index = around.domain.pipeline.features.findIndex(({ name }) => name === feature);
+      this.#pipeline?.instances[index]?.onReceived?.(token, now);
+    }
   }
 
   /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
@@ -708,6 +776,8 @@ const NOTHING_ENABLED: ReadonlySet<string> = new Set();
 
 /** Name of the deadline of an arrival. */
 const ARRIVAL = 'arrival';
+/** And that of telling features what the client has acknowledged. */
+const RECEIPTS = 'receipts';
 
 /** Name of the deadline of what waits for the resource. */
 const BACKLOG = 'backlog';

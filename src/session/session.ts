@@ -455,6 +455,8 @@ export class Session implements SessionEvents, BoundSurroundings {
       return;
     }
     this.#enter(bound);
+    // Before the features begin: what they are told first is what the client has.
+    bound.restoreReceipts(session.receipts ?? []);
     bound.open(session.features);
     this.hold = new Hold(this, { id: resuming.id, max: session.max }, session.account);
     this.port.count('hold', 'restored');
