@@ -1,6 +1,7 @@
 import type { Feature } from '../session/feature.js';
 import { capabilitiesProbe } from './capabilities-probe/capabilities-probe.js';
 import { mucsub } from './mucsub/mucsub.js';
+import { mucsubClient } from './mucsub-client/mucsub-client.js';
 import { presenceAnnotations } from './presence-annotations/presence-annotations.js';
 import { presenceSession } from './presence-session/presence-session.js';
 import { push } from './push/push.js';
@@ -17,4 +18,6 @@ export const FEATURES: readonly Feature[] = [
   presenceSession,
   mucsub,
   push,
+  // Innermost: what is kept for later no other sees, nor counts on.
+  mucsubClient,
 ];

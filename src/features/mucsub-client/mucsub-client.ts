@@ -1,0 +1,605 @@
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import { bare, prepareJid } from '../../jid.js';
+import { capabilities, capabilitiesKey } from '../../knowledge/capabilities/capabilities.js';
+import type { RoomChange } from '../../knowledge/rooms/room.js';
+import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import {
+  type Feature,
+  type FeatureContext,
+  type FeatureSession,
+  PASS,
+  type PassingStanza,
+  type Verdict,
+  type Watch,
+} from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import { serializeElement } from '../../xml/serialize.js';
+import { Splice } from '../../xml/splice.js';
+import { parseStanza } from '../../xml/tokenizer.js';
+import { frameToElement } from '../../xml/tree.js';
+import { type AccountBook, FEATURE_NAME, isOutlived, readKept, shelfOf } from './book.js';
+import { asGroupchat, isOfUse, readEvents } from './conversion.js';
+import { type HandedRecord, Handing } from './handing.js';
+import { type Mark, markOf } from './marks.js';
+import { readLimits, wantsNone } from './merging.js';
+import { RoomPatterns } from './patterns.js';
+import { asksByItself, Return, type ReturnRecord } from './returning.js';
+import { RoomFeatureQuestions } from './room-features.js';
+import { SETTINGS, type Settings } from './settings.js';
+import { Subscribing } from './subscribing.js';
+import { stampOf } from './times.js';
+
+/** What each watch is for; the first that fits is the one. */
+enum On {
+  Join,
+  Speaks,
+  Lists,
+  Event,
+  Archived,
+  Copied,
+  Said,
+}
+
+const WATCHES: readonly Watch[] = [
+  {
+    direction: 'to-server',
+    stanza: 'presence',
+    types: [''],
+    child: { namespace: NS.muc, name: 'x' },
+    address: ['full'],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['get', 'set'],
+    child: { namespace: NS.mucsub },
+    address: ['bare', 'domain'],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['result'],
+    child: { namespace: NS.discoInfo, name: 'query' },
+  },
+  {
+    direction: 'to-client',
+    stanza: 'message',
+    types: ['', 'normal'],
+    child: { namespace: NS.pubsubEvent, name: 'event' },
+    address: ['bare'],
+  },
+  {
+    direction: 'to-client',
+    stanza: 'message',
+    child: { namespace: NS.mam2, name: 'result' },
+    address: ['bare', 'account'],
+  },
+  {
+    direction: 'to-client',
+    stanza: 'message',
+    child: { namespace: NS.carbons2 },
+    address: ['account'],
+  },
+  { direction: 'to-client', stanza: 'message', types: ['groupchat'], address: ['full', 'bare'] },
+];
+
+const READ = 'read';
+/** How long a room may take to tell what was before, once the client is in; and then everything else; ms. */
+const TELLING_TIME = 10_000;
+const LOOKING_TIME = 20_000;
+
+/** Rooms that are dealt with in one way or another at a time. */
+const MOST_ROOMS = 200;
+/** Events that come before it is known whose they are. */
+const MOST_EARLY = 2_000;
+/** Messages of one room's archive that the client has asked for itself, as far as they are remembered. */
+const MOST_FETCHED = 1_000;
+
+const EVENTS = Buffer.from('urn:xmpp:mucsub:nodes:');
+const MUCSUB = Buffer.from(NS.mucsub);
+
+const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
+const KEPT: Verdict = { action: 'handled', reason: 'mucsub-client-kept' };
+const HIDDEN: Verdict = { action: 'drop', reason: 'mucsub-client-hidden' };
+const NOT_BELIEVED: Verdict = { action: 'drop', reason: 'mucsub-client-not-believed' };
+
+/** What the next process has to know. */
+interface Snapshot {
+  readonly handed: readonly HandedRecord[];
+  readonly returns: readonly ReturnRecord[];
+}
+
+/** Subscribes for a client that does not know MUC/Sub, and gives it what comes of that as what it knows; for one session. */
+export class MucSubClientSession implements FeatureSession {
+  readonly #book: AccountBook;
+  readonly #settings: Settings;
+  readonly #patterns: RoomPatterns;
+  readonly #rooms: RoomsSession;
+  readonly #features: RoomFeatureQuestions;
+  readonly #subscribing: Subscribing;
+  readonly #handing: Handing;
+  /** Under which it is remembered what the client has had. */
+  readonly #name: string | undefined;
+  readonly #returns = new Map<string, Return>();
+  /** What the client gave with its last join. */
+  readonly #passwords = new Map<string, string>();
+  readonly #fetched = new Map<string, Set<string>>();
+  #restored: Snapshot | undefined;
+  /** The client has no connection. */
+  #isAway = false;
+  #early: Buffer[] | undefined = [];
+  /** What waits for the book. */
+  #later: (() => void)[] = [];
+  readonly #whenRead: () => void;
+
+  constructor(
+    private readonly context: FeatureContext,
+    snapshot?: string,
+  ) {
+    const { identity, domain } = context;
+    this.#settings = context.settings<Settings>(SETTINGS);
+    this.#patterns = new RoomPatterns(this.#settings.rooms);
+    this.#rooms = context.know(roomsKey);
+    this.#book = shelfOf(domain).take(domain.name, prepareJid(identity.bare) ?? identity.bare);
+    this.#name = this.#book.nameFor(identity);
+    this.#features = new RoomFeatureQuestions(context);
+    this.#handing = new Handing(context, this.#book, this.#settings, this.#name);
+    this.#subscribing = new Subscribing(
+      context,
+      this.#book,
+      this.#features,
+      (done) => this.#clientSpeaks(done),
+      (room) => this.#handing.save(room),
+    );
+    this.#rooms.onChange((change) => this.#changed(change));
+    this.#whenRead = () => context.wakeAt(READ, context.now);
+    if (snapshot !== undefined) {
+      this.#restored = JSON.parse(snapshot) as Snapshot;
+      this.#handing.restore(this.#restored.handed);
+      for (const room of this.#rooms.joined())
+        if (this.#patterns.has(room)) this.#enters(room, this.#rooms.nickIn(room) ?? '');
+    }
+    context.wakeAt(READ, context.now);
+  }
+
+  // The account's book.
+
+  #read(): void {
+    const { context } = this;
+    if (!this.#book.isRead) {
+      this.#book.whenRead(this.#whenRead);
+      context.store.load(this.#book.prefix, (entries) => {
+        const keepMs = this.#settings.keepSeconds * 1_000;
+        const useless = this.#book.learn(entries, context.wallClock(), keepMs);
+        if (useless.length > 0) context.store.write(useless);
+      });
+      return;
+    }
+    const early = this.#early;
+    this.#early = undefined;
+    for (const xml of early ?? []) this.#tellEarly(xml);
+    for (const each of this.#later.splice(0)) each();
+    if (this.#restored !== undefined) this.#goOn(this.#restored);
+    this.#restored = undefined;
+    for (const coming of [...this.#returns.values()]) coming.proceed();
+    if (early !== undefined) this.#sweep();
+  }
+
+  #soon(what: () => void): void {
+    if (this.#book.isRead) what();
+    else this.#later.push(what);
+  }
+
+  /** Ends what the configuration does not want any more, and what nobody has been back to. */
+  #sweep(): void {
+    const now = this.context.wallClock();
+    for (const { jid, subscription, inside } of this.#book.subscribed()) {
+      const isAbsent =
+        now - subscription!.joinedAt > this.#settings.absenceSeconds * 1_000 && inside.size === 0;
+      if (!this.#patterns.has(jid) || isAbsent) this.#subscribing.end(jid);
+    }
+  }
+
+  /** Whether a room is one that clients are subscribed to for. */
+  #concerns(room: string): boolean {
+    return this.#book.isRead && this.#book.leavesAlone(room) ? false : this.#patterns.has(room);
+  }
+
+  onStanza(stanza: PassingStanza, watch: number): Verdict {
+    switch (watch) {
+      case On.Join:
+        return this.#joins(stanza);
+      case On.Speaks:
+        return this.#speaks(stanza);
+      case On.Lists:
+        return this.#lists(stanza);
+      case On.Event:
+        return this.#event(stanza);
+      case On.Archived:
+        return this.#archived(stanza);
+      case On.Copied:
+        return this.#copied(stanza);
+      default:
+        return this.#said(stanza);
+    }
+  }
+
+  onWakeup(token: string): void {
+    if (token === READ) this.#read();
+    else this.#returns.get(token.slice(token.indexOf(' ') + 1))?.hurry();
+    if (token.startsWith('telling ')) {
+      const room = token.slice(token.indexOf(' ') + 1);
+      if (this.#returns.has(room)) this.context.wakeAt(`looking ${room}`, this.context.now + LOOKING_TIME);
+    }
+  }
+
+  onReceived(token: string): void {
+    this.#handing.received(token);
+  }
+
+  onLegDown(leg: 'client' | 'server'): void {
+    if (leg !== 'client') return;
+    this.#isAway = true;
+    this.#handing.park();
+  }
+
+  onLegUp(leg: 'client' | 'server'): void {
+    if (leg === 'client') this.#isAway = false;
+  }
+
+  snapshot(): string | undefined {
+    const returns = [...this.#returns.values()].flatMap((coming) => coming.suspend() ?? []);
+    const isInside = this.#rooms.joined().some((room) => this.#book.isInside(room, this.context.identity));
+    if (!isInside && this.#handing.isEmpty) return undefined;
+    const snapshot: Snapshot = { handed: this.#handing.snapshot(), returns };
+    return JSON.stringify(snapshot);
+  }
+
+  onClose(): void {
+    const book = this.#book;
+    const { identity, domain } = this.context;
+    for (const coming of [...this.#returns.values()]) coming.breakOff(true);
+    const inside = this.#rooms.joined().filter((room) => book.isInside(room, identity));
+    this.#handing.close(inside);
+    for (const room of inside) this.#wasIn(room);
+    book.forgetReader(this.#whenRead);
+    book.left(identity);
+    shelfOf(domain).putBack(book);
+  }
+
+  // What the client does.
+
+  #joins(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const room = prepareJid(bare(frame.to ?? ''));
+    if (room === undefined || !this.#concerns(room)) return PASS;
+    const tree = stanza.tree();
+    const x = tree.getChild('x', NS.muc);
+    const password = x?.getChildText('password');
+    this.#passwords.delete(room);
+    if (typeof password === 'string' && this.#passwords.size < MOST_ROOMS)
+      this.#passwords.set(room, password);
+    // It deals with what it has missed itself.
+    const limits = readLimits(x);
+    if (asksByItself(tree) || wantsNone(limits)) return PASS;
+    if (this.#book.isRead && !this.#book.isOurs(room) && !this.#book.hasKept(room)) return PASS;
+    if (this.#returns.has(room) || this.#returns.size >= MOST_ROOMS) return PASS;
+    this.#returns.set(room, this.#returnTo(room, limits));
+    const history = x?.getChild('history');
+    if (x === undefined || history === undefined) return PASS;
+    // All that the room has, to see by it where the client has stopped: what is too much for it is left out then.
+    x.remove(history);
+    stanza.edit().removeChild(frame.findChild('x', NS.muc)).appendChild(serializeElement(x));
+    return { action: 'edit', reason: 'mucsub-client-join' };
+  }
+
+  #returnTo(room: string, limits: ReturnType<typeof readLimits>): Return {
+    const { context } = this;
+    return new Return(
+      {
+        context,
+        ...{ book: this.#book, settings: this.#settings, features: this.#features },
+        ...{ handing: this.#handing, name: this.#name },
+        hasFetched: (jid, id) => this.#fetched.get(jid)?.has(id) === true,
+        live: (jid, tree, bytes) => {
+          context.send('client', bytes, 'mucsub-client-held');
+          this.#shown(jid, tree, bytes);
+        },
+        done: (jid) => this.#returns.delete(jid),
+      },
+      room,
+      limits,
+    );
+  }
+
+  #changed(change: RoomChange): void {
+    const { room } = change;
+    if (!this.#patterns.has(room) && !this.#book.isOurs(room)) return;
+    switch (change.kind) {
+      case 'joined':
+        this.#joined(room, change.nick, change.created);
+        break;
+      case 'nick-changed':
+        this.#enters(room, change.to);
+        this.#subscribe(room, change.to);
+        break;
+      case 'join-failed':
+        this.#returns.get(room)?.breakOff(false);
+        if (change.condition === 'forbidden')
+          this.#soon(() => this.context.store.write(this.#book.forget(room)));
+        break;
+      case 'left':
+        this.#returns.get(room)?.breakOff(true);
+        if (change.cause === 'banned' || change.cause === 'destroyed') {
+          this.#book.leaves(room, this.context.identity);
+          this.#soon(() => this.context.store.write(this.#book.forget(room)));
+        } else this.#leaves(room);
+        break;
+      default:
+    }
+  }
+
+  #enters(room: string, nick: string): void {
+    this.#book.enters(room, this.context.identity, nick);
+  }
+
+  #joined(room: string, nick: string, created: boolean): void {
+    const { context } = this;
+    if (!this.#concerns(room)) return;
+    // What is known of a room of this name is not about this one.
+    if (created) this.#soon(() => context.store.write(this.#book.forget(room)));
+    this.#enters(room, nick);
+    const coming = this.#returns.get(room);
+    if (coming !== undefined) context.wakeAt(`telling ${room}`, context.now + TELLING_TIME);
+    coming?.isIn();
+    this.#subscribe(room, nick);
+  }
+
+  #subscribe(room: string, nick: string): void {
+    const password = this.#passwords.get(room);
+    this.#soon(() => {
+      if (this.#concerns(room) && this.#rooms.isRoom(room) === 'joined')
+        this.#subscribing.entered({ room, nick, password });
+    });
+  }
+
+  #leaves(room: string): void {
+    const { identity } = this.context;
+    if (!this.#book.isInside(room, identity)) return;
+    this.#book.leaves(room, identity);
+    this.#soon(() => {
+      if (!this.#book.isOurs(room)) return;
+      this.#handing.leaves(room);
+      this.#wasIn(room);
+    });
+  }
+
+  /** Somebody has been there up to now. */
+  #wasIn(room: string): void {
+    const { context } = this;
+    const subscription = this.#book.room(room)?.subscription;
+    if (subscription === undefined) return;
+    context.store.write(this.#book.subscribes(room, { ...subscription, joinedAt: context.wallClock() }));
+  }
+
+  // A client that knows MUC/Sub is left alone.
+
+  #speaks(stanza: PassingStanza): Verdict {
+    const to = prepareJid(stanza.frame.to ?? '');
+    const child = stanza
+      .tree()
+      .getChildElements()
+      .find((each) => each.getNS() === NS.mucsub);
+    if (to === undefined || child === undefined) return PASS;
+    const { jid } = child.attrs as Record<string, string | undefined>;
+    // A moderator may do it for others.
+    if (jid !== undefined && prepareJid(bare(jid)) !== this.#book.account) return PASS;
+    this.#spoke(to.includes('@') ? to : undefined);
+    return PASS;
+  }
+
+  #spoke(room: string | undefined): void {
+    this.#soon(() => {
+      const isConcerned =
+        room === undefined
+          ? !this.#patterns.isEmpty || this.#book.subscribed().length > 0
+          : this.#patterns.has(room) || this.#book.isOurs(room);
+      if (!isConcerned) return;
+      this.context.count('mucsub-client-left-alone');
+      this.context.store.write(this.#book.clientSpeaks(room, this.context.wallClock()));
+    });
+  }
+
+  /** The client says what it can do (XEP-0030). */
+  #lists({ frame }: PassingStanza): Verdict {
+    if (frame.bytes().includes(MUCSUB)) this.#spoke(undefined);
+    return PASS;
+  }
+
+  #clientSpeaks(done: (speaks: boolean) => void): void {
+    const { context } = this;
+    context.know(capabilitiesKey).want(context.identity.full, (features) => {
+      const speaks = features?.has(NS.mucsub) === true;
+      if (speaks) this.#spoke(undefined);
+      done(speaks);
+    });
+  }
+
+  // What rooms send.
+
+  /** A groupchat message. */
+  #said(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const room = prepareJid(bare(frame.from ?? ''));
+    if (room === undefined || !this.#concerns(room)) return PASS;
+    const coming = this.#returns.get(room);
+    if (coming !== undefined) {
+      coming.holds(stanza.tree(), Buffer.from(frame.bytes()));
+      return HELD;
+    }
+    if (this.#rooms.isRoom(room) !== 'joined') return PASS;
+    if (!this.#book.isOurs(room) && this.#features.known(room)?.mucsub === false) return PASS;
+    this.#shown(room, stanza.tree(), frame.bytes());
+    return PASS;
+  }
+
+  /** The client is being shown a message. @param bytes not to be kept as they are */
+  #shown(room: string, tree: Element, bytes: Buffer): void {
+    if (tree.getChild('body') === undefined && tree.getChild('subject') !== undefined) return;
+    const { context } = this;
+    const stamp = stampOf(tree);
+    const mark = markOf(tree, room, Number.isNaN(stamp) ? context.wallClock() : stamp);
+    if (this.#handing.has(room, mark)) return;
+    const isForOthers = this.#isAway || this.#hasAbsent(room);
+    const seq = isForOthers && isOfUse(tree) ? this.#handing.keep(room, mark, bytes) : undefined;
+    this.#handing.shows(room, { mark, seq, xml: seq === undefined ? Buffer.from(bytes) : undefined });
+  }
+
+  /** Other devices of the account's have to be told later what is said now, and the room could not tell them. */
+  #hasAbsent(room: string): boolean {
+    if (this.#settings.archiveMessages > 0 && this.#features.known(room)?.archive === true) return false;
+    const since = this.context.wallClock() - this.#settings.absenceSeconds * 1_000;
+    return this.#book.isOurs(room) && this.#book.lags(room, since);
+  }
+
+  /** Something with an event in it, from a bare JID. */
+  #event(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    if (!frame.bytes().includes(EVENTS)) return PASS;
+    const room = prepareJid(frame.from ?? '');
+    if (room === undefined) return PASS;
+    if (!this.#book.isRead) {
+      if (this.#early === undefined || this.#early.length >= MOST_EARLY) return PASS;
+      this.#early.push(Buffer.from(frame.bytes()));
+      return KEPT;
+    }
+    return this.#book.isOurs(room) ? this.#take(stanza.tree(), room) : PASS;
+  }
+
+  #tellEarly(xml: Buffer): void {
+    const { context } = this;
+    const frame = parseStanza(xml, context.namespaces);
+    if ('condition' in frame) return;
+    const room = prepareJid(frame.from ?? '');
+    if (room !== undefined && this.#book.isOurs(room)) this.#take(frameToElement(frame), room);
+    else context.send('client', xml, 'mucsub-client-held');
+  }
+
+  /** An event of a room that the account is subscribed to by us. */
+  #take(stanza: Element, room: string): Verdict {
+    const events = readEvents(stanza, room);
+    if (events.length === 0) return PASS;
+    let verdict = HIDDEN;
+    for (const { message, isBelieved, stamp } of events) {
+      if (!isBelieved) verdict = NOT_BELIEVED;
+      if (message === undefined || !isOfUse(message)) continue;
+      const at = Number.isNaN(stamp) ? this.context.wallClock() : stamp;
+      const mark = markOf(message, room, at);
+      this.#takeMessage(room, mark, Buffer.from(asGroupchat(message, room, at)));
+      verdict = KEPT;
+    }
+    return verdict;
+  }
+
+  #takeMessage(room: string, mark: Mark, xml: Buffer): void {
+    const isHere = this.#rooms.isRoom(room) === 'joined' && !this.#returns.has(room);
+    // On its way when the client entered: the history may have had it.
+    if (isHere && this.#handing.has(room, mark)) return;
+    const seq = this.#handing.keep(room, mark, xml);
+    if (isHere) this.#give(room, mark, xml, seq);
+  }
+
+  #give(room: string, mark: Mark, xml: Buffer, seq: number | undefined): void {
+    const frame = parseStanza(xml, this.context.namespaces);
+    if ('condition' in frame) return;
+    const { full } = this.context.identity;
+    const bytes = frame.to === full ? xml : new Splice(frame).setAttribute('to', full).toBuffer();
+    this.context.send('client', bytes, 'mucsub-client-given');
+    const isKept = seq !== undefined;
+    this.#handing.shows(room, { mark, seq, xml: isKept ? undefined : xml, isOurs: true, asks: true });
+  }
+
+  /** The session is gone on with by this process: what the client had not had by then and came from us it is given again. */
+  #goOn({ returns }: Snapshot): void {
+    const { context } = this;
+    const lost = this.#handing.lost();
+    for (const room of new Set(lost.map((each) => each.room))) {
+      const here = lost.filter((each) => each.room === room);
+      context.store.load(this.#book.keptPrefix(room), (entries) => {
+        const kept = new Map(
+          entries.flatMap(({ value }) => readKept(value) ?? []).map((each) => [each.seq, each.xml]),
+        );
+        for (const { mark, seq, xml } of here) {
+          const text = seq === undefined ? xml : kept.get(seq);
+          if (mark !== undefined && text !== undefined) this.#give(room, mark, Buffer.from(text), seq);
+        }
+      });
+    }
+    for (const { room, limits, subject } of returns) {
+      const coming = this.#returnTo(room, limits);
+      this.#returns.set(room, coming);
+      coming.resume(subject);
+    }
+  }
+
+  /** A message out of an archive. */
+  #archived(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const from = prepareJid(frame.from ?? this.#book.account);
+    if (from === undefined) return PASS;
+    if (from === this.#book.account) {
+      // COMPAT: ejabberd has events in the archives of its users.
+      if (!frame.bytes().includes(EVENTS)) return PASS;
+      return this.#isRawEvent(forwarded(stanza.tree().getChild('result', NS.mam2))) ? HIDDEN : PASS;
+    }
+    const coming = this.#returns.get(from);
+    if (!this.#concerns(from)) return PASS;
+    const tree = stanza.tree();
+    if (coming?.takes(tree) === true) return HELD;
+    const id = tree.getChild('result', NS.mam2)?.attrs.id as string | undefined;
+    if (id !== undefined) this.#fetches(from, id);
+    return PASS;
+  }
+
+  #fetches(room: string, id: string): void {
+    let ids = this.#fetched.get(room);
+    if (ids === undefined) {
+      if (this.#fetched.size >= MOST_ROOMS) return;
+      ids = new Set();
+      this.#fetched.set(room, ids);
+    }
+    if (ids.size < MOST_FETCHED) ids.add(id);
+  }
+
+  /** A copy of what another of the account's devices got or sent (XEP-0280). */
+  #copied(stanza: PassingStanza): Verdict {
+    if (!stanza.frame.bytes().includes(EVENTS)) return PASS;
+    const tree = stanza.tree();
+    const copy = tree.getChild('received', NS.carbons2) ?? tree.getChild('sent', NS.carbons2);
+    const message = forwarded(copy);
+    if (message === undefined || !this.#isRawEvent(message)) return PASS;
+    return this.#take(message, prepareJid(String(message.attrs.from))!);
+  }
+
+  #isRawEvent(message: Element | undefined): boolean {
+    const from = prepareJid(String(message?.attrs.from ?? ''));
+    return from !== undefined && this.#book.isOurs(from) && readEvents(message!, from).length > 0;
+  }
+}
+
+function forwarded(around: Element | undefined): Element | undefined {
+  return around
+    ?.getChild('forwarded', NS.forward0)
+    ?.getChildElements()
+    .find((child) => child.getName() === 'message');
+}
+
+export const mucsubClient: Feature<MucSubClientSession> = {
+  name: FEATURE_NAME,
+  watches: WATCHES,
+  needs: [rooms, capabilities],
+  settings: SETTINGS,
+  isOutlived,
+  open: (context, snapshot) => new MucSubClientSession(context, snapshot),
+};
