@@ -41,6 +41,8 @@ export interface Seen {
   at: number;
   /** The last messages, oldest first. */
   trail: Mark[];
+  /** It is in the room for the first time, and has had nothing. */
+  isNew?: boolean;
 }
 
 /** A message that is kept, without its text once that is on disk. */
@@ -275,12 +277,12 @@ export class AccountBook {
     return [this.#roomChange(room)];
   }
 
-  /** What a resource has had of a room; made when it is asked for. @param now ms since 1970 */
+  /** What a resource has had of a room. Who is new has missed what everybody has missed. @param now ms since 1970 */
   seenBy(jid: string, name: string, now: number): Seen {
     const { seen } = this.#make(jid);
     let found = seen.get(name);
     if (found === undefined) {
-      found = { seq: 0, at: now, trail: [] };
+      found = { seq: this.newestSeq(jid), at: now, trail: [], isNew: true };
       seen.set(name, found);
     }
     return found;
@@ -294,6 +296,7 @@ export class AccountBook {
     }
     if (seq !== undefined && seq > seen.seq) seen.seq = seq;
     seen.at = now;
+    seen.isNew = false;
   }
 
   /** What a resource has had, for the store, and what nobody needs any more. @param since who was here last before that is not waited for; ms since 1970 */

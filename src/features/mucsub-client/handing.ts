@@ -4,7 +4,7 @@ import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
-import { AccountBook } from './book.js';
+import { AccountBook, type Seen } from './book.js';
 import { isSame, type Mark } from './marks.js';
 import type { Settings } from './settings.js';
 import { writeTime } from './times.js';
@@ -78,6 +78,25 @@ export class Handing {
     return this.#handed.some(
       (each) => each.room === room && each.mark !== undefined && isSame(each.mark, mark),
     );
+  }
+
+  /** What the client will have had of a room when it has read all that is on its way; undefined: nothing is known of it. */
+  standing(room: string): Seen | undefined {
+    const had = this.name === undefined ? undefined : this.book.room(room)?.seen.get(this.name);
+    const coming = this.#handed.filter((each) => each.room === room);
+    if (coming.length === 0) return had;
+    return {
+      seq: Math.max(had?.seq ?? 0, ...coming.map(({ seq }) => seq ?? 0)),
+      at: had?.at ?? this.context.wallClock(),
+      trail: [...(had?.trail ?? []), ...coming.flatMap(({ mark }) => mark ?? [])],
+    };
+  }
+
+  /** The client is in the room: what is said is kept for it from now on. */
+  enters(room: string): void {
+    if (this.name === undefined) return;
+    this.book.seenBy(room, this.name, this.context.wallClock());
+    this.save(room);
   }
 
   /** The client is not in the room any more: what is kept from here on it has not had. */
@@ -186,10 +205,15 @@ export class Handing {
     }
   }
 
-  /** Takes out what the client has not had when the process before ended, and nobody else sends again. */
+  /** What is on its way. */
+  get handed(): readonly Handed[] {
+    return this.#handed;
+  }
+
+  /** Takes out what the client has not had when the process before ended. */
   lost(): readonly Handed[] {
     this.#bytes = 0;
-    return this.#handed.splice(0).filter(({ isOurs }) => isOurs);
+    return this.#handed.splice(0);
   }
 }
 

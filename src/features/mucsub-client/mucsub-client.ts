@@ -18,8 +18,9 @@ import { serializeElement } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { frameToElement } from '../../xml/tree.js';
-import { type AccountBook, FEATURE_NAME, isOutlived, readKept, shelfOf } from './book.js';
+import { type AccountBook, FEATURE_NAME, isOutlived, shelfOf } from './book.js';
 import { asGroupchat, isOfUse, readEvents } from './conversion.js';
+import { GoingOn } from './going-on.js';
 import { type HandedRecord, Handing } from './handing.js';
 import { type Mark, markOf } from './marks.js';
 import { readLimits, wantsNone } from './merging.js';
@@ -125,7 +126,8 @@ export class MucSubClientSession implements FeatureSession {
   /** What the client gave with its last join. */
   readonly #passwords = new Map<string, string>();
   readonly #fetched = new Map<string, Set<string>>();
-  #restored: Snapshot | undefined;
+  #goingOn: GoingOn | undefined;
+  #hasGoneOn = false;
   /** The client has no connection. */
   #isAway = false;
   #early: Buffer[] | undefined = [];
@@ -155,8 +157,17 @@ export class MucSubClientSession implements FeatureSession {
     this.#rooms.onChange((change) => this.#changed(change));
     this.#whenRead = () => context.wakeAt(READ, context.now);
     if (snapshot !== undefined) {
-      this.#restored = JSON.parse(snapshot) as Snapshot;
-      this.#handing.restore(this.#restored.handed);
+      const restored = JSON.parse(snapshot) as Snapshot;
+      this.#handing.restore(restored.handed);
+      this.#goingOn = new GoingOn(context, this.#book, {
+        give: (room, mark, xml, seq) => this.#give(room, mark, xml, seq),
+        pass: (room, tree, bytes) => this.#passes(room, tree, bytes),
+        done: () => {
+          this.#goingOn = undefined;
+          this.#goOn(restored);
+        },
+      });
+      this.#goingOn.expect(this.#handing.handed);
       for (const room of this.#rooms.joined())
         if (this.#patterns.has(room)) this.#enters(room, this.#rooms.nickIn(room) ?? '');
     }
@@ -180,8 +191,10 @@ export class MucSubClientSession implements FeatureSession {
     this.#early = undefined;
     for (const xml of early ?? []) this.#tellEarly(xml);
     for (const each of this.#later.splice(0)) each();
-    if (this.#restored !== undefined) this.#goOn(this.#restored);
-    this.#restored = undefined;
+    if (this.#goingOn !== undefined && !this.#hasGoneOn) {
+      this.#hasGoneOn = true;
+      this.#goingOn.begin(this.#handing.lost());
+    }
     for (const coming of [...this.#returns.values()]) coming.proceed();
     if (early !== undefined) this.#sweep();
   }
@@ -300,12 +313,9 @@ export class MucSubClientSession implements FeatureSession {
       {
         context,
         ...{ book: this.#book, settings: this.#settings, features: this.#features },
-        ...{ handing: this.#handing, name: this.#name },
+        handing: this.#handing,
         hasFetched: (jid, id) => this.#fetched.get(jid)?.has(id) === true,
-        live: (jid, tree, bytes) => {
-          context.send('client', bytes, 'mucsub-client-held');
-          this.#shown(jid, tree, bytes);
-        },
+        live: (jid, tree, bytes) => this.#passes(jid, tree, bytes),
         done: (jid) => this.#returns.delete(jid),
       },
       room,
@@ -350,6 +360,7 @@ export class MucSubClientSession implements FeatureSession {
     // What is known of a room of this name is not about this one.
     if (created) this.#soon(() => context.store.write(this.#book.forget(room)));
     this.#enters(room, nick);
+    this.#soon(() => this.#handing.enters(room));
     const coming = this.#returns.get(room);
     if (coming !== undefined) context.wakeAt(`telling ${room}`, context.now + TELLING_TIME);
     coming?.isIn();
@@ -433,6 +444,7 @@ export class MucSubClientSession implements FeatureSession {
     const { frame } = stanza;
     const room = prepareJid(bare(frame.from ?? ''));
     if (room === undefined || !this.#concerns(room)) return PASS;
+    if (this.#goingOn?.holds(room, stanza.tree(), Buffer.from(frame.bytes())) === true) return HELD;
     const coming = this.#returns.get(room);
     if (coming !== undefined) {
       coming.holds(stanza.tree(), Buffer.from(frame.bytes()));
@@ -442,6 +454,12 @@ export class MucSubClientSession implements FeatureSession {
     if (!this.#book.isOurs(room) && this.#features.known(room)?.mucsub === false) return PASS;
     this.#shown(room, stanza.tree(), frame.bytes());
     return PASS;
+  }
+
+  /** Sends a message of the room's that was held. */
+  #passes(room: string, tree: Element, bytes: Buffer): void {
+    this.context.send('client', bytes, 'mucsub-client-held');
+    this.#shown(room, tree, bytes);
   }
 
   /** The client is being shown a message. @param bytes not to be kept as they are */
@@ -520,22 +538,8 @@ export class MucSubClientSession implements FeatureSession {
     this.#handing.shows(room, { mark, seq, xml: isKept ? undefined : xml, isOurs: true, asks: true });
   }
 
-  /** The session is gone on with by this process: what the client had not had by then and came from us it is given again. */
+  /** The session is gone on with by this process. */
   #goOn({ returns }: Snapshot): void {
-    const { context } = this;
-    const lost = this.#handing.lost();
-    for (const room of new Set(lost.map((each) => each.room))) {
-      const here = lost.filter((each) => each.room === room);
-      context.store.load(this.#book.keptPrefix(room), (entries) => {
-        const kept = new Map(
-          entries.flatMap(({ value }) => readKept(value) ?? []).map((each) => [each.seq, each.xml]),
-        );
-        for (const { mark, seq, xml } of here) {
-          const text = seq === undefined ? xml : kept.get(seq);
-          if (mark !== undefined && text !== undefined) this.#give(room, mark, Buffer.from(text), seq);
-        }
-      });
-    }
     for (const { room, limits, subject } of returns) {
       const coming = this.#returnTo(room, limits);
       this.#returns.set(room, coming);

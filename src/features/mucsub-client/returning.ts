@@ -27,8 +27,6 @@ export interface Surroundings {
   readonly settings: Settings;
   readonly features: RoomFeatureQuestions;
   readonly handing: Handing;
-  /** Under which it is remembered what the client has had. */
-  readonly name: string | undefined;
   /** Whether the client has had a message out of the room's archive in this session. */
   readonly hasFetched: (room: string, id: string) => boolean;
   /** Passes on what was said while the client was being told what was before. */
@@ -96,12 +94,13 @@ export class Return {
 
   /** To be called when something may have become known. */
   proceed(): void {
-    const { book, name, settings, context, features } = this.around;
+    const { book, settings, context, features, handing } = this.around;
     if (this.#state !== 'in' || !this.#ended || !book.isRead) return;
     this.#state = 'archive';
-    const seen = name === undefined ? undefined : book.room(this.room)?.seen.get(name);
+    const seen = handing.standing(this.room);
     const isGap =
       seen !== undefined &&
+      seen.isNew !== true &&
       anchorIn(
         this.#history.map(({ mark }) => mark),
         seen.trail,
@@ -141,8 +140,8 @@ export class Return {
 
   /** What is kept of what the client has not had. */
   #missing() {
-    const { book, name } = this.around;
-    const seen = name === undefined ? undefined : book.room(this.room)?.seen.get(name);
+    const { book, handing } = this.around;
+    const seen = handing.standing(this.room);
     // Who is new here has missed what everybody has missed.
     const from = seen?.seq ?? book.newestSeq(this.room);
     return (book.room(this.room)?.kept ?? []).filter(({ seq }) => seq > from);
@@ -172,8 +171,8 @@ export class Return {
     if (this.#state === 'over') return;
     this.#state = 'over';
     const { around, room } = this;
-    const { book, name, context, handing } = around;
-    const seen = name === undefined ? undefined : book.room(room)?.seen.get(name);
+    const { book, context, handing } = around;
+    const seen = handing.standing(room);
     const bySeq = new Map(loaded.map((said) => [said.seq, said]));
     const kept = this.#missing().flatMap(({ seq, mark, xml }): Said[] => {
       const said = xml === undefined ? bySeq.get(seq) : { mark, xml: Buffer.from(xml), seq };
@@ -182,8 +181,7 @@ export class Return {
     const told = this.#conversation;
     const marks = told.map(({ mark }) => mark);
     const anchor = seen === undefined ? -1 : anchorIn(marks, seen.trail);
-    const floor =
-      seen === undefined ? Number.NEGATIVE_INFINITY : (seen.trail.at(-1)?.at ?? seen.at) - CLOCKS_DIFFER;
+    const floor = (seen?.trail.at(-1)?.at ?? Number.NEGATIVE_INFINITY) - CLOCKS_DIFFER;
     const isNew = ({ said, place }: Merged): boolean => {
       if (said.mark.id !== undefined && around.hasFetched(room, said.mark.id)) return false;
       if (place === undefined) return true;
@@ -229,8 +227,8 @@ export class Return {
    */
   suspend(): ReturnRecord | undefined {
     if (this.#state === 'over' || this.#state === 'entering') return undefined;
-    const { book, name, handing } = this.around;
-    const seen = name === undefined ? undefined : book.room(this.room)?.seen.get(name);
+    const { handing } = this.around;
+    const seen = handing.standing(this.room);
     const told = merge(this.#archive?.found ?? [], this.#history).map(({ said }) => said);
     const marks = told.map(({ mark }) => mark);
     const anchor = seen === undefined ? -1 : anchorIn(marks, seen.trail);

@@ -1,0 +1,191 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Element } from 'ltx';
+import { afterEach, expect, test } from 'vitest';
+import { type Account, RawClient, uniqueId } from './clients/raw.js';
+import { RunningProxy } from './proxy.js';
+import { cutAfterwards, describeRoutes, logIn, newAccount, type Route } from './routes.js';
+
+const MUCSUB = 'urn:xmpp:mucsub:0';
+const NODES = 'urn:xmpp:mucsub:nodes:';
+const MUC = 'http://jabber.org/protocol/muc';
+const EVENT = 'http://jabber.org/protocol/pubsub#event';
+const DELAY = 'urn:xmpp:delay';
+
+const isGroupchat = (stanza: Element) => stanza.is('message') && stanza.attrs.type === 'groupchat';
+const codes = (presence: Element) =>
+  (presence.getChild('x', `${MUC}#user`)?.getChildren('status') ?? []).map(({ attrs }) => attrs.code);
+
+/** A client that knows nothing of MUC/Sub, and what it has shown its user. */
+class Legacy {
+  readonly shown: string[] = [];
+  readonly delayed = new Set<string>();
+  raw = 0;
+
+  constructor(readonly client: RawClient) {
+    client.stream.onElement = ((before) => (element: Element) => {
+      before?.(element);
+      this.#reads(element);
+    })(client.stream.onElement);
+  }
+
+  #reads(element: Element): void {
+    if (!element.is('message')) return;
+    if (String(element).includes(EVENT)) this.raw += 1;
+    const body = element.getChildText('body');
+    if (!isGroupchat(element) || body === null) return;
+    this.shown.push(body);
+    if (element.getChild('delay', DELAY) !== undefined) this.delayed.add(body);
+  }
+
+  async joins(room: string, nick: string, history = ''): Promise<void> {
+    const { client } = this;
+    client.send(`<presence to='${room}/${nick}'><x xmlns='${MUC}'>${history}</x></presence>`);
+    await client.presence(
+      (presence) => presence.attrs.from === `${room}/${nick}` && codes(presence).includes('110'),
+      `own presence in ${room}`,
+    );
+    await client.message(
+      (message) => String(message.attrs.from).startsWith(room) && !!message.getChild('subject'),
+      'the subject',
+    );
+  }
+
+  async has(body: string): Promise<void> {
+    await this.client.stream.when(`message ${body}`, () => this.shown.includes(body), 20_000);
+  }
+}
+
+async function newRoom(owner: RawClient, muc: string, options: Record<string, string> = {}): Promise<string> {
+  const room = `legacy-${uniqueId()}@${muc}`;
+  owner.send(`<presence to='${room}/olga'><x xmlns='${MUC}'/></presence>`);
+  await owner.message((message) => message.attrs.from === room && !!message.getChild('subject'), 'subject');
+  const all = { 'muc#roomconfig_persistentroom': '1', mam: '1', allow_subscription: '1', ...options };
+  const fields = Object.entries(all).map(
+    ([name, value]) => `<field var='${name}'><value>${value}</value></field>`,
+  );
+  const form = `<field var='FORM_TYPE'><value>${MUC}#roomconfig</value></field>${fields.join('')}`;
+  const answer = await owner.iq(
+    'set',
+    `<query xmlns='${MUC}#owner'><x xmlns='jabber:x:data' type='submit'>${form}</x></query>`,
+    `to='${room}'`,
+  );
+  expect(answer.attrs.type).toBe('result');
+  return room;
+}
+
+/** The owner speaks, and has heard it from the room when this is over. */
+async function say(owner: RawClient, room: string, body: string): Promise<void> {
+  owner.send(`<message to='${room}' type='groupchat' id='${uniqueId()}'><body>${body}</body></message>`);
+  await owner.body(body);
+}
+
+async function subscriptions(client: RawClient, muc: string): Promise<[string, string, string[]][]> {
+  const answer = await client.iq('get', `<subscriptions xmlns='${MUCSUB}'/>`, `to='${muc}'`);
+  return (answer.getChild('subscriptions', MUCSUB)?.getChildren('subscription') ?? []).map((each) => [
+    String(each.attrs.jid),
+    String(each.attrs.nick),
+    each.getChildren('event').map(({ attrs }) => String(attrs.node).slice(NODES.length)),
+  ]);
+}
+
+const range = (prefix: string, count: number) =>
+  Array.from({ length: count }, (_, i) => `${prefix} ${i + 1}`);
+
+describeRoutes(
+  'MUC/Sub for clients that do not know it',
+  (direct) => {
+    const { server } = direct;
+    const proxies: RunningProxy[] = [];
+    const folders: string[] = [];
+
+    afterEach(async () => {
+      for (const proxy of proxies.splice(0)) await proxy.dispose();
+      for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+    });
+
+    function folder(): string {
+      const path = mkdtempSync(join(tmpdir(), 'interstanza-mucsub-client-'));
+      folders.push(path);
+      return path;
+    }
+
+    /** A proxy that subscribes for the rooms of the patterns. */
+    async function proxied(
+      rooms: readonly string[],
+      data = folder(),
+    ): Promise<Route & { running: RunningProxy }> {
+      const file = join(folder(), 'interstanza.yaml');
+      const patterns = rooms.map((room) => `'${room}'`).join(', ');
+      const lines = [
+        'domains:',
+        `  ${server.domain}:`,
+        `    upstreams: ['xmpp://${server.host}:${server.port}']`,
+        `    features: { mucsub-client: { rooms: [${patterns}] } }`,
+      ];
+      writeFileSync(file, lines.join('\n'));
+      const running = await RunningProxy.inFrontOf(server, { data, args: ['--config', file] });
+      proxies.push(running);
+      const { host, port } = running.address(0);
+      return {
+        ...direct,
+        name: 'with subscriptions',
+        via: 'proxy',
+        running,
+        plain: { host, port, domain: server.domain },
+      };
+    }
+
+    async function legacy(route: Route, account: Account, options = {}): Promise<Legacy> {
+      const client = await RawClient.login(route.plain, account, { resource: 'old', ...options });
+      const seen = new Legacy(cutAfterwards(client));
+      await client.becomeAvailable();
+      return seen;
+    }
+
+    async function ownerOf(): Promise<RawClient> {
+      const owner = await logIn(direct, await newAccount(server, 'olga'));
+      await owner.becomeAvailable();
+      return owner;
+    }
+
+    /** Seen from outside, which subscriptions the account has. */
+    async function seenOutside(account: Account) {
+      const client = await logIn(direct, account, { resource: `outside-${uniqueId()}` });
+      const all = await subscriptions(client, server.muc);
+      await client.close();
+      return all;
+    }
+
+    async function whenSubscribed(account: Account, room: string): Promise<void> {
+      for (let i = 0; i < 50; i++) if ((await seenOutside(account)).some(([jid]) => jid === room)) return;
+      throw new Error('never subscribed');
+    }
+
+    test('what is said while it is away is ordinary history when it is back, once and in order', async () => {
+      const route = await proxied([`*@${server.muc}`]);
+      const owner = await ownerOf();
+      const room = await newRoom(owner, server.muc);
+      await say(owner, room, 'long ago');
+      const account = await newAccount(server, 'sam');
+      const first = await legacy(route, account);
+      await first.joins(room, 'sammy');
+      await whenSubscribed(account, room);
+      for (const body of range('live', 3)) await say(owner, room, body);
+      await first.has('live 3');
+      await first.client.close();
+      for (const body of range('missed', 30)) await say(owner, room, body);
+      const second = await legacy(route, account);
+      await second.joins(room, 'sammy');
+      await say(owner, room, 'last');
+      await second.has('last');
+      expect(first.shown).toEqual(['long ago', ...range('live', 3)]);
+      expect(second.shown).toEqual([...range('missed', 30), 'last']);
+      expect([...second.delayed]).toEqual(range('missed', 30));
+      expect(first.raw + second.raw).toBe(0);
+      expect(await seenOutside(account)).toEqual([[room, 'sammy', ['messages']]]);
+    });
+  },
+  { via: ['direct'], kinds: ['ejabberd'] },
+);
