@@ -50,6 +50,8 @@ export interface KeptMessage {
   readonly seq: number;
   readonly mark: Mark;
   readonly bytes: number;
+  /** Name of the one resource that has not had it; undefined: it may be any. */
+  only: string | undefined;
   /** Until it is on disk. */
   xml: string | undefined;
 }
@@ -148,8 +150,8 @@ export class AccountBook {
     } else if (kind === KEPT) {
       const message = readKept(value);
       if (message === undefined || now - message.mark.at > keepMs) return false;
-      const { seq, mark } = message;
-      room.kept.push({ seq, mark, bytes: value.length + ENTRY_BYTES, xml: undefined });
+      const { seq, mark, only } = message;
+      room.kept.push({ seq, mark, bytes: value.length + ENTRY_BYTES, only, xml: undefined });
       room.lastSeq = Math.max(room.lastSeq, seq);
       this.#bytes += value.length + ENTRY_BYTES;
     }
@@ -182,12 +184,12 @@ export class AccountBook {
     return room !== undefined && (room.seen.size > 0 || room.kept.length > 0);
   }
 
-  /** Whether some resource that is not there has not had what is said now. @param since those of before have been given up; ms since 1970 */
-  lags(jid: string, since: number): boolean {
+  /** Whether some resource but the own that is not there has not had what is said now. @param since those of before have been given up; ms since 1970 */
+  lags(jid: string, own: string | undefined, since: number): boolean {
     const room = this.#rooms.get(jid);
     if (room === undefined) return false;
     const there = new Set([...room.inside.values()].map(({ name }) => name));
-    for (const [name, { at }] of room.seen) if (!there.has(name) && at >= since) return true;
+    for (const [name, { at }] of room.seen) if (name !== own && !there.has(name) && at >= since) return true;
     return false;
   }
 
@@ -282,7 +284,7 @@ export class AccountBook {
     const { seen } = this.#make(jid);
     let found = seen.get(name);
     if (found === undefined) {
-      found = { seq: this.newestSeq(jid), at: now, trail: [], isNew: true };
+      found = { seq: this.commonSeq(jid, name), at: now, trail: [], isNew: true };
       seen.set(name, found);
     }
     return found;
@@ -321,25 +323,31 @@ export class AccountBook {
   }
 
   /**
-   * Keeps a message for the clients that are not there.
+   * Keeps a message for clients that have not had it.
+   * @param only the one resource for which it is
    * @returns its place and what is to be written; no changes when it is kept already
    */
   keep(
     jid: string,
     mark: Mark,
     xml: string,
+    only: string | undefined,
     mostBytes: number,
   ): { readonly message: KeptMessage; readonly changes: StoreChange[] } {
     const room = this.#make(jid);
     const known = room.kept.find((each) => isSame(each.mark, mark));
-    if (known !== undefined) return { message: known, changes: [] };
+    if (known !== undefined) {
+      if (known.only === undefined || known.only === only) return { message: known, changes: [] };
+      known.only = undefined;
+      return { message: known, changes: [this.#keptChange(jid, known, xml)] };
+    }
     room.lastSeq += 1;
-    const seq = room.lastSeq;
-    const value = json({ room: jid, seq, at: mark.at, id: mark.id, content: mark.content, xml });
-    const message = { seq, mark, bytes: value.length + ENTRY_BYTES, xml };
+    const entry = { seq: room.lastSeq, mark, only };
+    const change = this.#keptChange(jid, entry, xml);
+    const message = { ...entry, bytes: (change.value?.length ?? 0) + ENTRY_BYTES, xml };
     room.kept.push(message);
     this.#bytes += message.bytes;
-    const changes: StoreChange[] = [{ key: this.#keptKey(jid, seq), value }];
+    const changes = [change];
     while (this.#bytes > mostBytes) {
       const oldest = this.#oldest();
       if (oldest === undefined) break;
@@ -348,14 +356,26 @@ export class AccountBook {
     return { message, changes };
   }
 
+  #keptChange(
+    jid: string,
+    { seq, mark, only }: Omit<KeptMessage, 'bytes' | 'xml'>,
+    xml: string,
+  ): StoreChange {
+    const value = json({ room: jid, seq, at: mark.at, id: mark.id, content: mark.content, only, xml });
+    return { key: this.#keptKey(jid, seq), value };
+  }
+
   /** Where what is kept of a room is. */
   keptPrefix(jid: string): string {
     return storeKey(FEATURE_NAME, this.domain, this.account, KEPT, jid, '');
   }
 
-  /** Up to where any resource has had what is kept. */
-  newestSeq(jid: string): number {
-    return Math.max(0, ...[...(this.#rooms.get(jid)?.seen.values() ?? [])].map(({ seq }) => seq));
+  /** Up to where somebody of the account has had what is kept, or is being told it. @param name of who is new */
+  commonSeq(jid: string, name: string | undefined): number {
+    const room = this.#rooms.get(jid);
+    if (room === undefined) return 0;
+    for (const { name: other } of room.inside.values()) if (other !== name) return room.lastSeq;
+    return Math.max(0, ...[...room.seen.values()].map(({ seq }) => seq));
   }
 
   #oldest(): Room | undefined {
@@ -416,13 +436,12 @@ function fresh(at: unknown, now: number): number | undefined {
 }
 
 /** A message out of the store, with its text. */
-export function readKept(
-  value: Buffer,
-): { readonly seq: number; readonly mark: Mark; readonly xml: string } | undefined {
-  const { seq, at, id, content, xml } = readRecord(value) ?? {};
+export function readKept(value: Buffer): (Omit<KeptMessage, 'bytes'> & { readonly xml: string }) | undefined {
+  const { seq, at, id, content, only, xml } = readRecord(value) ?? {};
   if (typeof seq !== 'number' || typeof at !== 'number' || typeof xml !== 'string') return undefined;
   if (typeof content !== 'string') return undefined;
-  return { seq, mark: { id: typeof id === 'string' ? id : undefined, content, at }, xml };
+  const mark = { id: typeof id === 'string' ? id : undefined, content, at };
+  return { seq, mark, only: typeof only === 'string' ? only : undefined, xml };
 }
 
 function readTrail(trail: unknown): Mark[] {

@@ -101,6 +101,8 @@ export class Handing {
 
   /** The client is not in the room any more: what is kept from here on it has not had. */
   leaves(room: string): void {
+    // Before anything is kept that is said from now on.
+    this.park(room);
     const lastSeq = this.book.room(room)?.lastSeq ?? 0;
     if (this.#handed.some((each) => each.room === room)) this.shows(room, { seq: lastSeq });
     else this.#had({ room, mark: undefined, seq: lastSeq });
@@ -148,23 +150,28 @@ export class Handing {
     });
   }
 
-  /** Nobody may ever acknowledge what is on its way: it is kept like what is said to nobody. */
-  park(): void {
+  /** Nobody may ever acknowledge what is on its way: it is kept like what is said to nobody. @param only of one room */
+  park(only?: string): void {
     for (const handed of this.#handed) {
       const { room, mark, xml } = handed;
       if (xml === undefined || mark === undefined || handed.seq !== undefined) continue;
-      handed.seq = this.keep(room, mark, xml);
+      if (only !== undefined && room !== only) continue;
+      handed.seq = this.keep(room, mark, xml, this.name);
       this.#bytes -= xml.length;
       handed.xml = undefined;
     }
   }
 
-  /** Keeps a message for who has not had it. @returns its place; undefined when nothing is kept of the room */
-  keep(room: string, mark: Mark, bytes: Buffer): number | undefined {
+  /**
+   * Keeps a message for who has not had it.
+   * @param only the one resource for which it is
+   * @returns its place; undefined when nothing is kept of the room
+   */
+  keep(room: string, mark: Mark, bytes: Buffer, only?: string): number | undefined {
     const { book, context, settings } = this;
     if (!book.isOurs(room)) return undefined;
     const xml = delayed(bytes, room, mark.at, context).toString();
-    const { message, changes } = book.keep(room, mark, xml, settings.storeBytes);
+    const { message, changes } = book.keep(room, mark, xml, only, settings.storeBytes);
     if (changes.length > 0) {
       context.count('mucsub-client-kept');
       context.store.write(changes, (ok) => {

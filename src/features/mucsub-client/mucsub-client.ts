@@ -21,7 +21,7 @@ import { frameToElement } from '../../xml/tree.js';
 import { type AccountBook, FEATURE_NAME, isOutlived, shelfOf } from './book.js';
 import { asGroupchat, isOfUse, readEvents } from './conversion.js';
 import { GoingOn } from './going-on.js';
-import { type HandedRecord, Handing } from './handing.js';
+import { type Handed, type HandedRecord, Handing } from './handing.js';
 import { type Mark, markOf } from './marks.js';
 import { readLimits, wantsNone } from './merging.js';
 import { RoomPatterns } from './patterns.js';
@@ -127,7 +127,10 @@ export class MucSubClientSession implements FeatureSession {
   readonly #passwords = new Map<string, string>();
   readonly #fetched = new Map<string, Set<string>>();
   #goingOn: GoingOn | undefined;
-  #hasGoneOn = false;
+  /** What the client had not had when the process before ended. */
+  #lost: readonly Handed[] | undefined;
+  /** What of it the server sends again. */
+  #resent: Handed[] = [];
   /** The client has no connection. */
   #isAway = false;
   #early: Buffer[] | undefined = [];
@@ -178,6 +181,11 @@ export class MucSubClientSession implements FeatureSession {
 
   #read(): void {
     const { context } = this;
+    // What the client has had is known by now.
+    if (this.#goingOn !== undefined && this.#lost === undefined) {
+      this.#lost = this.#handing.lost();
+      this.#resent = this.#lost.filter(({ isOurs }) => !isOurs);
+    }
     if (!this.#book.isRead) {
       this.#book.whenRead(this.#whenRead);
       context.store.load(this.#book.prefix, (entries) => {
@@ -191,10 +199,9 @@ export class MucSubClientSession implements FeatureSession {
     this.#early = undefined;
     for (const xml of early ?? []) this.#tellEarly(xml);
     for (const each of this.#later.splice(0)) each();
-    if (this.#goingOn !== undefined && !this.#hasGoneOn) {
-      this.#hasGoneOn = true;
-      this.#goingOn.begin(this.#handing.lost());
-    }
+    const lost = this.#lost;
+    this.#lost = undefined;
+    if (lost !== undefined) this.#goingOn?.begin(lost);
     for (const coming of [...this.#returns.values()]) coming.proceed();
     if (early !== undefined) this.#sweep();
   }
@@ -248,7 +255,7 @@ export class MucSubClientSession implements FeatureSession {
   }
 
   onReceived(token: string): void {
-    this.#handing.received(token);
+    this.#soon(() => this.#handing.received(token));
   }
 
   onLegDown(leg: 'client' | 'server'): void {
@@ -313,7 +320,7 @@ export class MucSubClientSession implements FeatureSession {
       {
         context,
         ...{ book: this.#book, settings: this.#settings, features: this.#features },
-        handing: this.#handing,
+        ...{ handing: this.#handing, name: this.#name },
         hasFetched: (jid, id) => this.#fetched.get(jid)?.has(id) === true,
         live: (jid, tree, bytes) => this.#passes(jid, tree, bytes),
         done: (jid) => this.#returns.delete(jid),
@@ -450,7 +457,9 @@ export class MucSubClientSession implements FeatureSession {
       coming.holds(stanza.tree(), Buffer.from(frame.bytes()));
       return HELD;
     }
-    if (this.#rooms.isRoom(room) !== 'joined') return PASS;
+    // It may have left, and be told still what was said before.
+    const isOrWasIn = this.#rooms.isRoom(room) === 'joined' || this.#handing.standing(room) !== undefined;
+    if (!isOrWasIn && this.#book.isRead) return PASS;
     if (!this.#book.isOurs(room) && this.#features.known(room)?.mucsub === false) return PASS;
     this.#shown(room, stanza.tree(), frame.bytes());
     return PASS;
@@ -459,26 +468,44 @@ export class MucSubClientSession implements FeatureSession {
   /** Sends a message of the room's that was held. */
   #passes(room: string, tree: Element, bytes: Buffer): void {
     this.context.send('client', bytes, 'mucsub-client-held');
-    this.#shown(room, tree, bytes);
+    this.#shown(room, tree, bytes, true);
   }
 
-  /** The client is being shown a message. @param bytes not to be kept as they are */
-  #shown(room: string, tree: Element, bytes: Buffer): void {
+  /** The client is being shown a message. @param bytes not to be kept as they are @param isOurs the server takes it for delivered */
+  #shown(room: string, tree: Element, bytes: Buffer, isOurs = false): void {
     if (tree.getChild('body') === undefined && tree.getChild('subject') !== undefined) return;
     const { context } = this;
     const stamp = stampOf(tree);
     const mark = markOf(tree, room, Number.isNaN(stamp) ? context.wallClock() : stamp);
+    const again = this.#sentAgain(room, mark);
+    if (again !== undefined) {
+      const xml = again.seq === undefined ? Buffer.from(bytes) : undefined;
+      this.#handing.shows(room, { ...again, xml, isOurs });
+      return;
+    }
     if (this.#handing.has(room, mark)) return;
     const isForOthers = this.#isAway || this.#hasAbsent(room);
     const seq = isForOthers && isOfUse(tree) ? this.#handing.keep(room, mark, bytes) : undefined;
-    this.#handing.shows(room, { mark, seq, xml: seq === undefined ? Buffer.from(bytes) : undefined });
+    this.#handing.shows(room, { mark, seq, xml: seq === undefined ? Buffer.from(bytes) : undefined, isOurs });
+  }
+
+  /** A message that the process before had on its way: the server sends it again, and it is known when it was said. */
+  #sentAgain(room: string, { id, content }: Mark): Pick<Handed, 'mark' | 'seq'> | undefined {
+    const at = this.#resent.findIndex(
+      ({ room: other, mark }) =>
+        other === room &&
+        mark !== undefined &&
+        (mark.id === undefined ? mark.content === content : mark.id === id),
+    );
+    const [again] = at === -1 ? [] : this.#resent.splice(at, 1);
+    return again === undefined ? undefined : { mark: again.mark, seq: again.seq };
   }
 
   /** Other devices of the account's have to be told later what is said now, and the room could not tell them. */
   #hasAbsent(room: string): boolean {
     if (this.#settings.archiveMessages > 0 && this.#features.known(room)?.archive === true) return false;
     const since = this.context.wallClock() - this.#settings.absenceSeconds * 1_000;
-    return this.#book.isOurs(room) && this.#book.lags(room, since);
+    return this.#book.isOurs(room) && this.#book.lags(room, this.#name, since);
   }
 
   /** Something with an event in it, from a bare JID. */

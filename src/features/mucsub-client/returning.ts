@@ -16,7 +16,7 @@ import { stampOf } from './times.js';
 /** What a room says while a client comes back is held up to so many bytes. */
 const MOST_HELD = 2 * 1024 * 1024;
 /** A room's stamp may lie so many ms before the time at which the same message was shown. */
-const CLOCKS_DIFFER = 1_000;
+const TIMES_DIFFER = 10_000;
 /** How often what is kept is looked up in the store, should it change meanwhile. */
 const MOST_LOADS = 3;
 
@@ -27,6 +27,8 @@ export interface Surroundings {
   readonly settings: Settings;
   readonly features: RoomFeatureQuestions;
   readonly handing: Handing;
+  /** Under which it is remembered what the client has had. */
+  readonly name: string | undefined;
   /** Whether the client has had a message out of the room's archive in this session. */
   readonly hasFetched: (room: string, id: string) => boolean;
   /** Passes on what was said while the client was being told what was before. */
@@ -116,7 +118,8 @@ export class Return {
         return;
       }
       const last = seen.trail.at(-1);
-      const since = (last?.at ?? seen.at) - CLOCKS_DIFFER;
+      // Who has had nothing is told nothing of before.
+      const since = last === undefined ? seen.at : last.at - TIMES_DIFFER;
       this.#archive = new ArchiveReading(context, this.room, last?.id, since, settings.archiveMessages, () =>
         this.#archiveIsRead(),
       );
@@ -143,8 +146,10 @@ export class Return {
     const { book, handing } = this.around;
     const seen = handing.standing(this.room);
     // Who is new here has missed what everybody has missed.
-    const from = seen?.seq ?? book.newestSeq(this.room);
-    return (book.room(this.room)?.kept ?? []).filter(({ seq }) => seq > from);
+    const from = seen?.seq ?? book.commonSeq(this.room, this.around.name);
+    return (book.room(this.room)?.kept ?? []).filter(
+      ({ seq, only }) => seq > from && (only === undefined || only === this.around.name),
+    );
   }
 
   #lookUp(loaded: readonly Said[]): void {
@@ -181,11 +186,10 @@ export class Return {
     const told = this.#conversation;
     const marks = told.map(({ mark }) => mark);
     const anchor = seen === undefined ? -1 : anchorIn(marks, seen.trail);
-    const floor = (seen?.trail.at(-1)?.at ?? Number.NEGATIVE_INFINITY) - CLOCKS_DIFFER;
     const isNew = ({ said, place }: Merged): boolean => {
       if (said.mark.id !== undefined && around.hasFetched(room, said.mark.id)) return false;
-      if (place === undefined) return true;
-      return anchor === -1 ? !(said.mark.at < floor) : place > anchor;
+      // It is without gaps: if nothing the client has had is in it, all of it is behind that.
+      return place === undefined || place > anchor;
     };
     const conversation = merge(kept, told);
     const missed = conversation.filter(isNew).map(({ said }) => said);
@@ -215,7 +219,7 @@ export class Return {
     const { context, handing } = this.around;
     const { room } = this;
     for (const { tree, bytes } of this.#live) {
-      if (isOut) handing.keep(room, markOf(tree, room, context.wallClock()), bytes);
+      if (isOut) handing.keep(room, markOf(tree, room, context.wallClock()), bytes, this.around.name);
       else context.send('client', bytes, 'mucsub-client-held');
     }
     this.around.done(room);
@@ -232,7 +236,7 @@ export class Return {
     const told = merge(this.#archive?.found ?? [], this.#history).map(({ said }) => said);
     const marks = told.map(({ mark }) => mark);
     const anchor = seen === undefined ? -1 : anchorIn(marks, seen.trail);
-    for (const { mark, xml } of told.slice(anchor + 1)) handing.keep(this.room, mark, xml);
+    for (const { mark, xml } of told.slice(anchor + 1)) handing.keep(this.room, mark, xml, this.around.name);
     this.breakOff(true);
     const subject = this.#subject?.toString();
     return { room: this.room, limits: this.limits, ...(subject !== undefined && { subject }) };

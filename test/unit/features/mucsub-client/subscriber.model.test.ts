@@ -115,6 +115,8 @@ class Play {
       return { device, unread, snapshots: device.session?.snapshots() };
     });
     this.world.nextProcess();
+    // There is a session again when its client is back.
+    this.held.clear();
     for (const { device, unread, snapshots } of before)
       if (snapshots !== undefined) device.restarted(snapshots, unread);
   }
