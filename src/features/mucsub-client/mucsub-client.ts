@@ -11,7 +11,6 @@ import {
   PASS,
   type PassingStanza,
   type Verdict,
-  type Watch,
 } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
@@ -30,60 +29,7 @@ import { RoomFeatureQuestions } from './room-features.js';
 import { SETTINGS, type Settings } from './settings.js';
 import { Subscribing } from './subscribing.js';
 import { stampOf } from './times.js';
-
-/** What each watch is for; the first that fits is the one. */
-enum On {
-  Join,
-  Speaks,
-  Lists,
-  Event,
-  Archived,
-  Copied,
-  Said,
-}
-
-const WATCHES: readonly Watch[] = [
-  {
-    direction: 'to-server',
-    stanza: 'presence',
-    types: [''],
-    child: { namespace: NS.muc, name: 'x' },
-    address: ['full'],
-  },
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['get', 'set'],
-    child: { namespace: NS.mucsub },
-    address: ['bare', 'domain'],
-  },
-  {
-    direction: 'to-server',
-    stanza: 'iq',
-    types: ['result'],
-    child: { namespace: NS.discoInfo, name: 'query' },
-  },
-  {
-    direction: 'to-client',
-    stanza: 'message',
-    types: ['', 'normal'],
-    child: { namespace: NS.pubsubEvent, name: 'event' },
-    address: ['bare'],
-  },
-  {
-    direction: 'to-client',
-    stanza: 'message',
-    child: { namespace: NS.mam2, name: 'result' },
-    address: ['bare', 'account'],
-  },
-  {
-    direction: 'to-client',
-    stanza: 'message',
-    child: { namespace: NS.carbons2 },
-    address: ['account'],
-  },
-  { direction: 'to-client', stanza: 'message', types: ['groupchat'], address: ['full', 'bare'] },
-];
+import { On, PLAYS, WATCHES } from './watches.js';
 
 const READ = 'read';
 /** How long a room may take to tell what was before, once the client is in; and then everything else; ms. */
@@ -174,6 +120,8 @@ export class MucSubClientSession implements FeatureSession {
       for (const room of this.#rooms.joined())
         if (this.#patterns.has(room)) this.#enters(room, this.#rooms.nickIn(room) ?? '');
     }
+    // Until it is known what there is.
+    context.attend(PLAYS, true);
     context.wakeAt(READ, context.now);
   }
 
@@ -204,6 +152,7 @@ export class MucSubClientSession implements FeatureSession {
     if (lost !== undefined) this.#goingOn?.begin(lost);
     for (const coming of [...this.#returns.values()]) coming.proceed();
     if (early !== undefined) this.#sweep();
+    context.attend(PLAYS, !this.#patterns.isEmpty || this.#book.subscribed().length > 0);
   }
 
   #soon(what: () => void): void {

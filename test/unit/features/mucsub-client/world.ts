@@ -357,7 +357,9 @@ export class ProxiedSession {
         else this.#later.push(() => this.server.receive(this.full, xml.toString()));
       },
       ...{ sendAsClient: () => {}, sendAsServer: () => {}, sendAhead: () => {} },
-      ...{ endKept: () => {}, keepForAccount: () => {}, tell: () => {}, count: () => {} },
+      ...{ endKept: () => {}, keepForAccount: () => {}, tell: () => {}, count: () => {}, waits: () => {} },
+      ...{ upstream: 'xmpp://localhost', sendStored: () => false },
+      attend: (interest, on) => pipeline.attend(interest, on),
       whenReceived: (token) => this.#put({ kind: 'receipt', feature, token }),
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {
