@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { type Account, RawClient, uniqueId } from './clients/raw.js';
 import { RunningProxy } from './proxy.js';
 import { cutAfterwards, describeRoutes, logIn, newAccount, type Route } from './routes.js';
+import { until } from './waiting.js';
 
 const MUCSUB = 'urn:xmpp:mucsub:0';
 const NODES = 'urn:xmpp:mucsub:nodes:';
@@ -158,10 +159,8 @@ describeRoutes(
       return all;
     }
 
-    async function whenSubscribed(account: Account, room: string): Promise<void> {
-      for (let i = 0; i < 50; i++) if ((await seenOutside(account)).some(([jid]) => jid === room)) return;
-      throw new Error('never subscribed');
-    }
+    const whenSubscribed = (account: Account, room: string) =>
+      until('the subscription', async () => (await seenOutside(account)).some(([jid]) => jid === room));
 
     test('what is said while it is away is ordinary history when it is back, once and in order', async () => {
       const route = await proxied([`*@${server.muc}`]);
@@ -185,6 +184,116 @@ describeRoutes(
       expect([...second.delayed]).toEqual(range('missed', 30));
       expect(first.raw + second.raw).toBe(0);
       expect(await seenOutside(account)).toEqual([[room, 'sammy', ['messages']]]);
+    });
+
+    test('offline, several devices and restarts of the proxy: nothing lost, nothing twice', async () => {
+      const data = folder();
+      let route = await proxied([`*@${server.muc}`], data);
+      const owner = await ownerOf();
+      // Without an archive: what is not in the history only the events have.
+      const room = await newRoom(owner, server.muc, { mam: '0' });
+      const account = await newAccount(server, 'sam');
+      const phone = await legacy(route, account, { resource: 'phone', sm: true });
+      await phone.joins(room, 'sammy');
+      await whenSubscribed(account, room);
+      await say(owner, room, 'live 1');
+      await phone.has('live 1');
+      await phone.client.acknowledged();
+      await phone.client.close();
+      for (const body of range('missed', 25)) await say(owner, room, body);
+      // Another device of the account gets the events, and shows none.
+      const laptop = await legacy(route, account, { resource: 'laptop' });
+      await laptop.client.settle();
+      for (const body of range('event', 3)) await say(owner, room, body);
+      await laptop.client.settle();
+      expect(laptop.shown).toEqual([]);
+      await route.running.kill();
+      for (const body of range('offline', 25)) await say(owner, room, body);
+      route = await proxied([`*@${server.muc}`], data);
+      const again = await legacy(route, account, { resource: 'phone', sm: true });
+      await again.joins(room, 'sammy');
+      await again.has('offline 25');
+      expect(again.shown).toEqual([...range('missed', 25), ...range('event', 3), ...range('offline', 25)]);
+      await say(owner, room, 'live 2');
+      await again.has('live 2');
+      await again.client.acknowledged();
+      await again.client.close();
+      const last = await legacy(route, account, { resource: 'phone' });
+      await last.joins(room, 'sammy');
+      await say(owner, room, 'live 3');
+      await last.has('live 3');
+      expect(last.shown).toEqual(['live 3']);
+      for (const { raw } of [phone, laptop, again, last]) expect(raw).toBe(0);
+    });
+
+    test('the archive has what the events have not, while another device is in the room', async () => {
+      const route = await proxied([`*@${server.muc}`]);
+      const owner = await ownerOf();
+      const room = await newRoom(owner, server.muc);
+      const account = await newAccount(server, 'sam');
+      const phone = await legacy(route, account, { resource: 'phone' });
+      const laptop = await legacy(route, account, { resource: 'laptop' });
+      await phone.joins(room, 'sammy');
+      await laptop.joins(room, 'sammy2');
+      await whenSubscribed(account, room);
+      await say(owner, room, 'to both');
+      await phone.has('to both');
+      await phone.client.close();
+      for (const body of range('to one', 30)) await say(owner, room, body);
+      await laptop.has('to one 30');
+      const again = await legacy(route, account, { resource: 'phone' });
+      await again.joins(room, 'sammy');
+      await say(owner, room, 'to both again');
+      await again.has('to both again');
+      await laptop.has('to both again');
+      expect(again.shown).toEqual([...range('to one', 30), 'to both again']);
+      expect(laptop.shown).toEqual(['to both', ...range('to one', 30), 'to both again']);
+    });
+
+    test('a client that knows MUC/Sub keeps its subscription, and gets its events', async () => {
+      const route = await proxied([`*@${server.muc}`]);
+      const owner = await ownerOf();
+      const room = await newRoom(owner, server.muc);
+      const account = await newAccount(server, 'sam');
+      const modern = await legacy(route, account, { resource: 'modern' });
+      const events = `<event node='${NODES}messages'/><event node='${NODES}presence'/>`;
+      await modern.client.iq(
+        'set',
+        `<subscribe xmlns='${MUCSUB}' nick='sammy'>${events}</subscribe>`,
+        `to='${room}'`,
+      );
+      await modern.joins(room, 'sammy');
+      modern.client.send(`<presence to='${room}/sammy' type='unavailable'/>`);
+      await modern.client.presence(({ attrs }) => attrs.type === 'unavailable', 'own leaving');
+      await say(owner, room, 'as an event');
+      await modern.client.message(
+        (message) => message.attrs.from === room && String(message).includes('as an event'),
+        'the event',
+      );
+      const listed = await subscriptions(modern.client, server.muc);
+      expect(listed.map(([jid, nick, nodes]) => [jid, nick, nodes.sort()])).toEqual([
+        [room, 'sammy', ['messages', 'presence']],
+      ]);
+    });
+
+    test('the subscription has the nick of the client, and ends when its room is in no pattern any more', async () => {
+      const data = folder();
+      let route = await proxied([`*@${server.muc}`], data);
+      const owner = await ownerOf();
+      const room = await newRoom(owner, server.muc);
+      const account = await newAccount(server, 'sam');
+      const first = await legacy(route, account);
+      await first.joins(room, 'sammy');
+      await whenSubscribed(account, room);
+      // Under another nick it is subscribed to by that.
+      first.client.send(`<presence to='${room}/samuel'/>`);
+      await until('the other nick', async () => (await seenOutside(account))[0]?.[1] === 'samuel');
+      await first.client.close();
+      await route.running.stop();
+      route = await proxied([], data);
+      const second = await legacy(route, account);
+      await until('no subscription', async () => (await seenOutside(account)).length === 0);
+      expect(second.raw).toBe(0);
     });
   },
   { via: ['direct'], kinds: ['ejabberd'] },

@@ -1,19 +1,10 @@
-import { Buffer } from 'node:buffer';
-import { LRUCache } from 'lru-cache';
-import { type DomainContext, KnowledgeKey, type SessionIdentity } from '../../session/feature.js';
+import type { SessionIdentity } from '../../session/feature.js';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../store/store.js';
 import { isSame, type Mark } from './marks.js';
+import { fresh, json, KEPT, ROOM, readKept, readRecord, readTrail, SEEN, SPEAKS } from './records.js';
 
 export const FEATURE_NAME = 'mucsub-client';
 
-/** What the store has of an account beside what was said: by these words in its keys. */
-const ROOM = 'room';
-const SEEN = 'seen';
-const KEPT = 'kept';
-const SPEAKS = 'speaks';
-
-/** After so long a client that knew MUC/Sub is not counted on any more; ms. */
-const SPEAKS_FOR = 90 * 86_400_000;
 /** Resources of which it is known what they have had of a room. */
 const MOST_RESOURCES = 16;
 /** Messages by which it is told where a client has stopped reading: more than a room's history has by default. */
@@ -429,88 +420,4 @@ export class AccountBook {
 
 function oldestOf(seen: ReadonlyMap<string, Seen>): number {
   return Math.min(...[...seen.values()].map(({ at }) => at));
-}
-
-function fresh(at: unknown, now: number): number | undefined {
-  return typeof at === 'number' && now - at < SPEAKS_FOR ? at : undefined;
-}
-
-/** A message out of the store, with its text. */
-export function readKept(value: Buffer): (Omit<KeptMessage, 'bytes'> & { readonly xml: string }) | undefined {
-  const { seq, at, id, content, only, xml } = readRecord(value) ?? {};
-  if (typeof seq !== 'number' || typeof at !== 'number' || typeof xml !== 'string') return undefined;
-  if (typeof content !== 'string') return undefined;
-  const mark = { id: typeof id === 'string' ? id : undefined, content, at };
-  return { seq, mark, only: typeof only === 'string' ? only : undefined, xml };
-}
-
-function readTrail(trail: unknown): Mark[] {
-  if (!Array.isArray(trail)) return [];
-  return trail.flatMap((each: unknown) => {
-    if (!Array.isArray(each)) return [];
-    const [id, content, at] = each as unknown[];
-    if (typeof content !== 'string' || typeof at !== 'number') return [];
-    return { id: typeof id === 'string' && id !== '' ? id : undefined, content, at };
-  });
-}
-
-function readRecord(value: Buffer): Record<string, unknown> | undefined {
-  try {
-    const record: unknown = JSON.parse(value.toString());
-    return typeof record === 'object' && record !== null ? (record as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function json(value: unknown): Buffer {
-  return Buffer.from(JSON.stringify(value));
-}
-
-/** The longest that may be configured: nobody comes back to what is as old; ms. */
-const LONGEST_KEPT = 90 * 86_400_000;
-const LONGEST = 400 * 86_400_000;
-
-/** Whether an entry of the store is of no use any more. What has a shorter life by the configuration goes when its account comes by. */
-export function isOutlived({ key, value }: StoreEntry, now: number): boolean {
-  const record = readRecord(value);
-  if (record === undefined) return true;
-  const times = [record.at, record.joinedAt, record.speaks].filter((time) => typeof time === 'number');
-  const longest = keyParts(key)[3] === KEPT ? LONGEST_KEPT : LONGEST;
-  return times.every((time) => now - time > longest);
-}
-
-/** Bytes of memory for what is known of accounts that are not here. */
-const RESTING_BYTES = 4 * 1024 * 1024;
-
-/** The books of all accounts of a domain. */
-class Shelf {
-  readonly #open = new Map<string, AccountBook>();
-  /** Of accounts that have just gone: the store may not have all of it yet. */
-  readonly #resting = new LRUCache<string, AccountBook>({
-    maxSize: RESTING_BYTES,
-    sizeCalculation: (book) => book.size,
-  });
-
-  take(domain: string, account: string): AccountBook {
-    let book = this.#open.get(account) ?? this.#resting.get(account);
-    this.#resting.delete(account);
-    book ??= new AccountBook(domain, account);
-    this.#open.set(account, book);
-    book.sessions += 1;
-    return book;
-  }
-
-  putBack(book: AccountBook): void {
-    book.sessions -= 1;
-    if (book.sessions > 0) return;
-    this.#open.delete(book.account);
-    if (book.isRead) this.#resting.set(book.account, book);
-  }
-}
-
-const shelfKey = new KnowledgeKey<Shelf>('what accounts have had of rooms', () => new Shelf());
-
-export function shelfOf(domain: DomainContext): Shelf {
-  return domain.shared(shelfKey);
 }

@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import type { FeatureContext } from '../../session/feature.js';
-import { type AccountBook, readKept } from './book.js';
+import type { AccountBook } from './book.js';
 import type { Handed } from './handing.js';
 import { isSame, type Mark, markOf } from './marks.js';
+import { readKept } from './records.js';
 
 /** What goes to the client when the session is gone on with. */
 export interface GoingOnOutput {

@@ -1,7 +1,6 @@
 import { Buffer } from 'node:buffer';
-import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
-import { capabilities, capabilitiesKey } from '../../knowledge/capabilities/capabilities.js';
+import { capabilities } from '../../knowledge/capabilities/capabilities.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
@@ -14,42 +13,35 @@ import {
 } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
-import { Splice } from '../../xml/splice.js';
-import { parseStanza } from '../../xml/tokenizer.js';
-import { frameToElement } from '../../xml/tree.js';
-import { type AccountBook, FEATURE_NAME, isOutlived, shelfOf } from './book.js';
-import { asGroupchat, isOfUse, readEvents } from './conversion.js';
+import { type AccountBook, FEATURE_NAME } from './book.js';
+import { Events } from './events.js';
 import { GoingOn } from './going-on.js';
 import { type Handed, type HandedRecord, Handing } from './handing.js';
-import { type Mark, markOf } from './marks.js';
 import { readLimits, wantsNone } from './merging.js';
 import { RoomPatterns } from './patterns.js';
+import { isOutlived } from './records.js';
 import { asksByItself, Return, type ReturnRecord } from './returning.js';
 import { RoomFeatureQuestions } from './room-features.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { shelfOf } from './shelf.js';
+import { Showing } from './showing.js';
+import { Speaking } from './speaking.js';
 import { Subscribing } from './subscribing.js';
-import { stampOf } from './times.js';
 import { On, PLAYS, WATCHES } from './watches.js';
 
 const READ = 'read';
 /** How long a room may take to tell what was before, once the client is in; and then everything else; ms. */
 const TELLING_TIME = 10_000;
 const LOOKING_TIME = 20_000;
+/** How long a room may take to let the client in; ms. */
+const ENTERING_TIME = 60_000;
 
 /** Rooms that are dealt with in one way or another at a time. */
 const MOST_ROOMS = 200;
-/** Events that come before it is known whose they are. */
-const MOST_EARLY = 2_000;
 /** Messages of one room's archive that the client has asked for itself, as far as they are remembered. */
 const MOST_FETCHED = 1_000;
 
-const EVENTS = Buffer.from('urn:xmpp:mucsub:nodes:');
-const MUCSUB = Buffer.from(NS.mucsub);
-
 const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
-const KEPT: Verdict = { action: 'handled', reason: 'mucsub-client-kept' };
-const HIDDEN: Verdict = { action: 'drop', reason: 'mucsub-client-hidden' };
-const NOT_BELIEVED: Verdict = { action: 'drop', reason: 'mucsub-client-not-believed' };
 
 /** What the next process has to know. */
 interface Snapshot {
@@ -66,6 +58,9 @@ export class MucSubClientSession implements FeatureSession {
   readonly #features: RoomFeatureQuestions;
   readonly #subscribing: Subscribing;
   readonly #handing: Handing;
+  readonly #showing: Showing;
+  readonly #events: Events;
+  readonly #speaking: Speaking;
   /** Under which it is remembered what the client has had. */
   readonly #name: string | undefined;
   readonly #returns = new Map<string, Return>();
@@ -73,13 +68,9 @@ export class MucSubClientSession implements FeatureSession {
   readonly #passwords = new Map<string, string>();
   readonly #fetched = new Map<string, Set<string>>();
   #goingOn: GoingOn | undefined;
+  #hasSwept = false;
   /** What the client had not had when the process before ended. */
   #lost: readonly Handed[] | undefined;
-  /** What of it the server sends again. */
-  #resent: Handed[] = [];
-  /** The client has no connection. */
-  #isAway = false;
-  #early: Buffer[] | undefined = [];
   /** What waits for the book. */
   #later: (() => void)[] = [];
   readonly #whenRead: () => void;
@@ -96,11 +87,21 @@ export class MucSubClientSession implements FeatureSession {
     this.#name = this.#book.nameFor(identity);
     this.#features = new RoomFeatureQuestions(context);
     this.#handing = new Handing(context, this.#book, this.#settings, this.#name);
+    const shared = [context, this.#book, this.#settings, this.#features, this.#handing, this.#name] as const;
+    this.#showing = new Showing(...shared);
+    this.#events = new Events(
+      context,
+      this.#book,
+      this.#handing,
+      this.#showing,
+      (room) => this.#rooms.isRoom(room) === 'joined' && !this.#returns.has(room),
+    );
+    this.#speaking = new Speaking(context, this.#book, this.#patterns, (what) => this.#soon(what));
     this.#subscribing = new Subscribing(
       context,
       this.#book,
       this.#features,
-      (done) => this.#clientSpeaks(done),
+      (done) => this.#speaking.isAnnounced(done),
       (room) => this.#handing.save(room),
     );
     this.#rooms.onChange((change) => this.#changed(change));
@@ -109,8 +110,8 @@ export class MucSubClientSession implements FeatureSession {
       const restored = JSON.parse(snapshot) as Snapshot;
       this.#handing.restore(restored.handed);
       this.#goingOn = new GoingOn(context, this.#book, {
-        give: (room, mark, xml, seq) => this.#give(room, mark, xml, seq),
-        pass: (room, tree, bytes) => this.#passes(room, tree, bytes),
+        give: (room, mark, xml, seq) => this.#showing.give(room, mark, xml, seq),
+        pass: (room, tree, bytes) => this.#showing.passes(room, tree, bytes),
         done: () => {
           this.#goingOn = undefined;
           this.#goOn(restored);
@@ -132,7 +133,7 @@ export class MucSubClientSession implements FeatureSession {
     // What the client has had is known by now.
     if (this.#goingOn !== undefined && this.#lost === undefined) {
       this.#lost = this.#handing.lost();
-      this.#resent = this.#lost.filter(({ isOurs }) => !isOurs);
+      this.#showing.resent = this.#lost.filter(({ isOurs }) => !isOurs);
     }
     if (!this.#book.isRead) {
       this.#book.whenRead(this.#whenRead);
@@ -143,15 +144,13 @@ export class MucSubClientSession implements FeatureSession {
       });
       return;
     }
-    const early = this.#early;
-    this.#early = undefined;
-    for (const xml of early ?? []) this.#tellEarly(xml);
+    this.#events.begin();
     for (const each of this.#later.splice(0)) each();
     const lost = this.#lost;
     this.#lost = undefined;
     if (lost !== undefined) this.#goingOn?.begin(lost);
     for (const coming of [...this.#returns.values()]) coming.proceed();
-    if (early !== undefined) this.#sweep();
+    if (!this.#hasSwept) this.#sweep();
     context.attend(PLAYS, !this.#patterns.isEmpty || this.#book.subscribed().length > 0);
   }
 
@@ -162,6 +161,7 @@ export class MucSubClientSession implements FeatureSession {
 
   /** Ends what the configuration does not want any more, and what nobody has been back to. */
   #sweep(): void {
+    this.#hasSwept = true;
     const now = this.context.wallClock();
     for (const { jid, subscription, inside } of this.#book.subscribed()) {
       const isAbsent =
@@ -180,27 +180,33 @@ export class MucSubClientSession implements FeatureSession {
       case On.Join:
         return this.#joins(stanza);
       case On.Speaks:
-        return this.#speaks(stanza);
+        this.#speaking.asks(stanza);
+        return PASS;
       case On.Lists:
-        return this.#lists(stanza);
+        this.#speaking.lists(stanza);
+        return PASS;
       case On.Event:
-        return this.#event(stanza);
+        return this.#events.event(stanza);
       case On.Archived:
         return this.#archived(stanza);
       case On.Copied:
-        return this.#copied(stanza);
+        return this.#events.copied(stanza);
       default:
         return this.#said(stanza);
     }
   }
 
   onWakeup(token: string): void {
-    if (token === READ) this.#read();
-    else this.#returns.get(token.slice(token.indexOf(' ') + 1))?.hurry();
-    if (token.startsWith('telling ')) {
-      const room = token.slice(token.indexOf(' ') + 1);
-      if (this.#returns.has(room)) this.context.wakeAt(`looking ${room}`, this.context.now + LOOKING_TIME);
+    if (token === READ) {
+      this.#read();
+      return;
     }
+    const room = token.slice(token.indexOf(' ') + 1);
+    const coming = this.#returns.get(room);
+    if (token.startsWith('entering ')) coming?.giveUp();
+    else coming?.hurry();
+    if (token.startsWith('telling ') && this.#returns.has(room))
+      this.context.wakeAt(`looking ${room}`, this.context.now + LOOKING_TIME);
   }
 
   onReceived(token: string): void {
@@ -209,12 +215,12 @@ export class MucSubClientSession implements FeatureSession {
 
   onLegDown(leg: 'client' | 'server'): void {
     if (leg !== 'client') return;
-    this.#isAway = true;
+    this.#showing.isAway = true;
     this.#handing.park();
   }
 
   onLegUp(leg: 'client' | 'server'): void {
-    if (leg === 'client') this.#isAway = false;
+    if (leg === 'client') this.#showing.isAway = false;
   }
 
   snapshot(): string | undefined {
@@ -255,6 +261,7 @@ export class MucSubClientSession implements FeatureSession {
     if (this.#book.isRead && !this.#book.isOurs(room) && !this.#book.hasKept(room)) return PASS;
     if (this.#returns.has(room) || this.#returns.size >= MOST_ROOMS) return PASS;
     this.#returns.set(room, this.#returnTo(room, limits));
+    this.context.wakeAt(`entering ${room}`, this.context.now + ENTERING_TIME);
     const history = x?.getChild('history');
     if (x === undefined || history === undefined) return PASS;
     // All that the room has, to see by it where the client has stopped: what is too much for it is left out then.
@@ -271,7 +278,7 @@ export class MucSubClientSession implements FeatureSession {
         ...{ book: this.#book, settings: this.#settings, features: this.#features },
         ...{ handing: this.#handing, name: this.#name },
         hasFetched: (jid, id) => this.#fetched.get(jid)?.has(id) === true,
-        live: (jid, tree, bytes) => this.#passes(jid, tree, bytes),
+        live: (jid, tree, bytes) => this.#showing.passes(jid, tree, bytes),
         done: (jid) => this.#returns.delete(jid),
       },
       room,
@@ -350,49 +357,6 @@ export class MucSubClientSession implements FeatureSession {
     context.store.write(this.#book.subscribes(room, { ...subscription, joinedAt: context.wallClock() }));
   }
 
-  // A client that knows MUC/Sub is left alone.
-
-  #speaks(stanza: PassingStanza): Verdict {
-    const to = prepareJid(stanza.frame.to ?? '');
-    const child = stanza
-      .tree()
-      .getChildElements()
-      .find((each) => each.getNS() === NS.mucsub);
-    if (to === undefined || child === undefined) return PASS;
-    const { jid } = child.attrs as Record<string, string | undefined>;
-    // A moderator may do it for others.
-    if (jid !== undefined && prepareJid(bare(jid)) !== this.#book.account) return PASS;
-    this.#spoke(to.includes('@') ? to : undefined);
-    return PASS;
-  }
-
-  #spoke(room: string | undefined): void {
-    this.#soon(() => {
-      const isConcerned =
-        room === undefined
-          ? !this.#patterns.isEmpty || this.#book.subscribed().length > 0
-          : this.#patterns.has(room) || this.#book.isOurs(room);
-      if (!isConcerned) return;
-      this.context.count('mucsub-client-left-alone');
-      this.context.store.write(this.#book.clientSpeaks(room, this.context.wallClock()));
-    });
-  }
-
-  /** The client says what it can do (XEP-0030). */
-  #lists({ frame }: PassingStanza): Verdict {
-    if (frame.bytes().includes(MUCSUB)) this.#spoke(undefined);
-    return PASS;
-  }
-
-  #clientSpeaks(done: (speaks: boolean) => void): void {
-    const { context } = this;
-    context.know(capabilitiesKey).want(context.identity.full, (features) => {
-      const speaks = features?.has(NS.mucsub) === true;
-      if (speaks) this.#spoke(undefined);
-      done(speaks);
-    });
-  }
-
   // What rooms send.
 
   /** A groupchat message. */
@@ -410,108 +374,8 @@ export class MucSubClientSession implements FeatureSession {
     const isOrWasIn = this.#rooms.isRoom(room) === 'joined' || this.#handing.standing(room) !== undefined;
     if (!isOrWasIn && this.#book.isRead) return PASS;
     if (!this.#book.isOurs(room) && this.#features.known(room)?.mucsub === false) return PASS;
-    this.#shown(room, stanza.tree(), frame.bytes());
+    this.#showing.shown(room, stanza.tree(), frame.bytes());
     return PASS;
-  }
-
-  /** Sends a message of the room's that was held. */
-  #passes(room: string, tree: Element, bytes: Buffer): void {
-    this.context.send('client', bytes, 'mucsub-client-held');
-    this.#shown(room, tree, bytes, true);
-  }
-
-  /** The client is being shown a message. @param bytes not to be kept as they are @param isOurs the server takes it for delivered */
-  #shown(room: string, tree: Element, bytes: Buffer, isOurs = false): void {
-    if (tree.getChild('body') === undefined && tree.getChild('subject') !== undefined) return;
-    const { context } = this;
-    const stamp = stampOf(tree);
-    const mark = markOf(tree, room, Number.isNaN(stamp) ? context.wallClock() : stamp);
-    const again = this.#sentAgain(room, mark);
-    if (again !== undefined) {
-      const xml = again.seq === undefined ? Buffer.from(bytes) : undefined;
-      this.#handing.shows(room, { ...again, xml, isOurs });
-      return;
-    }
-    if (this.#handing.has(room, mark)) return;
-    const isForOthers = this.#isAway || this.#hasAbsent(room);
-    const seq = isForOthers && isOfUse(tree) ? this.#handing.keep(room, mark, bytes) : undefined;
-    this.#handing.shows(room, { mark, seq, xml: seq === undefined ? Buffer.from(bytes) : undefined, isOurs });
-  }
-
-  /** A message that the process before had on its way: the server sends it again, and it is known when it was said. */
-  #sentAgain(room: string, { id, content }: Mark): Pick<Handed, 'mark' | 'seq'> | undefined {
-    const at = this.#resent.findIndex(
-      ({ room: other, mark }) =>
-        other === room &&
-        mark !== undefined &&
-        (mark.id === undefined ? mark.content === content : mark.id === id),
-    );
-    const [again] = at === -1 ? [] : this.#resent.splice(at, 1);
-    return again === undefined ? undefined : { mark: again.mark, seq: again.seq };
-  }
-
-  /** Other devices of the account's have to be told later what is said now, and the room could not tell them. */
-  #hasAbsent(room: string): boolean {
-    if (this.#settings.archiveMessages > 0 && this.#features.known(room)?.archive === true) return false;
-    const since = this.context.wallClock() - this.#settings.absenceSeconds * 1_000;
-    return this.#book.isOurs(room) && this.#book.lags(room, this.#name, since);
-  }
-
-  /** Something with an event in it, from a bare JID. */
-  #event(stanza: PassingStanza): Verdict {
-    const { frame } = stanza;
-    if (!frame.bytes().includes(EVENTS)) return PASS;
-    const room = prepareJid(frame.from ?? '');
-    if (room === undefined) return PASS;
-    if (!this.#book.isRead) {
-      if (this.#early === undefined || this.#early.length >= MOST_EARLY) return PASS;
-      this.#early.push(Buffer.from(frame.bytes()));
-      return KEPT;
-    }
-    return this.#book.isOurs(room) ? this.#take(stanza.tree(), room) : PASS;
-  }
-
-  #tellEarly(xml: Buffer): void {
-    const { context } = this;
-    const frame = parseStanza(xml, context.namespaces);
-    if ('condition' in frame) return;
-    const room = prepareJid(frame.from ?? '');
-    if (room !== undefined && this.#book.isOurs(room)) this.#take(frameToElement(frame), room);
-    else context.send('client', xml, 'mucsub-client-held');
-  }
-
-  /** An event of a room that the account is subscribed to by us. */
-  #take(stanza: Element, room: string): Verdict {
-    const events = readEvents(stanza, room);
-    if (events.length === 0) return PASS;
-    let verdict = HIDDEN;
-    for (const { message, isBelieved, stamp } of events) {
-      if (!isBelieved) verdict = NOT_BELIEVED;
-      if (message === undefined || !isOfUse(message)) continue;
-      const at = Number.isNaN(stamp) ? this.context.wallClock() : stamp;
-      const mark = markOf(message, room, at);
-      this.#takeMessage(room, mark, Buffer.from(asGroupchat(message, room, at)));
-      verdict = KEPT;
-    }
-    return verdict;
-  }
-
-  #takeMessage(room: string, mark: Mark, xml: Buffer): void {
-    const isHere = this.#rooms.isRoom(room) === 'joined' && !this.#returns.has(room);
-    // On its way when the client entered: the history may have had it.
-    if (isHere && this.#handing.has(room, mark)) return;
-    const seq = this.#handing.keep(room, mark, xml);
-    if (isHere) this.#give(room, mark, xml, seq);
-  }
-
-  #give(room: string, mark: Mark, xml: Buffer, seq: number | undefined): void {
-    const frame = parseStanza(xml, this.context.namespaces);
-    if ('condition' in frame) return;
-    const { full } = this.context.identity;
-    const bytes = frame.to === full ? xml : new Splice(frame).setAttribute('to', full).toBuffer();
-    this.context.send('client', bytes, 'mucsub-client-given');
-    const isKept = seq !== undefined;
-    this.#handing.shows(room, { mark, seq, xml: isKept ? undefined : xml, isOurs: true, asks: true });
   }
 
   /** The session is gone on with by this process. */
@@ -528,11 +392,7 @@ export class MucSubClientSession implements FeatureSession {
     const { frame } = stanza;
     const from = prepareJid(frame.from ?? this.#book.account);
     if (from === undefined) return PASS;
-    if (from === this.#book.account) {
-      // COMPAT: ejabberd has events in the archives of its users.
-      if (!frame.bytes().includes(EVENTS)) return PASS;
-      return this.#isRawEvent(forwarded(stanza.tree().getChild('result', NS.mam2))) ? HIDDEN : PASS;
-    }
+    if (from === this.#book.account) return this.#events.archived(stanza);
     const coming = this.#returns.get(from);
     if (!this.#concerns(from)) return PASS;
     const tree = stanza.tree();
@@ -551,28 +411,6 @@ export class MucSubClientSession implements FeatureSession {
     }
     if (ids.size < MOST_FETCHED) ids.add(id);
   }
-
-  /** A copy of what another of the account's devices got or sent (XEP-0280). */
-  #copied(stanza: PassingStanza): Verdict {
-    if (!stanza.frame.bytes().includes(EVENTS)) return PASS;
-    const tree = stanza.tree();
-    const copy = tree.getChild('received', NS.carbons2) ?? tree.getChild('sent', NS.carbons2);
-    const message = forwarded(copy);
-    if (message === undefined || !this.#isRawEvent(message)) return PASS;
-    return this.#take(message, prepareJid(String(message.attrs.from))!);
-  }
-
-  #isRawEvent(message: Element | undefined): boolean {
-    const from = prepareJid(String(message?.attrs.from ?? ''));
-    return from !== undefined && this.#book.isOurs(from) && readEvents(message!, from).length > 0;
-  }
-}
-
-function forwarded(around: Element | undefined): Element | undefined {
-  return around
-    ?.getChild('forwarded', NS.forward0)
-    ?.getChildElements()
-    .find((child) => child.getName() === 'message');
 }
 
 export const mucsubClient: Feature<MucSubClientSession> = {

@@ -5,10 +5,11 @@ import { NS } from '../../xml/namespaces.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { ArchiveReading } from './archive.js';
-import { type AccountBook, readKept, TRAIL } from './book.js';
+import { type AccountBook, TRAIL } from './book.js';
 import type { Handing } from './handing.js';
 import { anchorIn, isSame, markOf } from './marks.js';
 import { type HistoryLimits, type Merged, merge, type Said, withinLimits } from './merging.js';
+import { readKept } from './records.js';
 import type { RoomFeatureQuestions } from './room-features.js';
 import type { Settings } from './settings.js';
 import { stampOf } from './times.js';
@@ -92,6 +93,11 @@ export class Return {
     if (this.#state === 'in') this.proceed();
     else if (this.#state === 'archive') this.#archiveIsRead();
     else this.#finish([]);
+  }
+
+  /** The room has not answered. */
+  giveUp(): void {
+    if (this.#state === 'entering') this.breakOff(false);
   }
 
   /** To be called when something may have become known. */
