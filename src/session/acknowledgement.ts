@@ -16,6 +16,8 @@ export interface AcknowledgementOutput {
   storeIsBehind(): boolean;
   /** The client may have acknowledged more than it had. */
   received(): void;
+  /** Up to here of what the server has sent nothing is being put away that could still be lost; Infinity: nothing at all. */
+  safeUpTo(): number;
 }
 
 /** What a session can be resumed by (XEP-0198 §5). */
@@ -323,6 +325,12 @@ export class Acknowledgement {
     }
   }
 
+  /** More of what has been put away is safe. */
+  saferThanBefore(): void {
+    if (this.#serverState !== 'on' || this.#owedToServer <= this.#toldServer) return;
+    if (Math.min(this.down.settled, this.output.safeUpTo()) > this.#toldServer) this.#tellServer();
+  }
+
   /** Somebody waits for the client to have what it has been sent. @param asks it is to be asked, where it can be */
   wantsReceipt(asks: boolean): void {
     if (this.#clientSm === undefined) this.#settleDown();
@@ -390,7 +398,8 @@ export class Acknowledgement {
   }
 
   #tellServer(): void {
-    const settled = Math.max(this.down.settled, this.#serverDownBase);
+    const safe = Math.min(this.down.settled, this.output.safeUpTo());
+    const settled = Math.max(safe, this.#toldServer, this.#serverDownBase);
     this.#toldServer = settled;
     this.output.nonza(
       'server',

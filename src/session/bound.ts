@@ -94,6 +94,8 @@ export class BoundSession implements FeatureHost {
   #backlog: ResourceBacklog | undefined;
   /** What features want to know of the client's acknowledgements. Made when needed. */
   #receipts: Receipts | undefined;
+  /** What features are putting away, by how much of the server's came before it. Made when needed. */
+  #unsafe: Set<{ readonly ordinal: number }> | undefined;
   #asksForReceipt = false;
   /** Prepared. */
   readonly #account: string;
@@ -115,6 +117,10 @@ export class BoundSession implements FeatureHost {
       storedSettled: (keys) => this.#settled(keys),
       storeIsBehind: () => this.missed.forgetting,
       received: () => this.#lookForReceipts(),
+      safeUpTo: () => {
+        for (const { ordinal } of this.#unsafe ?? []) return ordinal;
+        return Number.POSITIVE_INFINITY;
+      },
     });
     this.missed = this.#missedMessages();
   }
@@ -524,6 +530,15 @@ export class BoundSession implements FeatureHost {
       if ('bytes' in each) this.#put(each.leg, each.bytes, each.reason, each.stored);
       else this.#wantReceipt(each);
     }
+  }
+
+  holdAcknowledgement(): () => void {
+    const held = { ordinal: this.acknowledgement.down.received };
+    this.#unsafe ??= new Set();
+    this.#unsafe.add(held);
+    return () => {
+      if (this.#unsafe?.delete(held) === true) this.acknowledgement.saferThanBefore();
+    };
   }
 
   whenReceived(feature: string, token: string, asks: boolean): void {

@@ -128,6 +128,11 @@ export interface FeatureContext {
    * @param asks the client is to be asked soon, and not only when it will be anyway
    */
   whenReceived(token: string, asks?: boolean): void;
+  /**
+   * To the server the stanza that is being handled, and what follows it, does not count as delivered (XEP-0198) before the returned function has been
+   * called: for what is taken from the server and is not on disk yet.
+   */
+  holdAcknowledgement(): () => void;
   /** The feature needs the server leg no longer that is kept for it without a client; nothing while there is a client. */
   endKept(): void;
   /**

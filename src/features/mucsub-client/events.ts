@@ -23,7 +23,7 @@ const NOT_BELIEVED: Verdict = { action: 'drop', reason: 'mucsub-client-not-belie
 
 /** MUC/Sub events on their way to the client, which never gets there what comes of our subscriptions. */
 export class Events {
-  #early: Buffer[] | undefined = [];
+  #early: { readonly xml: Buffer; readonly isTaken: () => void }[] | undefined = [];
 
   constructor(
     private readonly context: FeatureContext,
@@ -38,7 +38,10 @@ export class Events {
   begin(): void {
     const early = this.#early;
     this.#early = undefined;
-    for (const xml of early ?? []) this.#tellEarly(xml);
+    for (const { xml, isTaken } of early ?? []) {
+      this.#tellEarly(xml);
+      isTaken();
+    }
   }
 
   /** Something with an event in it, from a bare JID. */
@@ -49,7 +52,8 @@ export class Events {
     if (room === undefined) return PASS;
     if (!this.book.isRead) {
       if (this.#early === undefined || this.#early.length >= MOST_EARLY) return PASS;
-      this.#early.push(Buffer.from(frame.bytes()));
+      const isTaken = this.context.holdAcknowledgement();
+      this.#early.push({ xml: Buffer.from(frame.bytes()), isTaken });
       return KEPT;
     }
     return this.book.isOurs(room) ? this.#take(stanza.tree(), room) : PASS;

@@ -174,8 +174,11 @@ export class Handing {
     const { message, changes } = book.keep(room, mark, xml, only, settings.storeBytes);
     if (changes.length > 0) {
       context.count('mucsub-client-kept');
+      // Nobody else has it any more once the server takes it for delivered.
+      const isSafe = context.holdAcknowledgement();
       context.store.write(changes, (ok) => {
         if (ok) message.xml = undefined;
+        isSafe();
       });
     }
     return message.seq;

@@ -43,13 +43,14 @@ export class Showing {
     const again = this.#sentAgain(room, mark);
     if (again !== undefined) {
       const xml = again.seq === undefined ? Buffer.from(bytes) : undefined;
-      this.handing.shows(room, { ...again, xml, isOurs });
+      this.handing.shows(room, { ...again, xml, isOurs, asks: true });
       return;
     }
     if (this.handing.has(room, mark)) return;
     const isForOthers = this.isAway || this.hasAbsent(room);
     const seq = isForOthers && isOfUse(tree) ? this.handing.keep(room, mark, bytes) : undefined;
-    this.handing.shows(room, { mark, seq, xml: seq === undefined ? Buffer.from(bytes) : undefined, isOurs });
+    const copy = seq === undefined ? Buffer.from(bytes) : undefined;
+    this.handing.shows(room, { mark, seq, xml: copy, isOurs, asks: true });
   }
 
   /** A message that the process before had on its way: the server sends it again, and it is known when it was said. */

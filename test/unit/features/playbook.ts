@@ -397,6 +397,7 @@ export class Playbook<S extends FeatureSession> {
       },
       // Ahead of the stanza that is being handled: told before its verdict.
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
+      holdAcknowledgement: () => () => {},
       whenReceived: (token) => this.#receipts.push({ feature, token }),
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),

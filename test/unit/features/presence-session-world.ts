@@ -195,6 +195,7 @@ export class ProxiedSession {
         waits: () => {},
       },
       sendStored: () => false,
+      holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {

@@ -360,6 +360,7 @@ export class ProxiedSession {
       ...{ endKept: () => {}, keepForAccount: () => {}, tell: () => {}, count: () => {}, waits: () => {} },
       ...{ upstream: 'xmpp://localhost', sendStored: () => false },
       attend: (interest, on) => pipeline.attend(interest, on),
+      holdAcknowledgement: () => () => {},
       whenReceived: (token) => this.#put({ kind: 'receipt', feature, token }),
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {

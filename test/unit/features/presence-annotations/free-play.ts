@@ -53,6 +53,7 @@ export class FreePlay {
         waits: () => {},
       },
       sendStored: () => false,
+      holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       settings: <T>() => SETTINGS.parse({}) as T,
       store: { write: () => {}, load: (_, done) => this.#questions.push(() => done([])) },

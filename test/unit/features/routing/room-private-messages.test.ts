@@ -126,6 +126,7 @@ class World {
         waits: () => {},
       },
       sendStored: () => false,
+      holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },
       settings: (schema) => schema.parse({ userDomains: ['named.lit'] }),
