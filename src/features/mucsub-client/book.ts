@@ -316,6 +316,7 @@ export class AccountBook {
   /**
    * Keeps a message for clients that have not had it.
    * @param only the one resource for which it is
+   * @param limits of all that is kept for the account; `oldest` in ms since 1970
    * @returns its place and what is to be written; no changes when it is kept already
    */
   keep(
@@ -323,7 +324,7 @@ export class AccountBook {
     mark: Mark,
     xml: string,
     only: string | undefined,
-    mostBytes: number,
+    limits: { readonly bytes: number; readonly oldest: number },
   ): { readonly message: KeptMessage; readonly changes: StoreChange[] } {
     const room = this.#make(jid);
     const known = room.kept.find((each) => isSame(each.mark, mark));
@@ -339,7 +340,8 @@ export class AccountBook {
     room.kept.push(message);
     this.#bytes += message.bytes;
     const changes = [change];
-    while (this.#bytes > mostBytes) {
+    while (room.kept.length > 1 && room.kept[0]!.mark.at < limits.oldest) changes.push(this.#drop(room));
+    while (this.#bytes > limits.bytes) {
       const oldest = this.#oldest();
       if (oldest === undefined) break;
       changes.push(this.#drop(oldest));

@@ -171,7 +171,10 @@ export class Handing {
     const { book, context, settings } = this;
     if (!book.isOurs(room)) return undefined;
     const xml = delayed(bytes, room, mark.at, context).toString();
-    const { message, changes } = book.keep(room, mark, xml, only, settings.storeBytes);
+    const { message, changes } = book.keep(room, mark, xml, only, {
+      bytes: settings.storeBytes,
+      oldest: context.wallClock() - settings.keepSeconds * 1_000,
+    });
     if (changes.length > 0) {
       context.count('mucsub-client-kept');
       // Nobody else has it any more once the server takes it for delivered.

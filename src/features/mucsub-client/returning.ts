@@ -153,8 +153,10 @@ export class Return {
     const seen = handing.standing(this.room);
     // Who is new here has missed what everybody has missed.
     const from = seen?.seq ?? book.commonSeq(this.room, this.around.name);
+    const { settings, context, name } = this.around;
+    const oldest = context.wallClock() - settings.keepSeconds * 1_000;
     return (book.room(this.room)?.kept ?? []).filter(
-      ({ seq, only }) => seq > from && (only === undefined || only === this.around.name),
+      ({ seq, only, mark }) => seq > from && mark.at >= oldest && (only === undefined || only === name),
     );
   }
 
