@@ -381,6 +381,8 @@ export class BoundSession implements FeatureHost {
       ask: (payload, done) => this.#request({ leg: 'server', type: 'set', payload }, done),
       answers: (frame) => frame.kind === StanzaKind.Iq && this.#takeAnswer('server', frame),
       give: (xml, reason) => this.#inject('client', Buffer.from(xml), reason),
+      isHidden: (message) =>
+        this.#pipeline?.instances.some((each) => each.hidesArchived?.(message) === true) === true,
       send: (xml) => this.#sendForClient(xml),
       pass: (frame) => {
         if (frame === undefined) acknowledgement.down.consume();

@@ -225,6 +225,12 @@ export interface FeatureSession {
    * anything else, and of what it had not never.
    */
   onReceived?(token: string, now: number): void;
+  /**
+   * Asked of what the proxy itself has read for the client out of its account's archive (XEP-0313): such messages pass no watch.
+   * @param message the whole stanza, with the envelope
+   * @returns whether the client is not to see it
+   */
+  hidesArchived?(message: Element): boolean;
   /** Another session has said something by `tell`. @param from its full JID */
   onTold?(message: string, from: string): void;
   /** The client has acknowledged what was sent to it by `sendStored`. @param copies of it, oldest first */

@@ -32,6 +32,8 @@ export class Events {
     private readonly showing: Showing,
     /** Whether the client is in a room, and has been told what was before. */
     private readonly isHere: (room: string) => boolean,
+    /** Whether a room is one that clients are subscribed to for. */
+    private readonly concerns: (room: string) => boolean,
   ) {}
 
   /** The account's book has been read. */
@@ -111,7 +113,17 @@ export class Events {
   /** A message out of the account's own archive. COMPAT: ejabberd has events in the archives of its users. */
   archived(stanza: PassingStanza): Verdict {
     if (!stanza.frame.bytes().includes(EVENTS)) return PASS;
-    return this.#isRawEvent(forwarded(stanza.tree().getChild('result', NS.mam2))) ? HIDDEN : PASS;
+    return this.hides(stanza.tree()) ? HIDDEN : PASS;
+  }
+
+  /** @param message out of the account's own archive, with its envelope */
+  hides(message: Element): boolean {
+    const inner = forwarded(message.getChild('result', NS.mam2));
+    if (inner?.getChild('event', NS.pubsubEvent) === undefined) return false;
+    if (this.book.isRead) return this.#isRawEvent(inner);
+    // Before it is known whose they are.
+    const room = prepareJid(String(inner.attrs.from ?? ''));
+    return room !== undefined && this.concerns(room) && readEvents(inner, room).length > 0;
   }
 }
 

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
 import { capabilities } from '../../knowledge/capabilities/capabilities.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
@@ -95,6 +96,7 @@ export class MucSubClientSession implements FeatureSession {
       this.#handing,
       this.#showing,
       (room) => this.#rooms.isRoom(room) === 'joined' && !this.#returns.has(room),
+      (room) => this.#concerns(room),
     );
     this.#speaking = new Speaking(context, this.#book, this.#patterns, (what) => this.#soon(what));
     this.#subscribing = new Subscribing(
@@ -207,6 +209,10 @@ export class MucSubClientSession implements FeatureSession {
     else coming?.hurry();
     if (token.startsWith('telling ') && this.#returns.has(room))
       this.context.wakeAt(`looking ${room}`, this.context.now + LOOKING_TIME);
+  }
+
+  hidesArchived(message: Element): boolean {
+    return this.#events.hides(message);
   }
 
   onReceived(token: string): void {
