@@ -15,6 +15,7 @@ import {
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
 import { type AccountBook, FEATURE_NAME } from './book.js';
+import { Dormant } from './dormant.js';
 import { Events } from './events.js';
 import { GoingOn } from './going-on.js';
 import { type Handed, type HandedRecord, Handing } from './handing.js';
@@ -419,11 +420,15 @@ export class MucSubClientSession implements FeatureSession {
   }
 }
 
-export const mucsubClient: Feature<MucSubClientSession> = {
+export const mucsubClient: Feature = {
   name: FEATURE_NAME,
   watches: WATCHES,
   needs: [rooms, capabilities],
   settings: SETTINGS,
   isOutlived,
-  open: (context, snapshot) => new MucSubClientSession(context, snapshot),
+  open: (context, snapshot) => {
+    const wake = () => new MucSubClientSession(context, snapshot);
+    const isOff = context.settings<Settings>(SETTINGS).rooms.length === 0;
+    return isOff && snapshot === undefined ? new Dormant(context, wake) : wake();
+  },
 };

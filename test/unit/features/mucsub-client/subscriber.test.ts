@@ -239,6 +239,12 @@ describe('away', () => {
       `${event("<presence xmlns='jabber:client'/>").replace('nodes:messages', 'nodes:presence')}`,
     );
     laptop.reads();
+    // The proxy itself may read the archive for the client.
+    const archived = (from: string) =>
+      copied(`result xmlns='${NS.mam2}' id='7'`, event(inner(`${ROOM}/Romeo`, 'archived'), from));
+    expect(
+      [ROOM, 'news@pubsub.capulet.lit'].map((from) => laptop.session?.hidesArchived(archived(from))),
+    ).toEqual([true, false]);
     expect(laptop.all.filter(({ name }) => name === 'message')).toEqual([]);
     expect(phone.joins().reads().shown).toContain('missed');
   });

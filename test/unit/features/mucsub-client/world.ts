@@ -277,6 +277,12 @@ export class ProxiedSession {
     return stanzas;
   }
 
+  /** Whether a message that the proxy has read out of the account's archive is kept from the client. */
+  hidesArchived(xml: string): boolean {
+    const message = parseElement(Buffer.from(xml));
+    return this.#pipeline.instances.some((each) => each.hidesArchived?.(message) === true);
+  }
+
   clientGone(): void {
     for (const instance of this.#pipeline.instances) instance.onLegDown?.('client', this.clock.now);
     this.settle();
