@@ -198,6 +198,8 @@ describeRoutes(
       await whenSubscribed(account, room);
       await say(owner, room, 'live 1');
       await phone.has('live 1');
+      // By then it has acknowledged that.
+      await phone.client.settle();
       await phone.client.close();
       for (const body of range('missed', 25)) await say(owner, room, body);
       // Another device of the account gets the events, and shows none.
@@ -215,6 +217,7 @@ describeRoutes(
       expect(again.shown).toEqual([...range('missed', 25), ...range('event', 3), ...range('offline', 25)]);
       await say(owner, room, 'live 2');
       await again.has('live 2');
+      await again.client.settle();
       await again.client.close();
       const last = await legacy(route, account, { resource: 'phone' });
       await last.joins(room, 'sammy');
