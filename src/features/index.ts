@@ -15,9 +15,9 @@ export const FEATURES: readonly Feature[] = [
   routing,
   capabilitiesProbe,
   presenceAnnotations,
+  // Before the next, which takes out of a join what tells that its client asks for what it has missed itself.
+  mucsubClient,
   presenceSession,
   mucsub,
   push,
-  // Innermost: what is kept for later no other sees, nor counts on.
-  mucsubClient,
 ];

@@ -240,10 +240,17 @@ export interface HandedRecord {
   readonly isOurs: boolean;
 }
 
-/** A message as it will be given later. @param at ms since 1970 */
+/** A message as it will be given later, also to another resource. @param at ms since 1970 */
 function delayed(bytes: Buffer, room: string, at: number, context: FeatureContext): Buffer {
   const frame = parseStanza(bytes, context.namespaces);
-  if ('condition' in frame || frame.findChild('delay', NS.delay) >= 0) return bytes;
-  const delay = `<delay xmlns='${NS.delay}' from='${escapeAttribute(room)}' stamp='${writeTime(at)}'/>`;
-  return new Splice(frame).appendChild(delay).toBuffer();
+  if ('condition' in frame) return bytes;
+  const splice = new Splice(frame);
+  // What marks it for one session (XEP-0311).
+  for (let i = 0; i < frame.childCount; i++)
+    if (frame.childNamespace(i) === NS.presenceSession) splice.removeChild(i);
+  if (frame.findChild('delay', NS.delay) < 0)
+    splice.appendChild(
+      `<delay xmlns='${NS.delay}' from='${escapeAttribute(room)}' stamp='${writeTime(at)}'/>`,
+    );
+  return splice.toBuffer();
 }

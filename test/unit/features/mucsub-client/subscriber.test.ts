@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { FEATURES } from '../../../../src/features/index.js';
 import { RoomPatterns } from '../../../../src/features/mucsub-client/patterns.js';
 import { NS } from '../../../../src/xml/namespaces.js';
 import { ACCOUNT, type Device, MUC, ROOM, World } from './world.js';
@@ -402,6 +403,11 @@ describe('the end of a subscription', () => {
     phone.joins().reads();
     expect(world.server.subscribers.get(ACCOUNT)).toEqual(OURS);
   });
+});
+
+test('a join is looked at before what asks by XEP-0311 is taken out of it', () => {
+  const names = FEATURES.map(({ name }) => name);
+  expect(names.indexOf('mucsub-client')).toBeLessThan(names.indexOf('presence-session'));
 });
 
 test('patterns of rooms', () => {
