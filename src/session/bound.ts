@@ -96,6 +96,8 @@ export class BoundSession implements FeatureHost {
   #receipts: Receipts | undefined;
   /** What features are putting away, by how much of the server's came before it. Made when needed. */
   #unsafe: Set<{ readonly ordinal: number }> | undefined;
+  /** The client has said what it has, before there were features. */
+  #hasReceipts = false;
   #asksForReceipt = false;
   /** Prepared. */
   readonly #account: string;
@@ -116,7 +118,7 @@ export class BoundSession implements FeatureHost {
       whenWritten: (leg) => around.port.whenFlushed(leg),
       storedSettled: (keys) => this.#settled(keys),
       storeIsBehind: () => this.missed.forgetting,
-      received: () => this.#lookForReceipts(),
+      received: () => this.#clientHasMore(),
       safeUpTo: () => {
         for (const { ordinal } of this.#unsafe ?? []) return ordinal;
         return Number.POSITIVE_INFINITY;
@@ -182,6 +184,7 @@ export class BoundSession implements FeatureHost {
     if (state.length === 0) return;
     this.#receipts = new Receipts();
     this.#receipts.restore(state, this.acknowledgement.down.acknowledged);
+    this.#hasReceipts = true;
     this.#lookForReceipts();
   }
 
@@ -434,6 +437,7 @@ export class BoundSession implements FeatureHost {
   }
 
   legDown(leg: Leg): void {
+    if (leg === 'client') this.#settleReceipts(this.around.now);
     if (leg === 'client') this.missed.clientIsGone();
     this.#requests.lose(leg);
     for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
@@ -450,6 +454,7 @@ export class BoundSession implements FeatureHost {
 
   /** The session is over. */
   close(): void {
+    this.#settleReceipts(this.around.now);
     const waiting = this.acknowledgement.waiting?.waiting() ?? [];
     this.missed.close(waiting.flatMap(({ stored }) => stored ?? []));
     for (const instance of this.#pipeline?.instances ?? []) instance.onClose?.(this.around.now);
@@ -466,7 +471,11 @@ export class BoundSession implements FeatureHost {
       if (name === BACKLOG) this.#backlog?.wake();
       this.#endBacklog();
       if (name === ARRIVAL) this.#arrival?.wake();
-      if (name === RECEIPTS) this.#tellReceipts(now);
+      if (name === RECEIPTS) {
+        if (this.#hasReceipts) this.#tellReceipts(now);
+        else this.#settleReceipts(now);
+        this.#hasReceipts = false;
+      }
       if (this.#arrival?.over === true) this.#arrival = undefined;
       const waking = this.#waking.get(name);
       if (waking === undefined) continue;
@@ -557,8 +566,11 @@ export class BoundSession implements FeatureHost {
   #wantReceipt({ feature, token, asks }: WantedReceipt): void {
     this.#receipts ??= new Receipts();
     this.#receipts.add(this.acknowledgement.down.sent, feature, token);
-    this.#asksForReceipt ||= asks;
-    this.#lookForReceipts();
+    if (!this.acknowledgement.clientEnabled) this.#lookForReceipts();
+    else if (asks) {
+      this.#asksForReceipt = true;
+      if (!this.around.clientIsHeld) this.acknowledgement.wantsReceipt(true);
+    }
   }
 
   /** What features are told they are told in a turn of its own. */
@@ -570,16 +582,26 @@ export class BoundSession implements FeatureHost {
 
   #tellReceipts(now: number): void {
     const receipts = this.#receipts;
-    if (receipts === undefined || this.around.clientIsGone) return;
     const { acknowledgement, around } = this;
-    if (!around.clientIsHeld) {
-      acknowledgement.wantsReceipt(this.#asksForReceipt);
-      this.#asksForReceipt = false;
-    }
+    if (receipts === undefined || around.clientIsGone) return;
     for (const { feature, token } of receipts.take(acknowledgement.down.acknowledged)) {
       const index = around.domain.pipeline.features.findIndex(({ name }) => name === feature);
       this.#pipeline?.instances[index]?.onReceived?.(token, now);
     }
+  }
+
+  /** One question at a time: what has been sent since the last is asked for now. */
+  #clientHasMore(): void {
+    this.#tellReceipts(this.around.now);
+    if (this.#receipts?.isEmpty !== false) this.#asksForReceipt = false;
+    else if (this.#asksForReceipt && !this.around.clientIsHeld) this.acknowledgement.wantsReceipt(true);
+  }
+
+  /** What is written to a client without stream management it has; of one that has it only its own word counts. */
+  #settleReceipts(now: number): void {
+    if (this.#receipts === undefined || this.acknowledgement.clientEnabled) return;
+    this.acknowledgement.wantsReceipt(false);
+    this.#tellReceipts(now);
   }
 
   /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
