@@ -1,5 +1,5 @@
-import { type Rejoin, rejoin } from './fast-reconnect-rooms.js';
-import { type Measurement, overRounds, type Result } from './measurement.js';
+import { type Rejoin, rejoins } from './fast-reconnect-rooms.js';
+import { type Bench, type Measurement, overRounds, type Result } from './measurement.js';
 
 const ROOMS = [50, 500, 2_000, 10_000];
 const CHANGES = [0, 1, 5, 20, 50, 100];
@@ -8,13 +8,14 @@ const OVERHEAD = 1.2;
 
 const kilobytes = (bytes: number): string => `${(bytes / 1_000).toFixed(bytes < 10_000 ? 2 : 0)} kB`;
 
-function rejoins(quick: boolean, isLegacy: boolean, progress: (text: string) => void): Rejoin[] {
+async function all({ place, quick, progress }: Bench, isLegacy: boolean): Promise<Rejoin[]> {
   const found: Rejoin[] = [];
-  for (const occupants of quick ? ROOMS.slice(0, 3) : ROOMS) {
-    for (const percent of CHANGES) {
-      found.push(rejoin(occupants, percent, isLegacy));
-      progress(`rejoin of ${occupants}: ${percent} % changed`);
-    }
+  for (const occupants of quick ? ROOMS.slice(0, 2) : ROOMS) {
+    found.push(
+      ...(await rejoins(place, occupants, CHANGES, isLegacy, (percent) =>
+        progress(`rejoin of ${occupants}: ${percent} % changed`),
+      )),
+    );
   }
   return found;
 }
@@ -36,8 +37,8 @@ function multiple({ occupants, percent, full, again }: Rejoin, prefix: string): 
 export const FAST_RECONNECT: Measurement = {
   name: 'fast-reconnect',
   about: "bytes of a rejoin on the client's link, with XEP-0311 and without",
-  async run({ quick, progress }) {
-    const found = rejoins(quick, false, progress);
+  async run(bench) {
+    const found = await all(bench, false);
     const unchanged = found.find(({ occupants, percent }) => occupants === 500 && percent === 0)!;
     const fixed = (occupants: number): number =>
       found.find((one) => one.occupants === occupants && one.percent === 0)!.again;
@@ -76,7 +77,7 @@ export const FAST_RECONNECT: Measurement = {
 export const FAST_RECONNECT_THIN: Measurement = {
   name: 'fast-reconnect-thin',
   about: 'bytes of a rejoin on the thin link between edge and core, legacy client',
-  async run({ quick, progress }) {
-    return rejoins(quick, true, progress).map((one) => multiple(one, 'thin'));
+  async run(bench) {
+    return (await all(bench, true)).map((one) => multiple(one, 'thin'));
   },
 };

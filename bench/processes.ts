@@ -148,7 +148,7 @@ export async function startProxy(
   place: Placement,
   upstreamPort: number,
   listen: string | readonly string[] = `xmpp://${LOOPBACK}:0?tls=off`,
-  features: Readonly<Record<string, boolean>> = NOTHING_TOUCHED,
+  features: Readonly<Record<string, unknown>> = NOTHING_TOUCHED,
 ): Promise<Path> {
   const program = resolve(place.program);
   if (!existsSync(program)) throw new Error(`${place.program} is missing: run npm run build`);

@@ -12,6 +12,7 @@ import { HOSTILE } from './hostile.js';
 import { IDLE_MEMORY } from './idle-memory.js';
 import { LATENCY } from './latency.js';
 import { type Bench, type Measurement, type Result, TOLERANCE, verdict } from './measurement.js';
+import { MUCSUB_FANOUT } from './mucsub-fanout.js';
 import { MUCSUB_SUBSCRIPTIONS } from './mucsub-subscriptions.js';
 import { type Placement, stopAll } from './processes.js';
 import { RELAYING } from './relaying.js';
@@ -26,6 +27,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   TOKENIZER,
   IDLE_MEMORY,
   MUCSUB_SUBSCRIPTIONS,
+  MUCSUB_FANOUT,
   HELD_MEMORY,
   LATENCY,
   HOSTILE,

@@ -61,6 +61,7 @@ export class InitiatingStream {
   #waiters: Waiter[] = [];
   #headerCame: (() => void) | undefined;
   #problem: StreamProblem | undefined;
+  #rest: ((element: Element) => void) | undefined;
 
   /** @param timeoutMs how long each single step may take */
   private constructor(
@@ -86,6 +87,12 @@ export class InitiatingStream {
       socket.destroy();
       throw error;
     }
+    return new InitiatingStream(socket, timeoutMs);
+  }
+
+  /** A stream over a connection that is there already. */
+  static over(socket: Socket, timeoutMs: number): InitiatingStream {
+    socket.on('error', () => {});
     return new InitiatingStream(socket, timeoutMs);
   }
 
@@ -142,6 +149,20 @@ export class InitiatingStream {
     } finally {
       this.#waiters = this.#waiters.filter((other) => other !== waiter);
     }
+  }
+
+  /** From now on `each` gets what nobody waits for. */
+  listen(each: (element: Element) => void): void {
+    this.#rest = each;
+    for (const element of this.#unread.splice(0)) each(element);
+  }
+
+  /** Resolves when the stream has ended, in whatever way. */
+  ended(): Promise<void> {
+    if (this.#problem !== undefined) return Promise.resolve();
+    return new Promise((done) => {
+      this.#waiters.push({ wanted: () => false, resolve: () => {}, reject: () => done() });
+    });
   }
 
   /**
@@ -232,6 +253,8 @@ export class InitiatingStream {
     if (waiter !== undefined) {
       this.#waiters = this.#waiters.filter((other) => other !== waiter);
       waiter.resolve(element);
+    } else if (this.#rest !== undefined) {
+      this.#rest(element);
     } else if (this.#unread.push(element) > MOST_UNREAD) {
       this.#fail(new StreamProblem('unreadable', 'far more than was asked for'));
     }

@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { type ConfigFlags, type LoadedConfig, loadConfig } from '../config/load.js';
 import { type Config, presentsCertificates, type UpstreamConfig } from '../config/model.js';
@@ -17,6 +18,7 @@ import { Clock } from '../transport/clock.js';
 import { ListenError, whyNot } from '../transport/listener.js';
 import { Middlebox } from '../transport/middlebox.js';
 import { configFlags, parseFlags, SERVING_FLAGS } from './arguments.js';
+import { Observers } from './observers.js';
 import { Sessions } from './sessions.js';
 import { adviseOnUpstream } from './upstream-advice.js';
 
@@ -118,6 +120,7 @@ export class Serving {
   readonly #young = new YoungGeneration(() => this.metrics.bytesFromClients + this.metrics.bytesFromServers);
   readonly #certificates: CertificateStore;
   readonly #sessions: Sessions;
+  readonly #observers: Observers;
   readonly #admin: AdminServer | undefined;
   readonly #flags: ConfigFlags;
   readonly #log: Logger;
@@ -145,6 +148,8 @@ export class Serving {
       new Clock(),
       this.#sessions.namespaces,
     );
+    const folder = flags.config === undefined ? process.cwd() : dirname(resolve(flags.config));
+    this.#observers = new Observers(this.middlebox, log, folder);
     if (config.admin !== undefined) {
       const registry = this.metrics.registry(() => this.middlebox.admission.strangers);
       this.#admin = new AdminServer(registry, { ready: () => this.#ready && !this.middlebox.draining });
@@ -163,6 +168,7 @@ export class Serving {
     if ((await this.#store.list(UNDELIVERED, 1)).length > 0) this.#sessions.haveFormerMessages();
     await this.middlebox.open(this.#store);
     this.#certificates.watch();
+    this.#observers.configure(config);
     this.#ready = true;
     logReady(this.#log, {
       listeners: this.middlebox.urls,
@@ -180,6 +186,7 @@ export class Serving {
   }
 
   async drain(): Promise<void> {
+    this.#observers.stop();
     await this.middlebox.drain();
     this.stop();
     // What sessions have put away in their last moment must be on disk before the process goes.
@@ -187,6 +194,7 @@ export class Serving {
   }
 
   stop(): void {
+    this.#observers.stop();
     this.#ready = false;
     this.#young.stop();
     this.middlebox.close();
@@ -238,6 +246,7 @@ export class Serving {
     this.#log.level = config.logLevel;
     this.#sessions.reconfigure(config);
     this.middlebox.reconfigure(config);
+    this.#observers.configure(config);
     this.#certificates.watch();
     for (const key of ['listeners', 'admin', 'dataDir'] as const) {
       if (JSON.stringify(config[key]) !== JSON.stringify(former[key])) {

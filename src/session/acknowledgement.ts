@@ -12,6 +12,8 @@ export interface AcknowledgementOutput {
   whenWritten(leg: Leg): void;
   /** The client has acknowledged stanzas of which there is a copy in the store. */
   storedSettled(keys: readonly string[]): void;
+  /** The server has been answered a moment ago: `answerServer` is called when it is time again. */
+  answersServerLater(): boolean;
   /** Some of those are not out of the store yet: if we were killed now the client would get them again. */
   storeIsBehind(): boolean;
   /** The client may have acknowledged more than it had. */
@@ -259,8 +261,14 @@ export class Acknowledgement {
     this.#askServer();
   }
 
-  /** `<r/>` from the server. */
+  /** `<r/>` from the server. One that asks behind every stanza is not answered each time: it asks no more until it is. */
   serverAsks(): void {
+    if (this.#serverState !== 'on' || this.output.answersServerLater()) return;
+    this.answerServer();
+  }
+
+  /** Tells the server what is true now; what is still open is told as soon as it is known. */
+  answerServer(): void {
     if (this.#serverState !== 'on') return;
     this.#settleDown();
     this.#tellServer();

@@ -12,10 +12,11 @@ import { Acknowledgement } from './acknowledgement.js';
 import { Deadlines } from './deadlines.js';
 import { amendDisco } from './disco.js';
 import type { DomainRuntime } from './domain.js';
-import type { IqAnswer, IqRequest, ServerKind, SessionIdentity } from './feature.js';
+import type { Feature, IqAnswer, IqRequest, ServerKind, SessionIdentity } from './feature.js';
 import { type FeatureHost, SessionFeatureContext } from './feature-context.js';
 import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
+import { LateMap } from './late.js';
 import { MissedMessages } from './missed-messages.js';
 import { readNotice } from './notice.js';
 import type { Outbox } from './outbox.js';
@@ -50,6 +51,8 @@ export interface BoundSurroundings {
   /** The time of the event that is being handled; ms. */
   readonly now: number;
   readonly wakeTimesChanged: () => void;
+  /** What is done now is done in the turn of another session: it goes out when that is over. */
+  readonly inOthersTurn: (now: number) => void;
   /** The server takes nothing any more although its stream is still open. */
   readonly serverIsLost: () => void;
 }
@@ -78,7 +81,7 @@ export class BoundSession implements FeatureHost {
   #pipeline: PipelineSession | undefined;
   readonly #requests = new IqRequests();
   readonly #deadlines = new Deadlines();
-  readonly #waking = new Map<string, { readonly feature: number; readonly token: string }>();
+  readonly #waking = new LateMap<string, { readonly feature: number; readonly token: string }>();
   /** Questions of features to the store that are open. Made when needed: most sessions never do. */
   #asked: FeatureQuestions | undefined;
   /** A stanza is with the features: what they send waits for its own place. */
@@ -88,6 +91,8 @@ export class BoundSession implements FeatureHost {
   /** While what the client has left with us at its start is being done. */
   #arrival: Arrival | undefined;
   readonly missed: MissedMessages;
+  /** When the server was last answered what it had asked for an acknowledgement of. */
+  #answeredAt = Number.NEGATIVE_INFINITY;
   /** Copies of features' own that the client has acknowledged before there were features. */
   #settledEarly: string[] = [];
   /** Until what waited for this very resource has come to the client. */
@@ -123,6 +128,7 @@ export class BoundSession implements FeatureHost {
         for (const { ordinal } of this.#unsafe ?? []) return ordinal;
         return Number.POSITIVE_INFINITY;
       },
+      answersServerLater: () => this.#answersServerLater(),
     });
     this.missed = this.#missedMessages();
   }
@@ -151,6 +157,18 @@ export class BoundSession implements FeatureHost {
     const settled = this.#settledEarly;
     this.#settledEarly = [];
     this.#settled(settled);
+  }
+
+  #answersServerLater(): boolean {
+    const { around } = this;
+    const due = this.#answeredAt + ANSWER_EVERY;
+    if (around.now >= due) {
+      this.#answeredAt = around.now;
+      return false;
+    }
+    this.#deadlines.set(ANSWER, due);
+    around.wakeTimesChanged();
+    return true;
   }
 
   /** The client has what there are copies of in the store: in the account's own place there, or where features have them. */
@@ -210,9 +228,9 @@ export class BoundSession implements FeatureHost {
   bringBack(): void {
     const { port, domain } = this.around;
     const session = this;
-    this.#backlog = ResourceBacklog.of(prepareJid(this.identity.full) ?? this.identity.full, this.#account, {
+    this.#backlog = ResourceBacklog.of(this.identity, this.#account, {
       ...{ port, domain },
-      waitForStore: (waiting) => this.around.waitForStore(waiting),
+      waitForStore: (waiting) => (waiting ? this.around.waitForStore(true) : this.missed.goOn()),
       deliver: (entries) => this.missed.deliverFirst(entries),
       pass: (frame) => this.#takesDown(frame),
       wakeAt: (time) => {
@@ -476,6 +494,10 @@ export class BoundSession implements FeatureHost {
         else this.#settleReceipts(now);
         this.#hasReceipts = false;
       }
+      if (name === ANSWER) {
+        this.#answeredAt = now;
+        this.acknowledgement.answerServer();
+      }
       if (this.#arrival?.over === true) this.#arrival = undefined;
       const waking = this.#waking.get(name);
       if (waking === undefined) continue;
@@ -534,13 +556,16 @@ export class BoundSession implements FeatureHost {
   #release(outermost: boolean): void {
     if (!outermost) return;
     this.#holding = false;
-    const held = this.#held;
-    if (held === undefined) return;
-    this.#held = undefined;
-    for (const each of held) {
+    for (const each of this.#takeHeld() ?? []) {
       if ('bytes' in each) this.#put(each.leg, each.bytes, each.reason, each.stored);
       else this.#wantReceipt(each);
     }
+  }
+
+  #takeHeld(): (Injection | WantedReceipt)[] | undefined {
+    const held = this.#held;
+    this.#held = undefined;
+    return held;
   }
 
   holdAcknowledgement(): () => void {
@@ -692,12 +717,12 @@ export class BoundSession implements FeatureHost {
 
   // What features reach of it.
 
-  get upstream(): string {
-    return this.around.upstream;
-  }
-
   get domain(): DomainRuntime {
     return this.around.domain;
+  }
+
+  get upstream(): string {
+    return this.around.upstream;
   }
 
   get port(): SessionPort {
@@ -711,6 +736,11 @@ export class BoundSession implements FeatureHost {
   get questions(): FeatureQuestions {
     this.#asked ??= new FeatureQuestions();
     return this.#asked;
+  }
+
+  injectInOthersTurn(bytes: Buffer, reason: Reason, now: number): void {
+    this.around.inOthersTurn(now);
+    this.#inject('client', bytes, reason);
   }
 
   injectAhead(bytes: Buffer, reason: Reason): void {
@@ -733,11 +763,24 @@ export class BoundSession implements FeatureHost {
   }
 
   /** What a feature sends in the client's name: knowledge has to know, since it will see the answer. */
-  sendAsClient(bytes: Buffer, reason: Reason): void {
-    const frame = parseStanza(bytes, this.around.domain.namespaces);
+  sendAsClient(feature: Feature, bytes: Buffer, reason: Reason): void {
+    const { around } = this;
+    const frame = parseStanza(bytes, around.domain.namespaces);
     if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
-    this.#pipeline?.show('to-server', frame, this.around.now);
-    this.#inject('server', bytes, reason);
+    this.#pipeline?.show('to-server', frame, around.now);
+    // It may itself be sent behind a stanza that is being handled; what it causes comes behind it.
+    const before = this.#takeHeld();
+    const mark = this.#hold();
+    const outcome = this.#pipeline?.handleBehind(feature, frame, around.now) ?? PASSED;
+    if (mark) this.#holding = false;
+    const caused = this.#takeHeld();
+    this.#held = before;
+    if (outcome.kind === 'pass') this.#inject('server', bytes, reason);
+    else if (outcome.kind === 'changed') this.#inject('server', outcome.bytes, reason);
+    for (const each of caused ?? []) {
+      if ('bytes' in each) this.#inject(each.leg, each.bytes, each.reason, each.stored);
+      else this.whenReceived(each.feature, each.token, each.asks);
+    }
   }
 
   /** The opposite: knowledge takes it for the server's word. */
@@ -792,6 +835,7 @@ export class BoundSession implements FeatureHost {
       ordinal: 0,
       at: backlogs.wallTime(backlogs.moment(now), port.wallClock(), now),
       doubtful: false,
+      resource: undefined,
       seenBy: [],
     });
     if (change === undefined) return;
@@ -812,6 +856,10 @@ export class BoundSession implements FeatureHost {
 }
 
 const NOTHING_ENABLED: ReadonlySet<string> = new Set();
+
+/** Name of the deadline of an answer to the server's request for an acknowledgement, and how often there is one; ms. */
+const ANSWER = 'answer';
+const ANSWER_EVERY = 250;
 
 /** Name of the deadline of an arrival. */
 const ARRIVAL = 'arrival';

@@ -1,26 +1,21 @@
-import { Buffer } from 'node:buffer';
-import { prepareJid } from '../jid.js';
+import type { Buffer } from 'node:buffer';
 import { CLIENT_STREAM, type ClientInput, type ClientState, violation } from '../stream/client-stream.js';
 import { type StreamErrorCondition, streamError } from '../stream/errors.js';
-import { type FeaturesContext, rewriteFeatures, TLS_FIRST } from '../stream/features.js';
-import { type HeaderAttributes, speaksFeatures, streamHeader } from '../stream/header.js';
 import type { XmlError } from '../xml/errors.js';
-import { type Frame, StanzaKind } from '../xml/frame.js';
+import type { Frame } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
 import { Tokenizer } from '../xml/tokenizer.js';
-import { frameToElement } from '../xml/tree.js';
-import { type LegacyAuth, readLegacyAuth } from './binding.js';
-import { claimedName } from './claimed-name.js';
+import type { LegacyAuth } from './binding.js';
 import { classifyClient } from './classify.js';
+import { ClientNegotiation } from './client-negotiation.js';
+import { ClientRequests } from './client-requests.js';
 import { LegSide, WAITING_FOR_SERVER } from './leg.js';
 import type { LegLoss, SessionPort, TlsFacts } from './port.js';
 import type { Session, SessionSettings } from './session.js';
 import { standardForm } from './standard-form.js';
-import { failure, type SaslCondition, type SaslProfile } from './start/exchange.js';
-import { SESSION_START, type StartOffer } from './start/offer.js';
-import { SessionStart } from './start/session-start.js';
-import { tokenMechanisms } from './start/token.js';
+import type { SaslProfile } from './start/exchange.js';
+import type { SessionStart } from './start/session-start.js';
 
 /** The stream towards the client: `CLIENT_STREAM` at work. */
 export class ClientSide extends LegSide {
@@ -32,8 +27,6 @@ export class ClientSide extends LegSide {
   claimedName: string | undefined;
   legacyAuth: LegacyAuth | undefined;
   protected readonly tokenizer: Tokenizer;
-  /** The client has been sent a header on its present stream. */
-  #headerSent = false;
   /** The mechanisms it has been shown. */
   mechanisms: readonly string[] = [];
   /** In which the server takes them. */
@@ -44,6 +37,8 @@ export class ClientSide extends LegSide {
   #unread: Buffer[] = [];
   /** The error of the server's has been passed on: there is nothing to add to it. */
   #errorSent = false;
+  readonly negotiation: ClientNegotiation;
+  readonly #requests: ClientRequests;
   /** An error that could not be said because the leg was in a handshake. */
   #failure: { readonly condition: StreamErrorCondition; readonly text: string | undefined } | undefined;
 
@@ -54,9 +49,11 @@ export class ClientSide extends LegSide {
   ) {
     super(port, 'client', settings.now);
     this.tls = settings.directTls;
+    this.negotiation = new ClientNegotiation(this, settings);
+    this.#requests = new ClientRequests(this);
     this.tokenizer = new Tokenizer(
       {
-        onHeader: (header) => this.#onHeader(header),
+        onHeader: (header) => this.negotiation.onHeader(header),
         onStanza: (frame) => this.#onFrame(frame),
         onWhitespace: (buffer, start, end) => this.session.passWhitespace('server', buffer, start, end),
         onClose: () => this.#input('close', undefined),
@@ -87,7 +84,7 @@ export class ClientSide extends LegSide {
     this.tls = facts;
     this.state = 'opening';
     this.tokenizer.restart();
-    this.#headerSent = false;
+    this.negotiation.restart();
     if (this.#failure !== undefined) this.fail(this.#failure.condition, this.#failure.text);
   }
 
@@ -96,7 +93,7 @@ export class ClientSide extends LegSide {
     this.state = 'opening';
     this.tokenizer.restart();
     this.tokenizer.limits = this.settings.config.limits.afterAuth;
-    this.#headerSent = false;
+    this.negotiation.restart();
   }
 
   /** The same for a client that goes on in its stream: what it asked for comes first (XEP-0388 §2.7.1). */
@@ -145,6 +142,16 @@ export class ClientSide extends LegSide {
     this.bound(deepest);
   }
 
+  /** The largest that it may send. */
+  get stanzaBytes(): number {
+    return this.tokenizer.limits.stanzaBytes;
+  }
+
+  /** Reads nothing behind what is being read now, until it goes on. */
+  stopHere(): void {
+    this.tokenizer.stop();
+  }
+
   /** Reads on, what has waited first. */
   goOn(): void {
     this.tokenizer.proceed();
@@ -187,60 +194,6 @@ export class ClientSide extends LegSide {
     if (this.state === 'held') this.state = 'closed';
   }
 
-  /** The server's answer to a header is there: if the client waits for it, its header and features become ours. */
-  answer(): void {
-    if (this.state === 'starting') this.start?.opened();
-    if (this.state !== 'waiting') return;
-    const { session } = this;
-    const { server } = session;
-    this.#sendHeader({
-      from: server.header?.from ?? session.domain.name,
-      id: server.header?.id ?? this.port.randomId(),
-      version: this.header !== undefined && speaksFeatures(this.header) ? '1.0' : undefined,
-      lang: server.header?.lang,
-    });
-    const features = this.takeFeatures();
-    if (features !== undefined) this.outbox.text(features);
-    this.state = session.authenticated ? 'binding' : 'authenticating';
-    this.goOn();
-  }
-
-  /** The server's features as the client is to see them; undefined when there are none. @param started what it need not see any more */
-  takeFeatures(started?: FeaturesContext['started']): string | undefined {
-    const { session } = this;
-    const { server } = session;
-    const features = server.takeFeatures();
-    if (features === undefined) return undefined;
-    const rewritten = rewriteFeatures(features, {
-      listenerTls: this.settings.listener.tls,
-      clientTls: this.tls,
-      serverTls: server.tls,
-      authenticated: session.authenticated,
-      stanzaBytes: this.tokenizer.limits.stanzaBytes,
-      amended: session.domain.pipeline.amendsDisco,
-      start: this.#startOffer,
-      started,
-    });
-    this.mechanisms = rewritten.mechanisms;
-    if (!session.authenticated) this.saslProfile = rewritten.profile;
-    server.sm = rewritten.serverSm;
-    if (rewritten.binding === 'hidden')
-      this.port.log('debug', 'channel binding hidden', { domain: session.domain.name });
-    return rewritten.xml;
-  }
-
-  /** XEP-0388 §5: behind TLS only. */
-  get #startOffer(): StartOffer | undefined {
-    const { domain, server, holdTime } = this.session;
-    if (this.tls === undefined || domain.config.features[SESSION_START] === false) return undefined;
-    // COMPAT: jabberd2 has neither, and answers the one with an error and the other not at all.
-    const modern = server.kind !== 'jabberd2';
-    return {
-      ...{ carbons: modern, clientState: modern, resumption: holdTime > 0 },
-      tokenMechanisms: tokenMechanisms(this.tls.endPoint),
-    };
-  }
-
   /** It has asked to resume a session, in one way or the other, and is still there. */
   get waitsToResume(): boolean {
     return this.state === 'resuming' || this.state === 'starting';
@@ -258,7 +211,7 @@ export class ClientSide extends LegSide {
       return;
     }
     this.#errorSent = true;
-    this.#ensureHeader();
+    this.negotiation.ensureHeader();
     this.outbox.range(frame.buffer, frame.start, frame.end);
   }
 
@@ -282,7 +235,7 @@ export class ClientSide extends LegSide {
       this.#failure ??= { condition: 'remote-connection-failed', text: undefined };
       return;
     }
-    this.#ensureHeader();
+    this.negotiation.ensureHeader();
     this.outbox.text(end);
     this.state = 'closed';
     this.start?.abandon();
@@ -329,53 +282,6 @@ export class ClientSide extends LegSide {
     this.fail(error.condition);
   }
 
-  #onHeader(header: StreamHeader): void {
-    if (CLIENT_STREAM[this.state].header === undefined) {
-      this.fail(violation(this.state, 'header'));
-      return;
-    }
-    this.header = header;
-    if (header.to === undefined) {
-      this.fail('improper-addressing', "The stream header has no 'to'.");
-      return;
-    }
-    const domain = this.settings.domains.get(prepareJid(header.to) ?? '');
-    if (domain === undefined || !this.session.turnTo(domain)) {
-      this.fail('host-unknown');
-      return;
-    }
-    if (this.tls === undefined && this.settings.listener.tls === 'required') {
-      this.#askForTls(header);
-      return;
-    }
-    const { server } = this.session;
-    this.state = 'waiting';
-    // Behind SASL the server waits for a new header just as we did (RFC 6120 §6.4.6).
-    if (this.session.authenticated) server.openStream();
-    else if (server.state === 'open') {
-      this.answer();
-      return;
-    }
-    this.tokenizer.stop();
-    this.stopReading(WAITING_FOR_SERVER);
-  }
-
-  /** The server is not asked before there is TLS; it is being connected meanwhile. */
-  #askForTls(header: StreamHeader): void {
-    if (!speaksFeatures(header)) {
-      this.fail('policy-violation', 'TLS is required here, which needs a stream of version 1.0.');
-      return;
-    }
-    this.state = 'insecure';
-    this.#sendHeader({
-      from: header.to,
-      id: this.port.randomId(),
-      version: '1.0',
-      lang: header.lang ?? 'en',
-    });
-    this.outbox.text(TLS_FIRST);
-  }
-
   #onFrame(frame: Frame): void {
     let standard: Frame | undefined = frame;
     if (!frame.portable) {
@@ -404,129 +310,7 @@ export class ClientSide extends LegSide {
       this.#closedByClient(rule.action === 'close');
       return;
     }
-    const { session } = this;
-    const { bound } = session;
-    switch (rule.action) {
-      case 'stanza':
-        this.stanzas += 1;
-        if (session.serverUndecided && !asksForSession(frame)) session.enableServer(false);
-        bound?.fromClient(frame);
-        break;
-      case 'forward-sasl':
-        if (this.#allowsMechanism(frame)) {
-          if (frame.localName() === 'auth')
-            this.claimedName = claimedName(frame.attribute('mechanism'), frameToElement(frame).getText());
-          this.#forward(frame);
-        } else this.outbox.text(`<failure xmlns='${NS.sasl}'><invalid-mechanism/></failure>`);
-        break;
-      case 'start-session':
-        this.#startSession(frame);
-        break;
-      case 'continue-exchange':
-        this.start?.fromClient(frame);
-        break;
-      case 'forward-bind':
-        if (session.bindsAgain(frame)) break;
-        this.bindId = frame.id;
-        this.#bind(frame);
-        break;
-      case 'forward-legacy-auth':
-        this.legacyAuth = readLegacyAuth(frame);
-        this.#forward(frame);
-        break;
-      case 'forward':
-        this.#forward(frame);
-        break;
-      case 'forward-error':
-        this.#forward(frame);
-        session.endsFor('client-error');
-        session.server.close();
-        break;
-      case 'start-tls':
-        this.#startTls();
-        break;
-      case 'enable-sm':
-        if (!session.enableClient(frame)) this.#refuseSm(frame);
-        break;
-      case 'resume':
-        this.tokenizer.stop();
-        session.resume(frame);
-        if (this.state === 'resuming') this.stopReading(WAITING_FOR_SERVER);
-        break;
-      case 'refuse-sm-early':
-      case 'refuse-resume':
-        this.#refuseSm(frame);
-        break;
-      case 'answer-sm-request':
-        bound?.acknowledgement.clientAsks();
-        break;
-      case 'take-sm-answer':
-        this.#acknowledges(frame);
-        break;
-      case 'refuse-bind':
-        this.stanzas += 1;
-        bound?.refuse(
-          frame,
-          'cancel',
-          'service-unavailable',
-          input === 'unbind' ? 'unbind-refused' : 'second-bind-refused',
-        );
-        break;
-      case 'refuse-compression':
-        this.outbox.text(`<failure xmlns='${NS.compress}'><unsupported-method/></failure>`);
-        break;
-      case 'refuse-sasl-in-clear':
-        this.outbox.text(`<failure xmlns='${NS.sasl}'><encryption-required/></failure>`);
-        break;
-      case 'refuse-sasl2-in-clear':
-        this.outbox.text(failure('encryption-required'));
-        break;
-      default:
-        break;
-    }
-  }
-
-  #startSession(frame: Frame): void {
-    let refused: SaslCondition | undefined;
-    if (this.#startOffer === undefined)
-      refused = this.tls === undefined ? 'encryption-required' : 'invalid-mechanism';
-    if (refused !== undefined) {
-      this.startFailed(failure(refused));
-      return;
-    }
-    this.start = new SessionStart(this.session, this.port);
-    if (!this.start.begin(frame)) return;
-    // What authenticates by a token of ours waits for nobody but us.
-    this.tokenizer.stop();
-    this.state = 'starting';
-    this.stopReading(WAITING_FOR_SERVER);
-  }
-
-  #forward(frame: Frame): void {
-    this.session.server.outbox.range(frame.buffer, frame.start, frame.end);
-  }
-
-  /** Asks the server for a resource; before that a session is ended that has it and waits for this client. */
-  #bind(frame: Frame): void {
-    const { session } = this;
-    const wanted = frameToElement(frame).getChild('bind', NS.bind)?.getChildText('resource')?.trim();
-    const request = Buffer.from(frame.bytes());
-    let waited = false;
-    let free = false;
-    const go = (): void => {
-      free = true;
-      if (waited && this.state !== 'resuming') return;
-      session.server.outbox.bytes(request);
-      if (!waited) return;
-      this.state = 'binding';
-      this.goOn();
-    };
-    // A session whose server leg is lost and for whose client nothing waits ends at once.
-    if (session.whenFree(wanted, go) || free) return;
-    waited = true;
-    this.state = 'resuming';
-    this.tokenizer.stop();
-    this.stopReading(WAITING_FOR_SERVER);
+    this.#requests.act(rule.action, input, frame);
   }
 
   /** `</stream:stream>`, or an error, from the client. @param waits the server's last stanzas are still for it */
@@ -544,28 +328,6 @@ export class ClientSide extends LegSide {
     this.session.server.close();
   }
 
-  /** What was taken out of the list is not negotiated behind it (RFC 6120 §6.5.7). */
-  #allowsMechanism(frame: Frame): boolean {
-    if (frame.localName() !== 'auth' || this.mechanisms.length === 0) return true;
-    const mechanism = frame.attribute('mechanism');
-    return mechanism !== undefined && this.mechanisms.includes(mechanism);
-  }
-
-  #refuseSm(frame: Frame): void {
-    // Nothing is held here that could be resumed: to say that it is unknown is the truth (XEP-0198 §5).
-    const resume = frame.localName() === 'resume' && this.session.authenticated;
-    const condition = resume ? 'item-not-found' : 'unexpected-request';
-    this.outbox.text(
-      `<failed xmlns='${frame.namespace()}'><${condition} xmlns='${NS.stanzaErrors}'/></failed>`,
-    );
-  }
-
-  #acknowledges(frame: Frame): void {
-    const wrong = this.session.bound?.acknowledgement.clientAnswers(frame.attribute('h'));
-    if (wrong !== undefined) this.countIsWrong(wrong, frame.namespace());
-    else this.session.hold?.acknowledged();
-  }
-
   /** What the client says to have handled cannot be true (XEP-0198 §4). */
   countIsWrong(wrong: { readonly h: string; readonly sent: number } | 'malformed', namespace: string): void {
     if (wrong === 'malformed') {
@@ -576,7 +338,7 @@ export class ClientSide extends LegSide {
     this.fail('undefined-condition', undefined, `<handled-count-too-high xmlns='${namespace}' ${counts}/>`);
   }
 
-  #startTls(): void {
+  startTls(): void {
     const { tls } = this.settings.listener;
     // RFC 6120 §5.4.2.2: what was not offered fails, and takes the stream with it.
     if (this.tls !== undefined || tls === 'off' || tls === 'direct') {
@@ -597,21 +359,4 @@ export class ClientSide extends LegSide {
     this.write();
     this.port.startTls('client');
   }
-
-  /** RFC 6120 §4.9.1.2: an error that comes before the header is preceded by one. */
-  #ensureHeader(): void {
-    if (this.#headerSent) return;
-    const from = this.header?.to ?? this.settings.domains.keys().next().value;
-    this.#sendHeader({ from, id: this.port.randomId(), version: '1.0', lang: 'en' });
-  }
-
-  #sendHeader(attributes: HeaderAttributes): void {
-    this.outbox.text(streamHeader(attributes));
-    this.#headerSent = true;
-  }
-}
-
-/** A request to start a session (RFC 3921 §3): clients send it between binding and anything that matters. */
-function asksForSession(frame: Frame): boolean {
-  return frame.kind === StanzaKind.Iq && frame.findChild('session', NS.session) >= 0;
 }

@@ -1,6 +1,7 @@
+import { LateMap } from './late.js';
 /** The times at which a session wants to be woken, by name; a handful per session. */
 export class Deadlines {
-  readonly #times = new Map<string, number>();
+  readonly #times = new LateMap<string, number>();
   #next = Number.POSITIVE_INFINITY;
 
   /** @param time in ms on the session's clock; replaces an earlier one of the name, Infinity takes it back */

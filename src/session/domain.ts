@@ -16,6 +16,11 @@ const MOST_PROBES = 1_000;
 /** Sessions of one account that may be held at a time: somebody who connects and breaks off again and again takes no more. */
 const MOST_HELD = 10;
 
+/** A session that has something to write. */
+interface Unsettled {
+  flush(): void;
+}
+
 /** What all sessions of a domain have in common while the process lives. */
 export class DomainRuntime implements DomainContext {
   readonly pipeline: Pipeline;
@@ -30,6 +35,7 @@ export class DomainRuntime implements DomainContext {
   readonly #sightings = new Map<string, { sightings: Sightings; holds: Set<Hold> }>();
   readonly #probes = new Set<string>();
   readonly backlogs: Backlogs;
+  readonly #unsettled = new Set<Unsettled>();
   readonly tokens = new TokensAtHand();
   readonly doubts = new Doubts();
 
@@ -148,6 +154,19 @@ export class DomainRuntime implements DomainContext {
 
   seenBy(account: string, keys: readonly string[]): readonly string[] {
     return this.sightingsOf(account)?.of(keys) ?? [];
+  }
+
+  /** A session that something was done to in the turn of another one. */
+  settlesLater(session: Unsettled): void {
+    this.#unsettled.add(session);
+  }
+
+  /** At the end of each turn: what was done to other sessions goes out. */
+  settleOthers(): void {
+    if (this.#unsettled.size === 0) return;
+    const sessions = [...this.#unsettled];
+    this.#unsettled.clear();
+    for (const session of sessions) session.flush();
   }
 
   enter(identity: SessionIdentity): void {

@@ -35,8 +35,10 @@ export interface FeatureHost {
   inject(leg: Leg, bytes: Buffer, reason: Reason): void;
   /** As `FeatureContext.sendStored`. */
   injectStored(bytes: Buffer, reason: Reason, copy: string): boolean;
+  /** Towards the client, in the turn of another session. */
+  injectInOthersTurn(bytes: Buffer, reason: Reason, now: number): void;
   injectAhead(bytes: Buffer, reason: Reason): void;
-  sendAsClient(bytes: Buffer, reason: Reason): void;
+  sendAsClient(feature: Feature, bytes: Buffer, reason: Reason): void;
   sendAsServer(bytes: Buffer, reason: Reason): void;
   endKept(): void;
   /** @param account prepared */
@@ -98,11 +100,15 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
   }
 
   sendAsClient(xml: string | Buffer, reason: Reason): void {
-    this.host.sendAsClient(Buffer.from(xml), reason);
+    this.host.sendAsClient(this.feature, Buffer.from(xml), reason);
   }
 
   sendAsServer(xml: string | Buffer, reason: Reason): void {
     this.host.sendAsServer(Buffer.from(xml), reason);
+  }
+
+  sendInOthersTurn(xml: string | Buffer, reason: Reason, now: number): void {
+    this.host.injectInOthersTurn(Buffer.from(xml), reason, now);
   }
 
   sendAhead(xml: string | Buffer, reason: Reason): void {

@@ -1,9 +1,10 @@
 import type { StoreEntry } from '../store/store.js';
+import { LateMap } from './late.js';
 
 /** Questions that a session's features have put to the store, and whom their answers are for. */
 export class FeatureQuestions {
-  readonly #writing = new Map<string, (ok: boolean) => void>();
-  readonly #loading = new Map<string, (entries: readonly StoreEntry[]) => void>();
+  readonly #writing = new LateMap<string, (ok: boolean) => void>();
+  readonly #loading = new LateMap<string, (entries: readonly StoreEntry[]) => void>();
   #count = 0;
 
   /** @returns the token of the question */

@@ -36,8 +36,16 @@ export interface Watch {
 export type Verdict =
   | { readonly action: 'pass' }
   | { readonly action: 'edit'; readonly reason: Reason }
-  /** Another stanza in its place, as one complete element; it keeps the place of the first in the order and in the counts. */
-  | { readonly action: 'replace'; readonly bytes: Buffer; readonly reason: Reason }
+  /**
+   * Another stanza in its place, as one complete element; it keeps the place of the first in the order and in the counts. `isFinal`: it is the
+   * feature's own word, like one that is sent, and no other feature sees it.
+   */
+  | {
+      readonly action: 'replace';
+      readonly bytes: Buffer;
+      readonly reason: Reason;
+      readonly isFinal?: boolean;
+    }
   | { readonly action: 'drop'; readonly reason: Reason }
   | { readonly action: 'handled'; readonly reason: Reason };
 
@@ -48,6 +56,8 @@ export interface PassingStanza {
   readonly direction: Direction;
   readonly frame: Frame;
   readonly now: number;
+  /** A feature sends it in the client's name (`sendAsClient`): the client knows nothing of it. */
+  readonly isOurs: boolean;
   /** Edits on the bytes; return an `edit` verdict for them to count. Later features see the edited stanza. */
   edit(): Splice;
   /** A tree of the stanza; costs a parse. */
@@ -114,12 +124,17 @@ export interface FeatureContext {
   /** Injects one complete element (message, presence or iq) towards a leg; it is counted by stream management. */
   send(leg: 'client' | 'server', xml: string | Buffer, reason: Reason): void;
   /**
-   * The same towards the server, as if the client had sent it: knowledge sees it too, features do not. For a stanza that puts the client itself
-   * into a state, such as entering a room again for it.
+   * The same towards the server, as if the client had sent it: knowledge sees it too, and so do the features that are nearer to the server. For a
+   * stanza that puts the client itself into a state, such as entering a room again for it.
    */
   sendAsClient(xml: string | Buffer, reason: Reason): void;
   /** The opposite: towards the client, and knowledge takes it for the server's word. For what a room played by the proxy says. */
   sendAsServer(xml: string | Buffer, reason: Reason): void;
+  /**
+   * The same as `send` towards the client, for calls in the turn of another session of the domain: it goes out when that turn is over.
+   * @param now of that turn
+   */
+  sendInOthersTurn(xml: string | Buffer, reason: Reason, now: number): void;
   /** Injects towards the server, ahead of the client's stanza that is being handled. */
   sendAhead(xml: string | Buffer, reason: Reason): void;
   /**

@@ -126,6 +126,7 @@ export class HeldMessages {
       ordinal: stanza.ordinal,
       at: this.wallTime(stanza.since),
       doubtful,
+      resource: this.session.bound?.identity.resource,
       seenBy,
     });
     return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };

@@ -121,7 +121,7 @@ export class Hold {
     this.begin();
     const { max } = acknowledgement.serverResumption;
     session.setDeadline('hold', session.now + Math.min(this.resumption.max, max) * 1000);
-    this.comingBack.takeNewcomer()?.resumeUpstream(this);
+    this.comingBack.takeNewcomer()?.resuming.resumeUpstream(this);
     return true;
   }
 
@@ -220,6 +220,8 @@ export class Hold {
       if (!this.begin()) session.server.close();
     }
     if (this.#state === 'held') this.end('hold-replaced');
+    // It has no client any more, and is there for a feature's sake only.
+    session.keep.end();
     session.flush();
   }
 

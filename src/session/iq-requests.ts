@@ -5,6 +5,7 @@ import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
 import { frameToElement } from '../xml/tree.js';
 import type { IqAnswer, IqRequest, SessionIdentity } from './feature.js';
+import { LateMap } from './late.js';
 import type { Leg } from './port.js';
 
 /** Requests of the proxy's own that may be open at one time in a session; further ones are answered `refused`. */
@@ -27,7 +28,7 @@ interface OpenRequest {
  * repeated by a third party (CVE-2024-46957).
  */
 export class IqRequests {
-  readonly #open = new Map<string, OpenRequest>();
+  readonly #open = new LateMap<string, OpenRequest>();
   readonly #refused: ((answer: IqAnswer) => void)[] = [];
   #next = Number.POSITIVE_INFINITY;
 

@@ -121,10 +121,11 @@ export class MissedMessages implements MessageTaker {
     this.around.domain.backlogs.wantsNoMore(this.account, this);
     if (!this.#waitsForOthers) return;
     this.#waitsForOthers = false;
-    this.#goOn();
+    this.goOn();
   }
 
-  #goOn(): void {
+  /** The server is read again, unless something is waited for that comes before. */
+  goOn(): void {
     if (this.#looking === 0 && !this.#waitsForOthers) this.around.waitForStore(false);
   }
 
@@ -166,7 +167,7 @@ export class MissedMessages implements MessageTaker {
     else this.#give(Number.POSITIVE_INFINITY);
     this.#serverMayHaveOlder = false;
     this.#looking -= 1;
-    this.#goOn();
+    this.goOn();
   }
 
   /**

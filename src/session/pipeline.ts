@@ -174,6 +174,17 @@ export class PipelineSession {
     return this.instances[index] as T;
   }
 
+  /** Takes a stanza that a feature sends in the client's name through the features that are nearer to the server. */
+  handleBehind(feature: Feature, frame: Frame, now: number): Outcome {
+    const sender = this.pipeline.features.indexOf(feature);
+    const watches = this.#currentTable()['to-server'][frame.kind]?.watches ?? NO_WATCHES;
+    const behind = watches.filter((watch) => watch.feature > sender);
+    this.#looksAt('to-server', frame);
+    const outcome = this.#through(behind, 'to-server', frame, now, true);
+    this.#frame = undefined;
+    return outcome;
+  }
+
   /** Takes a stanza through all features that watch for it. */
   handle(direction: Direction, frame: Frame, now: number): Outcome {
     const watches = this.#currentTable()[direction][frame.kind]?.of(frame);
@@ -185,7 +196,13 @@ export class PipelineSession {
     return outcome;
   }
 
-  #through(fitting: readonly CompiledWatch[], direction: Direction, frame: Frame, now: number): Outcome {
+  #through(
+    fitting: readonly CompiledWatch[],
+    direction: Direction,
+    frame: Frame,
+    now: number,
+    isOurs = false,
+  ): Outcome {
     let watches = fitting;
     let stanza: Passing | undefined;
     let reason: Reason | undefined;
@@ -202,7 +219,7 @@ export class PipelineSession {
       done = watch.feature;
       const instance = this.instances[watch.feature]!;
       if (instance.onStanza === undefined) continue;
-      stanza ??= new Passing(direction, frame, now, this.pipeline.namespaces);
+      stanza ??= new Passing(direction, frame, now, this.pipeline.namespaces, isOurs);
       const table = this.#table;
       const verdict: Verdict = instance.onStanza(stanza, watch.watch);
       if (verdict.action === 'drop') return { kind: 'dropped', reason: verdict.reason };
@@ -211,6 +228,8 @@ export class PipelineSession {
         reason = verdict.reason;
         stanza.keepEdits();
       } else if (verdict.action === 'replace') {
+        if (verdict.isFinal === true)
+          return { kind: 'changed', bytes: verdict.bytes, reason: verdict.reason };
         reason = verdict.reason;
         stanza.replace(verdict.bytes);
       } else {
@@ -270,6 +289,7 @@ class Passing implements PassingStanza {
     public frame: Frame,
     readonly now: number,
     private readonly namespaces: NamespaceTable,
+    readonly isOurs = false,
   ) {}
 
   edit(): Splice {
@@ -302,11 +322,17 @@ class Passing implements PassingStanza {
   /** Whether the edits cannot have made the stanza one that this watch is for, and it was none before. */
   cannotHave(watch: CompiledWatch): boolean {
     if (this.#kept === undefined || watch.childNamespace === 0) return false;
-    return !this.#kept.mayHaveChild(this.namespaces.uri(watch.childNamespace));
+    return !this.#kept.mayHaveChild(watch.childNamespace);
   }
 
   /** The stanza as it has been edited. */
   settled(): Frame {
+    const derived = this.#kept?.toFrame();
+    if (derived !== undefined) {
+      this.frame = derived;
+      this.#kept = undefined;
+      return derived;
+    }
     const bytes = this.#replacement ?? this.#kept?.toBuffer();
     if (bytes === undefined) return this.frame;
     const edited: Frame | XmlError = parseStanza(bytes, this.namespaces, { limits: MADE_HERE });

@@ -33,6 +33,8 @@ export const REASONS = [
   'presence-session-cached',
   'room-view-over-budget',
   'room-view-evicted',
+  'room-view-written',
+  'room-view-unknown',
   'room-history-asked',
   'left-realm',
   'readdressed',
@@ -91,6 +93,7 @@ export const REASONS = [
   'mucsub-client-hidden',
   'test-injected',
   'test-dropped',
+  'mucsub-room-complete',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

@@ -43,7 +43,7 @@ export class Reattachment {
   #acknowledges(newcomer: Session, h: string | undefined): boolean {
     const wrong = this.hold.acknowledgement.clientAnswers(h);
     if (wrong === undefined) return true;
-    newcomer.client.countIsWrong(wrong, newcomer.resumingWith);
+    newcomer.client.countIsWrong(wrong, newcomer.resuming.namespace);
     newcomer.flush();
     return false;
   }
@@ -78,7 +78,7 @@ export class Reattachment {
     session.now = newcomer.now;
     hold.isAttached();
     session.setDeadline('settling', Number.POSITIVE_INFINITY);
-    const namespace = newcomer.resumingWith;
+    const namespace = newcomer.resuming.namespace;
     if (newcomer.boundAs !== undefined) session.domain.noteProbe(newcomer.boundAs.full);
     session.takeClient(newcomer);
     session.port.count('hold', 'resumed');
@@ -109,7 +109,7 @@ export class Reattachment {
     session.bound!.passOver(again);
     session.bound!.legUp('server');
     if (!newcomer.client.waitsToResume) session.flush();
-    else if (this.#acknowledges(newcomer, newcomer.handledByClient)) this.#attach(newcomer);
+    else if (this.#acknowledges(newcomer, newcomer.resuming.handledByClient)) this.#attach(newcomer);
   }
 
   /** The newcomer, which does not wait here any more. */
@@ -121,7 +121,7 @@ export class Reattachment {
 
   /** There is nothing to come back to any more. */
   fail(): void {
-    this.takeNewcomer()?.resumeFailed(this.session.bound?.acknowledgement.clientHandled);
+    this.takeNewcomer()?.resuming.failed(this.session.bound?.acknowledgement.clientHandled);
   }
 
   #delayed(bytes: Buffer, at: number): Buffer {

@@ -5,6 +5,7 @@ import { NS } from '../xml/namespaces.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import type { Backlogs } from './backlogs.js';
 import type { DomainRuntime } from './domain.js';
+import type { SessionIdentity } from './feature.js';
 import type { SessionPort } from './port.js';
 import { readUndelivered, undeliveredPrefix } from './undelivered.js';
 
@@ -43,19 +44,25 @@ export class ResourceBacklog {
 
   private constructor(
     private readonly full: string,
+    private readonly resource: string,
     private readonly around: BacklogSurroundings,
   ) {}
 
   /**
-   * @param full of the session, and `account`: prepared
+   * @param identity of the session, `account` its bare JID, prepared
    * @returns undefined when there is nothing for this resource
    */
-  static of(full: string, account: string, around: BacklogSurroundings): ResourceBacklog | undefined {
+  static of(
+    { full: written, resource }: SessionIdentity,
+    account: string,
+    around: BacklogSurroundings,
+  ): ResourceBacklog | undefined {
     const { domain, port } = around;
+    const full = prepareJid(written) ?? written;
     if (!domain.backlogs.mayHave(full)) return undefined;
     around.waitForStore(true);
     port.load(undeliveredPrefix(domain.name, account), 'backlog');
-    return new ResourceBacklog(full, around);
+    return new ResourceBacklog(full, resource, around);
   }
 
   get over(): boolean {
@@ -127,7 +134,8 @@ export class ResourceBacklog {
   #isForThis(entry: StoreEntry): boolean {
     const { domain, port } = this.around;
     const message = readUndelivered(entry, port.wallClock());
-    if (message === undefined || !message.xml.includes('/')) return false;
+    // What another device has missed may be a copy of what this one had.
+    if (message === undefined || (message.resource ?? this.resource) !== this.resource) return false;
     const frame = parseStanza(Buffer.from(message.xml), domain.namespaces);
     return !('condition' in frame) && frame.to !== undefined && prepareJid(frame.to) === this.full;
   }

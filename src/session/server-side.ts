@@ -229,7 +229,7 @@ export class ServerSide extends LegSide {
 
   #isOpen(): void {
     this.state = 'open';
-    this.session.client.answer();
+    this.session.client.negotiation.answer();
   }
 
   #onFrame(frame: Frame): void {
@@ -296,10 +296,10 @@ export class ServerSide extends LegSide {
         bound?.acknowledgement.serverHasEnabled(resumptionOf(frame));
         break;
       case 'sm-resumed':
-        this.session.serverHasResumed(frame.attribute('h'), false);
+        this.session.attempt?.serverHasResumed(frame.attribute('h'), false);
         break;
       case 'sm-failed':
-        if (bound === undefined) this.session.serverHasResumed(undefined, true);
+        if (bound === undefined) this.session.attempt?.serverHasResumed(undefined, true);
         else bound.acknowledgement.serverHasRefused();
         break;
       case 'answer-sm-request':
@@ -407,13 +407,13 @@ export class ServerSide extends LegSide {
     const { session } = this;
     const { client } = session;
     const { id } = frame;
-    if (session.takeBindResult(id, readBindResult(frame))) return;
+    if (session.attempt?.takeBindResult(id, readBindResult(frame)) === true) return;
     if (client.start?.takes(frame) === true) return;
     client.outbox.range(frame.buffer, frame.start, frame.end);
     if (id === undefined) return;
     if (client.state === 'binding' && id === client.bindId) {
       const identity = readBindResult(frame);
-      if (identity !== undefined) session.bind(identity);
+      if (identity !== undefined) session.binding.bind(identity);
     } else if (client.state === 'authenticating' && id === client.legacyAuth?.id) {
       if (!frame.attributeEquals('type', 'result')) return;
       const { local, resource } = client.legacyAuth;
@@ -421,7 +421,7 @@ export class ServerSide extends LegSide {
       session.authenticated = true;
       const domain = session.domain.name;
       const bare = `${local}@${domain}`;
-      session.bind({ full: `${bare}/${resource}`, bare, local, domain, resource });
+      session.binding.bind({ full: `${bare}/${resource}`, bare, local, domain, resource });
     }
   }
 

@@ -15,6 +15,8 @@ export interface Undelivered {
   readonly seenBy: readonly string[];
   /** The server may deliver it too. */
   readonly doubtful: boolean;
+  /** The resource whose client has missed it; absent where there was none, and in what former versions wrote. */
+  readonly resource?: string;
 }
 
 export interface Missed {
@@ -25,6 +27,7 @@ export interface Missed {
   readonly ordinal: number;
   readonly at: number;
   readonly doubtful: boolean;
+  readonly resource: string | undefined;
   readonly seenBy: readonly string[];
 }
 
@@ -49,8 +52,15 @@ export function undeliveredPrefix(domain: string, account: string): string {
 export function undeliveredChange(frame: Frame, missed: Missed): StoreChange | undefined {
   if (!isKept(frame)) return undefined;
   const keys = messageKeys(frame, missed.account);
-  const { at, doubtful, seenBy } = missed;
-  const value: Undelivered = { xml: frame.toString(), at, keys, seenBy, doubtful };
+  const { at, doubtful, seenBy, resource } = missed;
+  const value: Undelivered = {
+    xml: frame.toString(),
+    at,
+    keys,
+    seenBy,
+    doubtful,
+    ...(resource && { resource }),
+  };
   const time = String(Math.floor(missed.at * 1_000)).padStart(DIGITS, '0');
   const place = String(missed.ordinal).padStart(DIGITS, '0');
   return {

@@ -1,4 +1,5 @@
 import { type NamespaceContext, NO_NAMESPACE } from './context.js';
+import type { EditedRecords } from './edited-records.js';
 import type { NamespaceTable } from './namespaces.js';
 
 // Layout of the records. All positions count from the `<` of the stanza, so that its bytes can move.
@@ -60,6 +61,8 @@ export class FrameRecords {
   rootFlawed = false;
   /** Marks of the declarations of the header that the stanza relies on and that other streams do not have. */
   inherited = 0;
+  /** For a stanza that comes of this one by edits: see `Splice`. One at a time, made when needed. */
+  edited: EditedRecords | undefined;
   namespaces: NamespaceTable;
   context: NamespaceContext;
 

@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { bare } from '../jid.js';
-import type { Frame } from './frame.js';
+import { EditedRecords } from './edited-records.js';
+import type { Fragment } from './fragment.js';
+import { Frame } from './frame.js';
 import { A_FLAGS, A_NAME, A_VALUE, A_VALUE_END } from './frame-records.js';
 import { escapeAttribute } from './serialize.js';
 import { NEEDS_DECODING } from './values.js';
@@ -41,9 +43,12 @@ export class Splice {
   private attributes: Map<string, string | undefined> | undefined;
   private removed: Set<number> | undefined;
   private appended: Buffer[] | undefined;
+  /** In front of `appended`. */
+  private fragment: Fragment | undefined;
   private replacement: Buffer | undefined;
-  /** The resource that is cut off an address; void as soon as an attribute is set. */
-  private cut: Edit | undefined;
+  /** Where the resource is that is cut off an address; -1: nowhere. Void as soon as an attribute is set. */
+  private cutStart = -1;
+  private cutEnd = -1;
 
   constructor(frame: Frame) {
     this.frame = frame;
@@ -52,19 +57,26 @@ export class Splice {
   /** Whether anything has been edited. */
   get touched(): boolean {
     return (
+      this.fragment !== undefined ||
       this.appended !== undefined ||
-      this.cut !== undefined ||
+      this.cutStart >= 0 ||
       this.attributes !== undefined ||
       this.removed !== undefined ||
       this.replacement !== undefined
     );
   }
 
-  /** Whether this namespace may be that of a child after the edits; true also in doubt. */
-  mayHaveChild(namespace: string): boolean {
-    if (this.replacement !== undefined) return this.replacement.includes(namespace);
-    if (this.appended?.some((xml) => xml.includes(namespace)) === true) return true;
-    return this.frame.findChild(undefined, namespace) >= 0;
+  /** Whether this namespace may be that of a child after the edits; true also in doubt. @param id its number in the frame's table */
+  mayHaveChild(id: number): boolean {
+    const { frame, fragment } = this;
+    if (this.replacement !== undefined || this.appended !== undefined) {
+      const namespace = frame.namespaces.uri(id);
+      if (this.replacement !== undefined) return this.replacement.includes(namespace);
+      if (this.appended?.some((xml) => xml.includes(namespace)) === true) return true;
+    }
+    if (fragment?.has(frame.namespaces, id) === true) return true;
+    for (let i = 0; i < frame.childCount; i++) if (frame.childNamespaceId(i) === id) return true;
+    return false;
   }
 
   /** Puts another stanza in its place; what else has been edited does not count. @param xml well-formed, on its own */
@@ -100,7 +112,8 @@ export class Splice {
       return this.setAttribute(name, bare(this.attributes?.get(name) ?? frame.attribute(name) ?? ''));
     for (let slash = frame.start + a[at + A_VALUE]!; slash < end; slash++) {
       if (frame.buffer[slash] !== SLASH) continue;
-      this.cut = { start: slash, end, bytes: NOTHING };
+      this.cutStart = slash;
+      this.cutEnd = end;
       break;
     }
     return this;
@@ -121,7 +134,14 @@ export class Splice {
    * @param xml well-formed; its names are resolved where the children of the root are, so it should declare its
    *   own namespace
    */
-  appendChild(xml: string | Buffer): this {
+  appendChild(xml: string | Buffer | Fragment): this {
+    if (typeof xml !== 'string' && !Buffer.isBuffer(xml)) {
+      if (this.fragment === undefined && this.appended === undefined) {
+        this.fragment = xml;
+        return this;
+      }
+      return this.appendChild(xml.bytes);
+    }
     this.appended ??= [];
     this.appended.push(typeof xml === 'string' ? Buffer.from(xml, 'utf8') : xml);
     return this;
@@ -139,31 +159,93 @@ export class Splice {
   toBuffer(): Buffer {
     if (!this.touched) return this.frame.bytes();
     if (this.replacement !== undefined) return this.replacement;
+    if (this.isPlain) return this.plainBytes();
+    return this.made('', NOTHING);
+  }
+
+  /** The edited stanza inside something else, in one copy. */
+  toBufferWithin(before: string, after: Buffer): Buffer {
+    if (this.replacement === undefined) return this.made(before, after);
+    return Buffer.concat([Buffer.from(before), this.replacement, after]);
+  }
+
+  private made(before: string, after: Buffer): Buffer {
     const { buffer, start, end } = this.frame;
     const edits = this.attributes === undefined ? [] : this.attributeEdits(this.attributes);
-    if (this.cut !== undefined) edits.push(this.cut);
-    if (this.removed !== undefined || this.appended !== undefined) this.childEdits(edits);
+    if (this.cutStart >= 0) edits.push({ start: this.cutStart, end: this.cutEnd, bytes: NOTHING });
+    if (this.removed !== undefined || this.appended !== undefined || this.fragment !== undefined)
+      this.childEdits(edits);
     if (edits.length > 1) edits.sort(byPlace);
-    let length = end - start;
+    const first = before === '' ? 0 : Buffer.byteLength(before);
+    let length = first + end - start + after.length;
     for (const edit of edits) length += edit.bytes.length - (edit.end - edit.start);
     // One copy into one buffer: less than half of what concatenating the pieces costs.
     const out = Buffer.allocUnsafe(length);
     let from = start;
-    let to = 0;
+    let to = first === 0 ? 0 : out.write(before);
     for (const edit of edits) {
       to = copy(buffer, from, edit.start, out, to);
       to = copy(edit.bytes, 0, edit.bytes.length, out, to);
       from = edit.end;
     }
-    copy(buffer, from, end, out, to);
+    to = copy(buffer, from, end, out, to);
+    copy(after, 0, after.length, out, to);
+    return out;
+  }
+
+  /**
+   * The edited stanza in a buffer of its own, as a frame, and without reading it: what is where in it follows from the frame that was edited. Valid as long as
+   * that one; of each frame there is one such at a time.
+   *
+   * @returns undefined where only reading it can tell
+   */
+  toFrame(): Frame | undefined {
+    if (!this.isPlain) return undefined;
+    const { frame, fragment, cutStart } = this;
+    const bytes = this.plainBytes();
+    const cut = cutStart < 0 ? 0 : this.cutEnd - cutStart;
+    frame.records.edited ??= new EditedRecords(frame.namespaces, frame.context);
+    const records = frame.records.edited.derive(frame.records, cutStart - frame.start, cut, fragment);
+    const edited = new Frame(bytes, records, frame.context, frame.namespaces);
+    edited.point(bytes, 0, bytes.length);
+    return edited;
+  }
+
+  /** Nothing has been done but to cut a resource off and to append a fragment: what is done to nearly every message. */
+  private get isPlain(): boolean {
+    return (
+      (this.cutStart >= 0 || this.fragment !== undefined) &&
+      this.attributes === undefined &&
+      this.removed === undefined &&
+      this.appended === undefined &&
+      this.replacement === undefined &&
+      this.frame.buffer[this.frame.start + this.frame.records.rootTagEnd - 2] !== SLASH
+    );
+  }
+
+  private plainBytes(): Buffer {
+    const { buffer, start, end, records } = this.frame;
+    const { cutStart, cutEnd, fragment } = this;
+    const contentEnd = start + records.contentEnd;
+    const cut = cutStart < 0 ? 0 : cutEnd - cutStart;
+    const out = Buffer.allocUnsafe(end - start - cut + (fragment?.bytes.length ?? 0));
+    let from = start;
+    let to = 0;
+    if (cut > 0) {
+      to = copy(buffer, start, cutStart, out, 0);
+      from = cutEnd;
+    }
+    to = copy(buffer, from, contentEnd, out, to);
+    if (fragment !== undefined) to = copy(fragment.bytes, 0, fragment.bytes.length, out, to);
+    copy(buffer, contentEnd, end, out, to);
     return out;
   }
 
   /** An address that was cut is one of the edited attributes like others, once there are such. */
   private keepCut(): void {
-    if (this.cut === undefined) return;
-    const { start } = this.cut;
-    this.cut = undefined;
+    const start = this.cutStart;
+    if (start < 0) return;
+    this.cutStart = -1;
     const a = this.frame.records.rootAttributes;
     for (const name of ['to', 'from']) {
       const at = this.frame.attributeAt(name);
@@ -210,21 +292,17 @@ export class Splice {
     for (const i of this.removed ?? []) {
       edits.push({ start: frame.childStart(i), end: frame.childEnd(i), bytes: NOTHING });
     }
-    if (this.appended === undefined) return;
+    const { appended = [], fragment } = this;
+    const pieces = fragment === undefined ? appended : [fragment.bytes, ...appended];
+    if (pieces.length === 0) return;
     const tagEnd = start + records.rootTagEnd;
     if (buffer[tagEnd - 2] !== SLASH) {
       const at = start + records.contentEnd;
-      for (const bytes of this.appended) edits.push({ start: at, end: at, bytes });
+      for (const bytes of pieces) edits.push({ start: at, end: at, bytes });
       return;
     }
     const name = buffer.subarray(start + 1, start + records.rootNameEnd);
-    const bytes = Buffer.concat([
-      Buffer.from('>'),
-      ...this.appended,
-      Buffer.from('</'),
-      name,
-      Buffer.from('>'),
-    ]);
+    const bytes = Buffer.concat([Buffer.from('>'), ...pieces, Buffer.from('</'), name, Buffer.from('>')]);
     edits.push({ start: tagEnd - 2, end: tagEnd, bytes });
   }
 }

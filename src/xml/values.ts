@@ -56,6 +56,8 @@ export function equalsAscii(buf: Uint8Array, start: number, end: number, ascii: 
 /** Whether `buf[start..end)` is exactly the string in UTF-8. */
 export function equalsString(buf: Buffer, start: number, end: number, value: string): boolean {
   if (equalsAscii(buf, start, end, value)) return true;
+  const first = value.charCodeAt(0);
+  if (first < 0x80 && buf[start] !== first) return false;
   // An ASCII string has as many bytes as characters, so only others can still be equal.
   return end - start > value.length && Buffer.byteLength(value) === end - start
     ? buf.toString('utf8', start, end) === value

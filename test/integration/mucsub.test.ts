@@ -255,3 +255,53 @@ describeRoutes(
   },
   { via: ['proxy'], kinds: ['prosody'] },
 );
+
+const MAM = 'urn:xmpp:mam:2';
+
+describeRoutes(
+  'MUC/Sub',
+  (route) => {
+    test('a message reaches a subscriber who is not in the room, and is in the archive that the proxy keeps for it', async () => {
+      const owner = await newSession(route, 'olga');
+      const room = await newRoom(route, owner);
+      const sam = await newSession(route, 'sam');
+      const answer = await subscribe(sam, room, 'sammy');
+      expect(answer.getChild('subscribe', MUCSUB)?.attrs.nick).toBe('sammy');
+      for (const body of ['one', 'two']) {
+        say(owner, room, body);
+        await event(sam, room, 'messages', withBody(body));
+      }
+      expect(await features(sam, room)).toContain(MAM);
+      expect(await features(owner, room)).not.toContain(MAM);
+      const query = `<query xmlns='${MAM}'><set xmlns='http://jabber.org/protocol/rsm'><max>1</max><before/></set></query>`;
+      const fin = (await sam.iq('set', query, `to='${room}'`)).getChild('fin', MAM);
+      expect(fin?.getChild('set')?.getChildText('count')).toBe('2');
+      const result = (await sam.message((each) => each.getChild('result', MAM) !== undefined)).getChild(
+        'result',
+        MAM,
+      );
+      const inner = result?.getChild('forwarded')?.getChild('message');
+      expect([inner?.attrs.from, inner?.getChildText('body')]).toEqual([`${room}/olga`, 'two']);
+    });
+
+    test('a second resource speaks through the one that carries the ghost, and joins in its place', async () => {
+      const owner = await newSession(route, 'olga');
+      const room = await newRoom(route, owner);
+      const account = await newAccount(route.server, 'sam');
+      const one = await logIn(route, account, { resource: 'one' });
+      const two = await logIn(route, account, { resource: 'two' });
+      for (const client of [one, two]) await client.becomeAvailable();
+      await subscribe(one, room, 'sammy');
+      say(two, room, 'from two');
+      expect((await owner.body('from two')).attrs.from).toBe(`${room}/sammy`);
+      for (const each of [one, two]) await event(each, room, 'messages', withBody('from two'));
+      await join(two, room, 'sammy');
+      say(owner, room, 'plain');
+      await two.message((each) => isGroupchat(each) && each.getChildText('body') === 'plain', 'groupchat');
+      await leave(two, room, 'sammy');
+      say(owner, room, 'event');
+      for (const each of [one, two]) await event(each, room, 'messages', withBody('event'));
+    });
+  },
+  { via: ['proxy'], kinds: ['jabberd2'] },
+);

@@ -11,6 +11,7 @@ if (lacking && (process.env.CI || process.env.INTERSTANZA_REQUIRE_SERVERS)) thro
 
 const IM_NG = 'urn:xmpp:im-ng:0';
 const CARBONS = 'urn:xmpp:carbons:2';
+const MUC = 'http://jabber.org/protocol/muc';
 
 const running: LibraryClient[] = [];
 afterEach(async () => {
@@ -108,6 +109,89 @@ describeRoutes(
       alice.send(`<message to='${nobody}' type='chat' id='lost'><body>hello?</body></message>`);
       const bounce = await alice.message(({ attrs }) => attrs.type === 'error');
       expect(bounce.attrs).toMatchObject({ from: nobody, id: 'lost' });
+    });
+
+    test('a private message to somebody in a room, in one breath with joining and leaving it, is never published', async () => {
+      const alice = await newSession(route, 'alice');
+      const room = `room-${uniqueId()}@${server.muc}`;
+      const enter = (nick: string) => `<presence to='${room}/${nick}'><x xmlns='${MUC}'/></presence>`;
+      const isOwn = (nick: string) => (each: Element) =>
+        each.attrs.from === `${room}/${nick}` && each.toString().includes('110');
+      alice.send(enter('Alice'));
+      await alice.presence(isOwn('Alice'), 'her own presence');
+      const form = `<query xmlns='${MUC}#owner'><x xmlns='jabber:x:data' type='submit'/></query>`;
+      await alice.iq('set', form, `to='${room}'`);
+
+      const whisper = (body: string, type = "type='chat'") =>
+        `<message to='${room}/Alice' ${type} id='${uniqueId()}'><body>whispered ${body}</body></message>`;
+      // Fresh: nothing is known of the room, and perhaps nothing yet of the server's services.
+      const bob = await newSession(route, 'bob');
+      bob.send(enter('Bob') + whisper('while joining') + whisper('without a type', ''));
+      await bob.presence(isOwn('Bob'), 'his own presence');
+      const leave = `<presence to='${room}/Bob' type='unavailable'/>`;
+      bob.send(whisper('inside') + leave + whisper('while leaving') + enter('Bob') + whisper('back'));
+      await bob.presence((each) => each.attrs.type === 'unavailable' && each.attrs.from === `${room}/Bob`);
+      await bob.presence(isOwn('Bob'), 'his own presence again');
+      bob.send(`<presence type='unavailable'/>${whisper('while going')}`);
+      const carol = await newSession(route, 'carol');
+      carol.send(whisper('from outside') + enter('Carol'));
+      await carol.presence(isOwn('Carol'), 'her presence');
+      for (const each of [bob, carol]) await each.settle();
+
+      // Behind all of it on its way through the room.
+      carol.send(`<message to='${room}' type='groupchat'><body>the end</body></message>`);
+      for (const each of [alice, carol])
+        await each.message((message) => message.getChildText('body') === 'the end', 'the end', 10_000);
+      for (const [body, by] of [
+        ['inside', 'Bob'],
+        ['back', 'Bob'],
+      ] as const) {
+        const heard = await alice.body(`whispered ${body}`);
+        expect(heard.attrs).toMatchObject({ from: `${room}/${by}`, type: 'chat' });
+      }
+      const published = [alice, bob, carol].flatMap((each) =>
+        each.stream.inbox.filter(
+          (message) => message.attrs.type === 'groupchat' && message.toString().includes('whispered'),
+        ),
+      );
+      expect(published.map(String)).toEqual([]);
+    });
+
+    test('a sender who does not come by the proxy is answered once, if a device of the account has written to him, and a stranger not at all', async () => {
+      const account = await newAccount(server, 'juliet');
+      const devices = [
+        await logIn(route, account, { resource: 'desk' }),
+        await logIn(route, account, { resource: 'phone' }),
+      ];
+      for (const device of devices) await device.becomeAvailable();
+      const straight: Route = {
+        ...route,
+        plain: { host: server.host, port: server.port, domain: server.domain },
+      };
+      const known = await newSession(straight, 'known');
+      const stranger = await newSession(straight, 'stranger');
+      for (const device of devices) {
+        device.send(`<message to='${known.jid}' type='chat'><body>from ${device.jid}</body></message>`);
+        await known.body(`from ${device.jid}`);
+      }
+      const gone = `${account.jid}/gone`;
+      const said = `<body>just that one</body><xmpp-2 xmlns='urn:xmpp:xmpp-2:0' to='${gone}'/>`;
+      for (const writer of [known, stranger])
+        writer.send(`<message to='${gone}' type='chat' id='m1'>${said}</message>`);
+      const isError = ({ attrs }: Element) => attrs.type === 'error' && attrs.id === 'm1';
+      const error = await known.message(isError, 'the error');
+      expect(stanzaError(error)).toBe('service-unavailable');
+      // The server says who answers: it is one that he knows.
+      expect(devices.map(({ jid }) => jid)).toContain(error.attrs.from);
+      for (const device of devices) {
+        // Behind everything that could still come of it.
+        stranger.send(`<message to='${device.jid}' type='chat'><body>the end of it</body></message>`);
+        await device.body('the end of it');
+        await device.settle();
+        expect(bodies(device).filter((body) => body === 'just that one')).toEqual([]);
+      }
+      for (const writer of [known, stranger]) await writer.settle();
+      expect([known, stranger].flatMap(({ stream }) => stream.inbox.filter(isError)).map(String)).toEqual([]);
     });
 
     test('nobody online: what is for one resource is delivered to no other, sooner or later', async () => {

@@ -1,3 +1,4 @@
+import { LateSet } from '../../session/late.js';
 /** A session that could find something out, or waits for another that does. */
 export interface Asker {
   /** Something has changed about what it waits for. Only notes it: what follows happens in the session's own turn. */
@@ -19,7 +20,7 @@ export class Subject<T> {
   #notBefore = 0;
   #asker: Asker | undefined;
   #deadline = 0;
-  readonly #waiting = new Set<Asker>();
+  readonly #waiting = new LateSet<Asker>();
 
   /** What was found out last; it stays while it is being asked again. */
   get value(): T | undefined {

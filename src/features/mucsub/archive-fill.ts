@@ -79,18 +79,23 @@ export class ArchiveFill {
 
   /** A message of the room's, if it is one of the results. */
   read(message: Element): Archived | undefined {
-    const result = message.getChild('result', NS.mam2);
-    if (result?.attrs.queryid !== this.queryId) return undefined;
-    const forwarded = result.getChild('forwarded', NS.forward0);
-    const inner = forwarded?.getChildElements().find((child) => child.getName() === 'message');
-    const id = String(result.attrs.id ?? '');
-    if (inner === undefined || id === '') return undefined;
-    inner.attrs.xmlns = NS.client;
-    const stamp: unknown = forwarded?.getChild('delay', NS.delay)?.attrs.stamp;
-    return {
-      id,
-      stamp: typeof stamp === 'string' ? stamp : undefined,
-      bytes: Buffer.from(serializeElement(inner)),
-    };
+    return archivedIn(message, this.queryId);
   }
+}
+
+/** What an archive gives as one result of a query. @returns undefined for what is none of this one's */
+export function archivedIn(message: Element, queryId: string): Archived | undefined {
+  const result = message.getChild('result', NS.mam2);
+  if (result?.attrs.queryid !== queryId) return undefined;
+  const forwarded = result.getChild('forwarded', NS.forward0);
+  const inner = forwarded?.getChildElements().find((child) => child.getName() === 'message');
+  const id = String(result.attrs.id ?? '');
+  if (inner === undefined || id === '') return undefined;
+  inner.attrs.xmlns = NS.client;
+  const stamp: unknown = forwarded?.getChild('delay', NS.delay)?.attrs.stamp;
+  return {
+    id,
+    stamp: typeof stamp === 'string' ? stamp : undefined,
+    bytes: Buffer.from(serializeElement(inner)),
+  };
 }

@@ -163,6 +163,11 @@ export class Book {
     return this.#rooms.get(jid);
   }
 
+  /** All of which anything is known. */
+  rooms(): Iterable<Room> {
+    return this.#rooms.values();
+  }
+
   subscription(room: string, account: string): Subscription | undefined {
     return this.#rooms.get(room)?.subscriptions.get(account);
   }

@@ -5,6 +5,7 @@ import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import type { Subscription } from './book.js';
+import type { Carried } from './carried.js';
 import type { Entering } from './entering.js';
 import { Ghost } from './ghost.js';
 import type { HiddenGhosts } from './hidden-ghosts.js';
@@ -18,6 +19,7 @@ export class ClientPresence {
     private readonly ghosts: Map<string, Ghost>,
     private readonly entering: Entering,
     private readonly hidden: HiddenGhosts,
+    private readonly carried: Carried,
   ) {}
 
   /** A presence of the client's to an occupant address. */
@@ -67,7 +69,11 @@ export class ClientPresence {
       ghost.due.push('client');
     }
     book.whereabouts(room, account).joined.add(context.identity.full);
-    return withoutHistory(stanza);
+    const verdict = withoutHistory(stanza);
+    const presence = verdict.action === 'edit' ? stanza.edit().toBuffer() : stanza.frame.bytes();
+    if (this.carried.enters(room, presence.toString()))
+      return { action: 'handled', reason: 'mucsub-joining' };
+    return verdict;
   }
 
   #clientLeaves(room: string): Verdict {

@@ -33,7 +33,7 @@ export class Delivery {
       const notice: Notice = { op: 'event', room, xml: bytes.toString() };
       context.tell(account, JSON.stringify(notice));
     }
-    if (this.#isForClient(room)) return { action: 'replace', bytes, reason: 'mucsub-event' };
+    if (this.#isForClient(room)) return { action: 'replace', bytes, reason: 'mucsub-event', isFinal: true };
     if (!others && !this.wanted && kept) context.keepForAccount(account, bytes);
     return SWALLOWED;
   }

@@ -21,11 +21,15 @@ const ENTERING_TIME = 30_000;
 const AGAIN_AFTER = [0, 2_000, 30_000, 300_000] as const;
 /** After so long it counts as the first time again; ms. */
 const FORGIVEN_AFTER = 600_000;
+/** Requests of the client's that may wait for its ghosts. */
+const MOST_WAITING = 32;
 const ENTER = 'enter ';
 const TIMEOUT = 'timeout ';
 
 /** Gets ghosts into rooms, and again when they were put out. */
 export class Entering {
+  readonly #waiting: (() => void)[] = [];
+
   constructor(
     private readonly around: Surroundings,
     private readonly ghosts: Map<string, Ghost>,
@@ -96,6 +100,25 @@ export class Entering {
     }
     ghost.entered = undefined;
     entered?.(undefined);
+    this.#settles();
+  }
+
+  /**
+   * Calls `done` when every ghost of this session that has come to a room by itself is in it or refused: it may have found that the room is not
+   * the one that was subscribed to.
+   */
+  whenSettled(done: () => void): void {
+    if (this.#isSettled || this.#waiting.length >= MOST_WAITING) done();
+    else this.#waiting.push(done);
+  }
+
+  get #isSettled(): boolean {
+    return [...this.ghosts.values()].every(({ isIn, due }) => isIn || due[0] !== 'ghost');
+  }
+
+  /** To be called when that may be so. */
+  #settles(): void {
+    if (this.#waiting.length > 0 && this.#isSettled) for (const done of this.#waiting.splice(0)) done();
   }
 
   /** Takes another nick, as a ghost. @param done told whether the room allows it */
@@ -195,6 +218,7 @@ export class Entering {
       const soon = condition === 'conflict' ? Math.max(this.delayOf(ghost), AGAIN_AFTER[1]) : AGAIN_AFTER[3];
       context.wakeAt(ENTER + ghost.room, context.now + soon);
     }
+    this.#settles();
   }
 
   wake(token: string): void {

@@ -23,14 +23,27 @@ export interface Wrapping {
 }
 
 /** The event around something, as ejabberd writes it: one item in one `items`, and the id of the item on the message too. */
-export function wrap({ room, account, event, id, wrapperId = true, stamp }: Wrapping, inner: Buffer): Buffer {
+export function wrap(wrapping: Wrapping, inner: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(headOf(wrapping)), inner, tailOf(wrapping)]);
+}
+
+/** The same around an edited stanza. */
+export function wrapSplice(wrapping: Wrapping, inner: Splice): Buffer {
+  return inner.toBufferWithin(headOf(wrapping), tailOf(wrapping));
+}
+
+function headOf({ room, account, event, id, wrapperId = true }: Wrapping): string {
   const item = escapeAttribute(id);
-  const head =
+  return (
     `<message from='${escapeAttribute(room)}' to='${escapeAttribute(account)}'${wrapperId ? ` id='${item}'` : ''}>` +
-    `<event xmlns='${NS.pubsubEvent}'><items node='${nodeOf(event)}'><item id='${item}'>`;
-  if (stamp === undefined) return Buffer.concat([Buffer.from(head), inner, TAIL]);
+    `<event xmlns='${NS.pubsubEvent}'><items node='${nodeOf(event)}'><item id='${item}'>`
+  );
+}
+
+function tailOf({ room, stamp }: Wrapping): Buffer {
+  if (stamp === undefined) return TAIL;
   const delay = `<delay xmlns='${NS.delay}' from='${escapeAttribute(room)}' stamp='${escapeAttribute(stamp)}'/>`;
-  return Buffer.concat([Buffer.from(head), inner, Buffer.from(`</item></items></event>${delay}</message>`)]);
+  return Buffer.from(`</item></items></event>${delay}</message>`);
 }
 
 /** Something was said that cannot be had any more: ours, and the same whatever was subscribed to. */
@@ -63,16 +76,16 @@ export function innerStanza(
   room: string,
   id: string | undefined,
   isOurs = false,
-): Buffer {
+): Splice {
   const splice = new Splice(frame).setAttribute('to', account);
   if (frame.attribute('xmlns') === undefined) splice.setAttribute('xmlns', NS.client);
   if (isOurs)
     for (let i = 0; i < frame.childCount; i++)
       if (frame.childIs(i, 'stanza-id', NS.sid)) splice.removeChild(i);
-  if (id === undefined) return splice.toBuffer();
+  if (id === undefined) return splice;
   const by = `by='${escapeAttribute(room)}' id='${escapeAttribute(id)}'`;
   if (isOurs) splice.appendChild(`<stanza-id xmlns='${NS.sid}' ${by}/>`);
-  return splice.appendChild(`<archived xmlns='${ARCHIVED}' ${by}/>`).toBuffer();
+  return splice.appendChild(`<archived xmlns='${ARCHIVED}' ${by}/>`);
 }
 
 /** Somebody has subscribed or ended it; without a JID where the one who reads this may not see it. */

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
 
@@ -30,7 +31,7 @@ export interface RoomOptions {
  * out of what is submitted, and valid when the room has accepted the rest.
  */
 export class Forms {
-  readonly #open = new Map<string, Open>();
+  readonly #open = new LateMap<string, Open>();
 
   constructor(private readonly options: RoomOptions) {}
 

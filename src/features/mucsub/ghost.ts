@@ -40,9 +40,8 @@ export class Ghost {
   renaming: { readonly nick: string; readonly done: (refusal: Refusal | undefined) => void } | undefined;
   /** Told once whether the room lets the ghost in. */
   entered: ((refusal: Refusal | undefined) => void) | undefined;
-  /** Times it had to enter again, and when it last did; ms. */
-  attempts = 0;
-  lastAttempt = 0;
+  /** When the client last spoke through it; ms. */
+  usedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     readonly room: string,

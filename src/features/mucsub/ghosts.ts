@@ -2,9 +2,11 @@ import type { Element } from 'ltx';
 import { parseJid, prepareJid } from '../../jid.js';
 import { mayConcernSelf, type RoomSignals, roomSignals } from '../../knowledge/rooms/signals.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap, LateSet } from '../../session/late.js';
 import type { StoreChange } from '../../store/store.js';
 import { NS } from '../../xml/namespaces.js';
 import type { Subscription } from './book.js';
+import { Carried } from './carried.js';
 import { CatchingUp } from './catching-up.js';
 import { ClientPresence } from './client-presence.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
@@ -28,11 +30,12 @@ type SubscriberNotice = Extract<Notice, { op: 'subscriber' }>;
  * room sends to a ghost reaches the client but as an event.
  */
 export class Ghosts {
-  readonly #ghosts = new Map<string, Ghost>();
+  readonly #ghosts = new LateMap<string, Ghost>();
   /** Rooms that a ghost has left last. */
-  readonly #departed = new Set<string>();
+  readonly #departed = new LateSet<string>();
   readonly #events: RoomEvents;
   readonly #catchingUp: CatchingUp;
+  readonly carried: Carried;
   readonly entering: Entering;
   readonly hidden: HiddenGhosts;
   readonly client: ClientPresence;
@@ -48,7 +51,8 @@ export class Ghosts {
     this.#catchingUp = new CatchingUp(around, this.#ghosts, this.#events);
     this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, ends);
     this.hidden = new HiddenGhosts(around, this.#events);
-    this.client = new ClientPresence(around, this.#ghosts, this.entering, this.hidden);
+    this.carried = new Carried(around, this.#ghosts);
+    this.client = new ClientPresence(around, this.#ghosts, this.entering, this.hidden, this.carried);
     this.standings = new Standings(around, this.#ghosts, this.#catchingUp, (room) => this.end(room));
   }
 
@@ -59,6 +63,10 @@ export class Ghosts {
   /** Nothing that a room sends can be for a ghost. */
   get isIdle(): boolean {
     return this.#ghosts.size === 0 && this.#departed.size === 0;
+  }
+
+  all(): readonly Ghost[] {
+    return [...this.#ghosts.values()];
   }
 
   of(room: string): Ghost | undefined {
@@ -191,8 +199,10 @@ export class Ghosts {
   ensureIn(room: string): void {
     const { book, account } = this.around;
     const subscription = book.subscription(room, account);
-    if (subscription !== undefined && !this.#ghosts.has(room))
-      this.entering.enter(subscription, undefined, true);
+    if (subscription === undefined) return;
+    if (!this.#ghosts.has(room)) this.entering.enter(subscription, undefined, true);
+    const ghost = this.#ghosts.get(room);
+    if (ghost !== undefined) ghost.usedAt = this.around.context.now;
   }
 
   // What the room sends.
@@ -267,6 +277,7 @@ export class Ghosts {
       ghost.leaves -= 1;
       if (ghost.leaves === 0 && ghost.client === 'out') {
         this.entering.remove(ghost);
+        this.carried.left(ghost.room);
         // It may have been subscribed to again meanwhile.
         const again = this.around.book.subscription(ghost.room, this.around.account);
         if (again !== undefined) this.entering.takeUpAgain(again, 0);
@@ -313,7 +324,7 @@ export class Ghosts {
       return PASS;
     }
     const { type } = frame;
-    if (type === 'error') return PASS;
+    if (type === 'error') return this.carried.refused(frame) ? SWALLOWED : PASS;
     if (this.#catchingUp.archived(ghost, stanza)) return SWALLOWED;
     if (type === 'groupchat') return this.#events.groupchat(ghost, stanza, slash < 0);
     return this.#events.other(ghost, stanza, slash < 0);

@@ -1,5 +1,7 @@
 import { parseJid } from '../../jid.js';
 import { PASS, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
+import type { Book } from './book.js';
 import type { Ghost } from './ghost.js';
 import type { Notice } from './notices.js';
 import { othersLeaving } from './presences.js';
@@ -8,10 +10,17 @@ import type { Surroundings } from './surroundings.js';
 
 const HIDDEN: Verdict = { action: 'handled', reason: 'mucsub-hidden' };
 
+/** Whether somebody is in a room only as a ghost, or as the observer. @param nick prepared */
+export function isGhostOf(book: Book, room: string, nick: string): boolean {
+  const holder = book.holderOf(room, nick);
+  const where = holder === undefined ? undefined : book.knownWhereabouts(room, holder);
+  return where !== undefined && where.sources.size > 0 && where.joined.size === 0;
+}
+
 /** Other people's ghosts, which are not shown to the client of this session: to it they are not in the room. */
 export class HiddenGhosts {
   /** By room: nicks that the client has not been shown. */
-  readonly #hidden = new Map<string, Set<string>>();
+  readonly #hidden = new LateMap<string, Set<string>>();
 
   constructor(
     private readonly around: Surroundings,
@@ -21,10 +30,7 @@ export class HiddenGhosts {
   /** Whether a nick is that of somebody who is in the room only as a ghost. */
   isGhost(room: string, nick: string): boolean {
     const { book, account } = this.around;
-    const holder = book.holderOf(room, nick);
-    if (holder === undefined || holder === account) return false;
-    const where = book.knownWhereabouts(room, holder);
-    return where !== undefined && where.sources.size > 0 && where.joined.size === 0;
+    return book.holderOf(room, nick) !== account && isGhostOf(book, room, nick);
   }
 
   /** Keeps other people's ghosts from the client. */

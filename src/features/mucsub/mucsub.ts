@@ -15,16 +15,22 @@ import { NS } from '../../xml/namespaces.js';
 import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import { ArchiveAnswers } from './archive-answers.js';
-import { bookOf, type Reader, type Subscription } from './book.js';
+import { bookOf, type Reader } from './book.js';
+import { YIELD } from './carried.js';
 import { Delivery } from './delivery.js';
-import { Forms, type RoomOptions } from './forms.js';
+import { Forms } from './forms.js';
 import { Ghosts } from './ghosts.js';
+import { JoinCompletion } from './join-completion.js';
 import { type Notice, readNotice } from './notices.js';
+import { HandingOver } from './observer/handing-over.js';
+import { OBSERVER_RESOURCE, ObserverSession } from './observer/observer.js';
+import { OwnArchive } from './own-archive.js';
 import { lacksArchive, noteNative, Services } from './services.js';
 import { SETTINGS, type Settings } from './settings.js';
 import type { Standing } from './standings.js';
 import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
+import { SubscriptionChanges } from './subscription-changes.js';
 import type { Surroundings } from './surroundings.js';
 import { CONFIGURES, On, SUBSCRIBES, WATCHES } from './watches.js';
 
@@ -32,57 +38,64 @@ const BOOK = 'book';
 const HEARD = 'heard';
 /** How often it is noted how far rooms have been heard, for when the process is killed; ms. */
 const HEARD_EVERY = 10_000;
+const HAND_OVER = 'hand over';
+/** How often it is looked whether the observer can hear what ghosts do; ms. */
+const HAND_OVER_EVERY = 2_000;
 
 /** MUC/Sub played in place of a room that lacks it, for one session. */
-class MucSubSession implements FeatureSession, Reader, RoomOptions {
+class MucSubSession implements FeatureSession, Reader {
   readonly #around: Surroundings;
   readonly #services: Services;
   readonly #delivery: Delivery;
   readonly #storing: Storing;
   readonly #ghosts: Ghosts;
+  readonly #changes: SubscriptionChanges;
   readonly #subscribing: Subscribing;
+  readonly #completion: JoinCompletion;
   readonly #forms: Forms;
   readonly #archive: ArchiveAnswers;
+  readonly #ownArchive: OwnArchive;
+  readonly #handingOver: HandingOver | undefined;
+  #watchesGhosts = false;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
   readonly #settledEarly: string[] = [];
 
   constructor(
     private readonly context: FeatureContext,
+    around: Surroundings,
     snapshot?: string,
   ) {
     const { identity } = context;
-    this.#around = {
-      context,
-      book: bookOf(context.domain),
-      settings: context.settings<Settings>(SETTINGS),
-      account: prepareJid(identity.bare) ?? identity.bare,
-      rooms: context.know(roomsKey),
-      availability: context.know(accountKey),
-      probe: context.know(capabilitiesProbeKey),
-    };
-    const around = this.#around;
+    this.#around = around;
     this.#services = new Services(around);
     this.#delivery = new Delivery(around);
     this.#storing = new Storing(around);
     this.#ghosts = new Ghosts(around, this.#delivery, this.#storing, {
-      banned: (subscription) => this.#banned(subscription),
-      vanished: (room) => this.destroyed(room),
+      banned: (subscription) => this.#changes.banned(subscription),
+      vanished: (room) => this.#changes.destroyed(room),
     });
+    this.#changes = new SubscriptionChanges(around, this.#ghosts);
     this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
-      this.#announce(change, subscription),
+      this.#changes.announce(change, subscription),
     );
-    this.#forms = new Forms(this);
+    this.#completion = new JoinCompletion(around);
+    this.#forms = new Forms(this.#changes);
+    this.#ownArchive = new OwnArchive(around);
+    if (around.settings.observer !== undefined)
+      this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
     around.rooms.onChange((change) => {
       const { full } = identity;
       if (change.kind === 'joined') {
         // What was decided of a room of this name before is not about this one.
-        if (change.created && around.book.room(change.room) !== undefined) this.destroyed(change.room);
+        if (change.created && around.book.room(change.room) !== undefined)
+          this.#changes.destroyed(change.room);
         around.book.entered(change.room, full, around.account);
+        if (this.#plays(change.room)) this.#completion.joined(change.room);
       } else if (change.kind === 'left') {
         around.book.left(change.room, full);
         this.#ghosts.hidden.forget(change.room);
-        if (change.cause === 'destroyed') this.destroyed(change.room);
+        if (change.cause === 'destroyed') this.#changes.destroyed(change.room);
       }
     });
     if (snapshot !== undefined) {
@@ -97,7 +110,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     switch (watch) {
       case On.Request:
         this.context.attend(SUBSCRIBES, true);
-        this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+        this.#watchGhosts();
         return this.#subscribing.request(stanza);
       case On.ClientPresence:
         return this.#around.book.isEmpty ? PASS : this.#ghosts.client.fromClient(stanza);
@@ -114,13 +127,15 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       case On.SelfPing:
         return this.#ghosts.size === 0 ? PASS : this.#selfPing(stanza);
       case On.RoomMessage:
-        return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
+        return this.#roomSays(stanza);
       case On.RoomPresence:
         return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
       case On.OccupantAsks:
         return this.#ghosts.size === 0 ? PASS : this.#occupantAsks(stanza);
       case On.Archive:
         return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
+      case On.OwnArchive:
+        return this.#around.book.isEmpty ? PASS : this.#ownArchive.query(stanza);
       default:
         return this.#forms.fromRoom(stanza);
     }
@@ -148,7 +163,9 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
+    else if (token === HAND_OVER) this.#handOver();
     else if (token === READ) this.#storing.readAgain();
+    else if (token.startsWith(YIELD)) this.#ghosts.carried.mayEnter(token.slice(YIELD.length));
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
@@ -162,7 +179,19 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   #claim(): void {
     this.#readStored();
     this.#ghosts.claim();
-    if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+    if (this.#ghosts.size > 0) this.#watchGhosts();
+  }
+
+  #handOver(): void {
+    this.#handingOver?.look(this.context.now);
+    if (this.#ghosts.size > 0) this.context.wakeAt(HAND_OVER, this.context.now + HAND_OVER_EVERY);
+  }
+
+  #watchGhosts(): void {
+    if (this.#watchesGhosts) return;
+    this.#watchesGhosts = true;
+    this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+    if (this.#handingOver !== undefined) this.context.wakeAt(HAND_OVER, this.context.now + HAND_OVER_EVERY);
   }
 
   #readStored(): void {
@@ -177,7 +206,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   #noteHeard(): void {
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
-    if (this.#ghosts.size > 0) this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
+    this.#watchesGhosts = false;
+    if (this.#ghosts.size > 0) this.#watchGhosts();
   }
 
   /** There is no way back: rooms may answer later than a subscription ends. */
@@ -189,7 +219,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     this.context.wakeAt(BOOK, this.context.now);
   }
 
-  onTold(message: string): void {
+  onTold(message: string, from: string): void {
     const notice = readNotice(message);
     const { book, account } = this.#around;
     switch (notice?.op) {
@@ -199,6 +229,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       case 'claim':
         this.#readStored();
         if (this.#delivery.wanted || !this.#delivery.anybody) this.#ghosts.claim();
+        if (this.#ghosts.size > 0) this.#watchGhosts();
         break;
       case 'subscribed':
         this.#othersSubscribed(notice.room);
@@ -209,11 +240,23 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       case 'replaced':
         if (this.#ghosts.of(notice.room)?.client === 'out') this.#end(notice.room);
         break;
+      case 'say':
+        this.#ghosts.carried.told(notice, from);
+        break;
+      case 'refused':
+        this.#ghosts.carried.isRefused(notice);
+        break;
+      case 'yield':
+        this.#ghosts.carried.yields(notice, from);
+        break;
+      case 'yielded':
+        this.#ghosts.carried.hasYielded(notice);
+        break;
       case 'gone':
         this.#ghosts.hidden.gone(this.#ghosts.of(notice.room), notice.room, notice.nick, notice.affiliation);
         break;
       case 'subscriber':
-        this.#subscriberChanged(notice);
+        this.#changes.announced(notice);
         break;
     }
   }
@@ -248,6 +291,7 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     const { book, rooms } = this.#around;
     book.leave(this);
     book.discharge(this.#around.account, this);
+    this.#handingOver?.close();
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
@@ -276,7 +320,8 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   /** A message to a room or an occupant: whoever has subscribed speaks without having joined. */
-  #said({ frame }: PassingStanza, watch: number): Verdict {
+  #said(stanza: PassingStanza, watch: number): Verdict {
+    const { frame } = stanza;
     const { book, account } = this.#around;
     const address = frame.to ?? '';
     const room = prepareJid(bare(address));
@@ -287,7 +332,9 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
       this.context.send('client', errorAnswer(asked, REFUSED.notAcceptable), 'mucsub-refused');
       return { action: 'handled', reason: 'mucsub-refused' };
     }
+    if (this.#ghosts.carried.says(stanza, room)) return { action: 'handled', reason: 'mucsub-answered' };
     this.#ghosts.ensureIn(room);
+    this.#watchGhosts();
     return PASS;
   }
 
@@ -302,6 +349,13 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
   }
 
   // What rooms send.
+
+  #roomSays(stanza: PassingStanza): Verdict {
+    if (!this.#completion.isIdle) this.#completion.message(stanza.frame);
+    if (!this.#ownArchive.isIdle && this.#ownArchive.result(stanza))
+      return { action: 'handled', reason: 'mucsub-answered' };
+    return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
+  }
 
   /** An occupant asks the ghost something: there is no client behind it that could answer. */
   #occupantAsks({ frame }: PassingStanza): Verdict {
@@ -326,88 +380,40 @@ class MucSubSession implements FeatureSession, Reader, RoomOptions {
     if (this.#delivery.wanted) this.#ghosts.claim();
     this.#ghosts.entering.learnOccupants(subscription);
   }
-
-  #banned(subscription: Subscription): void {
-    const { book, account } = this.#around;
-    const { room, nick } = subscription;
-    this.context.store.write([book.unsubscribe(this.context.domain.name, room, account)]);
-    const notice: Notice = { op: 'unsubscribed', room, nick };
-    this.context.tell(account, JSON.stringify(notice));
-    this.#announce('unsubscribe', subscription);
-  }
-
-  isAllowed(room: string): boolean {
-    return this.#around.book.isAllowed(room, this.#around.settings.allowSubscription);
-  }
-
-  set(room: string, allowed: boolean): void {
-    if (this.isAllowed(room) === allowed) return;
-    if (!allowed) this.#endAll(room);
-    this.context.store.write([this.#around.book.allow(this.context.domain.name, room, allowed)]);
-  }
-
-  destroyed(room: string): void {
-    if (this.#around.book.room(room) === undefined) return;
-    this.#endAll(room);
-    this.context.store.write([this.#around.book.allow(this.context.domain.name, room, undefined)]);
-  }
-
-  #endAll(room: string): void {
-    const { book, account } = this.#around;
-    const subscriptions = [...(book.room(room)?.subscriptions.values() ?? [])];
-    const changes = subscriptions.map((each) =>
-      book.unsubscribe(this.context.domain.name, room, each.account),
-    );
-    if (changes.length > 0) this.context.store.write(changes);
-    for (const { account: other, nick } of subscriptions) {
-      const notice: Notice = { op: 'unsubscribed', room, nick };
-      this.context.tell(other, JSON.stringify(notice));
-      if (other === account) this.#ghosts.end(room);
-    }
-  }
-
-  #announce(change: 'subscribe' | 'unsubscribe', subject: Subscription): void {
-    const { book, account } = this.#around;
-    const { room } = subject;
-    const notice: Notice = {
-      op: 'subscriber',
-      room,
-      change,
-      nick: subject.nick,
-      account: subject.account,
-    };
-    const interested = [...(book.room(room)?.subscriptions.values() ?? [])];
-    if (change === 'unsubscribe') interested.push(subject);
-    for (const subscription of interested) {
-      if (!subscription.events.includes('subscribers')) continue;
-      if (subscription.account === account) this.#ghosts.subscriber(notice, subscription);
-      else if (this.context.domain.sessionsOf(subscription.account).length > 0)
-        this.context.tell(subscription.account, JSON.stringify(notice));
-      else this.#ghosts.subscriberAway(notice, subscription);
-    }
-  }
-
-  #subscriberChanged(notice: Extract<Notice, { op: 'subscriber' }>): void {
-    const { book, account } = this.#around;
-    const { room } = notice;
-    const subscription = book.subscription(room, account);
-    if (subscription === undefined) return;
-    const where = book.knownWhereabouts(room, account);
-    const { full } = this.context.identity;
-    const first = this.context.domain.sessionsOf(account)[0]?.full;
-    const isMine = where === undefined || where.sources.size === 0 ? first === full : where.sources.has(full);
-    if (isMine) this.#ghosts.subscriber(notice, subscription);
-  }
 }
 
 const ADDED: DiscoAmendment = { add: [NS.mucsub] };
 const ADDED_WITH_ARCHIVE: DiscoAmendment = { add: [NS.mucsub, NS.mam2] };
 
-export const mucsub: Feature<MucSubSession> = {
+function surroundings(context: FeatureContext): Surroundings {
+  const { identity } = context;
+  return {
+    context,
+    book: bookOf(context.domain),
+    settings: context.settings<Settings>(SETTINGS),
+    account: prepareJid(identity.bare) ?? identity.bare,
+    rooms: context.know(roomsKey),
+    availability: context.know(accountKey),
+    probe: context.know(capabilitiesProbeKey),
+  };
+}
+
+function open(context: FeatureContext, snapshot?: string): FeatureSession {
+  const around = surroundings(context);
+  const { observer } = around.settings;
+  const isObserver =
+    observer !== undefined &&
+    context.identity.resource.startsWith(OBSERVER_RESOURCE) &&
+    around.account === prepareJid(`${observer.account}@${context.domain.name}`);
+  if (isObserver) return new ObserverSession(context, around, observer.nick);
+  return new MucSubSession(context, around, snapshot);
+}
+
+export const mucsub: Feature = {
   name: 'mucsub',
   watches: WATCHES,
   needs: [capabilitiesProbe, rooms, account],
   amendsDisco: true,
   settings: SETTINGS,
-  open: (context, snapshot) => new MucSubSession(context, snapshot),
+  open,
 };

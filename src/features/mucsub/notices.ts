@@ -6,6 +6,12 @@ export type Notice =
   | { readonly op: 'claim'; readonly room?: string }
   /** The subscription is there, or another one, by the word of somebody else. */
   | { readonly op: 'subscribed'; readonly room: string }
+  /** What the session that carries the ghost is to say for another one, and the room's refusal of it. */
+  | { readonly op: 'say'; readonly room: string; readonly by: string; readonly xml: string }
+  | { readonly op: 'refused'; readonly by: string; readonly xml: string }
+  /** The session that carries the ghost is to leave the room for another one, and has. */
+  | { readonly op: 'yield'; readonly room: string; readonly by: string }
+  | { readonly op: 'yielded'; readonly room: string; readonly to: string }
   | { readonly op: 'unsubscribed'; readonly room: string; readonly nick: string }
   /** Another session of the account is the source now. */
   | { readonly op: 'replaced'; readonly room: string }

@@ -11,7 +11,7 @@ import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
 import type { LoggedKind, Said } from './event-log.js';
-import { archiveId, gap, innerStanza, subscriberChange, wrap } from './events.js';
+import { archiveId, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
 import type { Ghost } from './ghost.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
@@ -22,7 +22,7 @@ import type { Surroundings } from './surroundings.js';
 
 const OCCUPANT_EVENTS: readonly EventName[] = ['presence', 'participants', 'affiliations'];
 /** Events that are of no use later, as ejabberd has it. */
-const FLEETING: readonly EventName[] = ['presence', 'participants'];
+export const FLEETING: readonly EventName[] = ['presence', 'participants'];
 /** Characters of a body that tell apart messages for which the room gives no id. */
 const KEY_LENGTH = 200;
 
@@ -120,7 +120,7 @@ export class RoomEvents {
     const isStored = !this.delivery.anybody || storing.isBehind(room);
     const isOurs = lacksArchive(this.around, room);
     // Beyond what is stored, the room has it: from here on it will be asked.
-    if (isStored && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
+    if (isStored && !isOurs && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
       where.isFrozen = true;
     if (where.isFrozen && (isStored || book.kept.has(context.identity.full))) return undefined;
     const id = old?.id ?? (isOurs ? undefined : archiveId(frame, room));
@@ -134,8 +134,12 @@ export class RoomEvents {
     const event = eventOf(kind, subscription.events);
     const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
     if (!isOurs && !isWanted) return undefined;
+    if (!isOurs && !isStored) {
+      const wrapping = { room, account, event: event!, id: id ?? context.randomId(), stamp: old?.stamp };
+      return wrapSplice(wrapping, innerStanza(frame, account, room, id));
+    }
     const said = this.#said(room, frame, kind, id, old);
-    if (isOurs || isStored) storing.take(room, said, isWanted && isStored ? subscription.events : undefined);
+    storing.take(room, said, isWanted && isStored ? subscription.events : undefined);
     if (!isWanted || isStored) return undefined;
     return wrap({ room, account, event, id: said.id, stamp: old?.stamp }, said.inner);
   }
@@ -153,7 +157,7 @@ export class RoomEvents {
       key,
       isUnique: id !== undefined,
       at: timeOf(old?.stamp) ?? context.wallClock(),
-      inner: innerStanza(frame, account, room, isOurs ? itemId : id, isOurs),
+      inner: innerStanza(frame, account, room, isOurs ? itemId : id, isOurs).toBuffer(),
     };
   }
 
@@ -318,13 +322,14 @@ function markedNoStore(frame: Frame): number | undefined {
   return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
 }
 
-function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
+/** @param ofRoom from the room itself, not from an occupant */
+export function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
   if (isSubject(frame)) return 'subject';
   if (!ofRoom) return 'messages';
   return frame.findChild('x', NS.mucUser) >= 0 ? 'config' : 'announcement';
 }
 
-function isSubject(frame: Frame): boolean {
+export function isSubject(frame: Frame): boolean {
   return frame.findChild('subject', NS.client) >= 0 && frame.findChild('body', NS.client) < 0;
 }
 
@@ -334,7 +339,7 @@ function stampIn(message: Element): string | undefined {
 }
 
 /** What a message without an id of the room's is known by. */
-function keyOf(frame: Frame): string {
+export function keyOf(frame: Frame): string {
   const body = frame.findChild('body', NS.client);
   const text =
     body < 0
@@ -344,7 +349,7 @@ function keyOf(frame: Frame): string {
 }
 
 /** What a change of somebody's standing is known by. */
-function keyOfPresence(presence: Element): string {
+export function keyOfPresence(presence: Element): string {
   const x = presence.getChildren('x', NS.mucUser).at(-1);
   const item = x?.getChild('item')?.attrs ?? {};
   const codes = x?.getChildren('status').map(({ attrs }) => String(attrs.code)) ?? [];
@@ -353,7 +358,7 @@ function keyOfPresence(presence: Element): string {
 }
 
 /** A presence as it stands in an event. Real JIDs are for those whom the room shows them to everybody: a subscriber has no role. */
-function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
+export function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
   presence.attrs.to = account;
   presence.attrs.xmlns = NS.client;
   if (!nonAnonymous)

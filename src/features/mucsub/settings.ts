@@ -1,5 +1,19 @@
 import { z } from 'zod';
 
+/** With whom the proxy itself logs in. The password stands in a file or in the environment, and nowhere else. */
+const OBSERVER = z
+  .strictObject({
+    /** Local part of its JID. */
+    account: z.string().min(1),
+    passwordFile: z.string().min(1).optional(),
+    passwordEnv: z.string().min(1).optional(),
+    /** In the rooms. */
+    nick: z.string().min(1).default('interstanza'),
+  })
+  .refine(({ passwordFile, passwordEnv }) => (passwordFile === undefined) !== (passwordEnv === undefined), {
+    error: 'needs either passwordFile or passwordEnv',
+  });
+
 /** What a domain's configuration may say about MUC/Sub. */
 export const SETTINGS = z.strictObject({
   /** Whether subscriptions are allowed in a room whose owners have not said so. */
@@ -24,6 +38,10 @@ export const SETTINGS = z.strictObject({
     .default(30 * 86_400),
   /** Rooms that one account may subscribe to. */
   subscriptionsPerAccount: z.int().min(1).default(500),
+  /** An account of the domain, owner of the rooms, that hears each of them once for all subscribers; absent: they have their ghosts. */
+  observer: OBSERVER.optional(),
 });
+
+export type ObserverSettings = z.infer<typeof OBSERVER>;
 
 export type Settings = z.infer<typeof SETTINGS>;

@@ -1,3 +1,4 @@
+import { LateMap } from '../../session/late.js';
 import type { CatchingUp } from './catching-up.js';
 import { Ghost } from './ghost.js';
 import { hasArchive } from './services.js';
@@ -16,7 +17,7 @@ export interface Standing {
 /** Hands ghosts from one process to the next. */
 export class Standings {
   /** By room, whether this session was the source; until the book has been read. */
-  readonly #restored = new Map<string, boolean>();
+  readonly #restored = new LateMap<string, boolean>();
 
   constructor(
     private readonly around: Surroundings,

@@ -58,6 +58,9 @@ export class Storing {
       const cursor = log.cursors.get(account) ?? new Cursor(events);
       log.cursors.set(account, cursor);
       if (cursor.add(logged.seq)) changes.push(log.change(account, cursor));
+      const event = eventOf(said.kind, events);
+      if (event !== undefined)
+        context.waits(account, wrap({ room, account, event, id: logged.id }, said.inner));
     }
     // What a room with an archive says beyond the limit it has itself.
     const bytes = hasArchive(this.around, room) ? Number.POSITIVE_INFINITY : settings.storeBytes;

@@ -99,8 +99,10 @@ export class Subscribing {
         this.#refuse(asked, wrongType(request.type, where));
         break;
       case 'subscriptions':
-        if (room === undefined) this.#listOwn(asked);
-        else this.#listRoom(asked, room);
+        this.ghosts.entering.whenSettled(() => {
+          if (room === undefined) this.#listOwn(asked);
+          else this.#listRoom(asked, room);
+        });
         break;
       default:
         if (room === undefined) this.#refuse(asked, wrongType('set', 'service'));

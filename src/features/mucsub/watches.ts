@@ -17,10 +17,13 @@ export enum On {
   OccupantAsks,
   RoomAnswers,
   Archive,
+  OwnArchive,
 }
 
 /** The account has subscribed to something, or asks to be, or was in a room without its client when the process before ended. */
 export const SUBSCRIBES = new Interest('the account subscribes to rooms');
+/** The client is entering a room that may not say when it is in. */
+export const ENTERS = new Interest('the client enters a room');
 /** The client has asked a room for its configuration. */
 export const CONFIGURES = new Interest('the client configures rooms');
 
@@ -64,7 +67,7 @@ export const WATCHES: readonly Watch[] = [
     address: ['full'],
     when: [SUBSCRIBES],
   },
-  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'], when: [SUBSCRIBES] },
+  { direction: 'to-client', stanza: 'message', address: ['bare', 'full'], when: [SUBSCRIBES, ENTERS] },
   {
     direction: 'to-client',
     stanza: 'presence',
@@ -79,5 +82,14 @@ export const WATCHES: readonly Watch[] = [
     types: ['get', 'set'],
     child: { namespace: NS.mam2, name: 'query' },
     address: ['bare'],
+    when: [SUBSCRIBES],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['set'],
+    child: { namespace: NS.mam2, name: 'query' },
+    address: ['account'],
+    when: [SUBSCRIBES],
   },
 ];

@@ -4,12 +4,13 @@ import type { AccountSession } from '../../knowledge/account/account.js';
 import type { CapabilitiesSession } from '../../knowledge/capabilities/capabilities.js';
 import type { PresenceSession } from '../../knowledge/presence/presence.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
+import type { Roster, RosterReader } from '../../knowledge/roster/roster-reader.js';
 import type { FeatureContext } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { annotated, annotationXml, describe } from './annotation.js';
 import type { DirectedPresence } from './directed.js';
 import type { Occupant } from './occupancy.js';
-import type { Roster, RosterReader } from './roster.js';
+import type { Paced } from './pacer.js';
 import type { Settings } from './settings.js';
 import type { SharedAnnotations } from './shared.js';
 
@@ -55,11 +56,11 @@ class Told {
  * One's own client is away for a while (XEP-0310 §4.2): who has its presence is told. Sessions here are told by the bus, and each shows its
  * client what that has already; contacts elsewhere who are known to understand it are sent what they have, by name.
  */
-export class Pause implements Occupant {
+export class Pause implements Occupant, Paced {
   #state: 'here' | 'breaking' | 'away' = 'here';
   #told: Told | undefined;
   #roster: Roster | undefined;
-  #sendsLater = false;
+  #notBefore = 0;
   /** Counts the breaks: answers that belong to a former one are of no use. */
   #break = 0;
 
@@ -126,7 +127,8 @@ export class Pause implements Occupant {
     told.toSend.clear();
     for (const [jid, isSubscribed] of told.sent) told.toSend.set(jid, isSubscribed);
     told.sent.clear();
-    this.#sendSome(now);
+    this.#sendSome(now, AT_ONCE);
+    this.#sendRest();
   }
 
   /**
@@ -145,13 +147,22 @@ export class Pause implements Occupant {
   closed(): void {
     this.#state = 'here';
     this.shared.paused.delete(this.ownFull);
+    this.shared.pacer.leave(this, this.context.now);
+  }
+
+  turnComes(time: number): void {
+    this.context.wakeAt(SEND, Math.max(time, this.#notBefore));
   }
 
   /** @returns whether the wake-up was for this */
   wake(token: string, now: number): boolean {
     if (token === SEND) {
-      this.#sendsLater = false;
-      this.#sendSome(now);
+      const { pacer } = this.shared;
+      const allowed = pacer.turn(this, AT_ONCE, now);
+      if (allowed > 0) {
+        pacer.over(this, this.#sendSome(now, allowed), now);
+        this.#sendRest();
+      }
       return true;
     }
     if (token !== BREAK) return false;
@@ -243,7 +254,7 @@ export class Pause implements Occupant {
         // Its subscription may have ended meanwhile.
         if (told?.asked.delete(jid) !== true || features?.has(NS.psa) !== true) return;
         told.toSend.set(jid, isSubscribed);
-        this.#sendLater(this.context.now);
+        this.#sendRest();
       });
     }
   }
@@ -258,23 +269,22 @@ export class Pause implements Occupant {
     return byName.bytes;
   }
 
-  #sendLater(time: number): void {
-    if (this.#sendsLater) return;
-    this.#sendsLater = true;
-    const count = Math.min(AT_ONCE, this.#told?.toSend.size ?? 0);
-    this.context.wakeAt(SEND, Math.max(time, this.shared.pacer.reserve(count, this.context.now)));
+  #sendRest(): void {
+    if ((this.#told?.toSend.size ?? 0) > 0) this.shared.pacer.wait(this, this.context.now);
   }
 
-  #sendSome(now: number): void {
-    let left = AT_ONCE;
+  /** @returns how many were sent */
+  #sendSome(now: number, most: number): number {
     const toSend = this.#told?.toSend;
-    if (toSend === undefined) return;
+    if (toSend === undefined) return 0;
+    let sent = 0;
     for (const [jid, isSubscribed] of toSend) {
-      if (left === 0) break;
+      if (sent === most) break;
       toSend.delete(jid);
-      if (this.#send(jid, isSubscribed)) left -= 1;
+      if (this.#send(jid, isSubscribed)) sent += 1;
     }
-    if (toSend.size > 0) this.#sendLater(now + BETWEEN);
+    this.#notBefore = now + BETWEEN;
+    return sent;
   }
 
   #send(to: string, isSubscribed: boolean): boolean {

@@ -4,6 +4,7 @@ import { capabilities, capabilitiesKey } from '../../knowledge/capabilities/capa
 import { presence, presenceKey } from '../../knowledge/presence/presence.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { MAY_BE_IN_ROOMS, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import { RosterReader, unsubscribedBy } from '../../knowledge/roster/roster-reader.js';
 import {
   type Feature,
   type FeatureContext,
@@ -33,7 +34,6 @@ import { Prober } from './prober.js';
 import { Reach } from './reach.js';
 import { Refresh } from './refresh.js';
 import { RoomReturns } from './rejoin.js';
-import { RosterReader, unsubscribedBy } from './roster.js';
 import { SETTINGS, type Settings } from './settings.js';
 import { type SharedAnnotations, sharedKey } from './shared.js';
 import { Viewer } from './viewer.js';

@@ -1,6 +1,7 @@
+import type { RosterReader } from '../../knowledge/roster/roster-reader.js';
 import type { FeatureContext } from '../../session/feature.js';
+import { LateSet } from '../../session/late.js';
 import { escapeAttribute } from '../../xml/serialize.js';
-import type { RosterReader } from './roster.js';
 
 /** Probes that one session sends at a time, and how long it then waits; ms. Servers limit what a connection may send. */
 const AT_ONCE = 5;
@@ -15,7 +16,7 @@ const REFRESH = 'refresh';
  * of others the answer would be that the user may not know.
  */
 export class Refresh {
-  #waiting = new Set<string>();
+  #waiting = new LateSet<string>();
   /** Of those, the ones that may be asked about. */
   #allowed: string[] = [];
   #isDue = false;

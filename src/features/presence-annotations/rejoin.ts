@@ -7,6 +7,7 @@ import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import { errorCondition } from '../../knowledge/rooms/signals.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, escapeText } from '../../xml/serialize.js';
@@ -45,8 +46,8 @@ interface Return {
  * it is not, a client that knows nothing of it is brought back in: same nick, what was said meanwhile, and only the difference in who is there.
  */
 export class RoomReturns implements LinkWatcher {
-  readonly #rooms = new Map<string, ForeignRoom>();
-  readonly #returns = new Map<string, Return>();
+  readonly #rooms = new LateMap<string, ForeignRoom>();
+  readonly #returns = new LateMap<string, Return>();
   #toCheck: string[] = [];
   #passwords: Map<string, string> | undefined;
 
@@ -82,7 +83,11 @@ export class RoomReturns implements LinkWatcher {
     const room = this.#rooms.get(jid);
     if (change.kind === 'joined') {
       if (room === undefined) this.#enter(jid, change.nick);
-      else room.nick = change.nick;
+      else {
+        room.nick = change.nick;
+        // What the room tells may be taken by a feature that knows better what the client has been shown.
+        if (room.phase === 'returning') this.#isIn(room);
+      }
     } else if (change.kind === 'nick-changed' && room !== undefined) room.nick = change.to;
     else if (change.kind === 'left' && room?.phase === 'in') this.#forget(jid);
   }
@@ -226,11 +231,14 @@ export class RoomReturns implements LinkWatcher {
     return isNews ? PASS : KNOWN;
   }
 
-  #isBack(room: ForeignRoom, coming: Return, nick: string): void {
-    coming.isIn = true;
+  #isIn(room: ForeignRoom): void {
     room.phase = 'in';
     room.wasDown = false;
     room.occupants = undefined;
+  }
+
+  #isBack(room: ForeignRoom, coming: Return, nick: string): void {
+    coming.isIn = true;
     for (const ghost of coming.occupants.ghosts(nick)) {
       const from = `${room.jid}/${ghost}`;
       this.knowledge.presence.forget(from);
@@ -289,7 +297,7 @@ export class RoomReturns implements LinkWatcher {
     const coming = this.#returns.get(jid);
     const room = this.#rooms.get(jid);
     this.#returns.delete(jid);
-    if (coming === undefined || coming.isIn || room === undefined) return;
+    if (coming === undefined || coming.isIn || room === undefined || room.phase === 'in') return;
     room.phase = 'lost';
     room.wasDown = true;
   }

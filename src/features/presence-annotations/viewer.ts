@@ -4,6 +4,7 @@ import type { FeatureContext } from '../../session/feature.js';
 import type { Reason } from '../../session/reasons.js';
 import { type Annotating, annotated, annotationXml, describe } from './annotation.js';
 import type { Links, LinkWatcher } from './links.js';
+import type { Paced } from './pacer.js';
 import { isServiceOf, realDomain } from './places.js';
 import type { Reach } from './reach.js';
 import type { Settings } from './settings.js';
@@ -47,11 +48,10 @@ const REASONS: { readonly [says in Annotating]: Reason } = {
  * Tells one client that has asked for it (XEP-0310 §3) which presences cannot be trusted. What there is to tell is never queued: it is the
  * difference between what is true and the mark that each presence carries, looked for when it is this session's turn.
  */
-export class Viewer implements LinkWatcher {
+export class Viewer implements LinkWatcher, Paced {
   #pending = new Set<string>();
   #sweep: ReturnType<PresenceSession['marks']> | undefined;
   #sweepWanted = false;
-  #reserved = 0;
   #away = false;
   #notBefore = 0;
   readonly #watched = new Set<string>();
@@ -80,14 +80,14 @@ export class Viewer implements LinkWatcher {
   close(): void {
     this.shared.viewers -= 1;
     for (const domain of this.#watched) this.reach.links.unwatch(domain, this, 'viewer');
-    this.shared.pacer.giveBack(this.#reserved);
-    this.#reserved = 0;
+    this.shared.pacer.leave(this, this.context.now);
   }
 
   /** The own client is away: nothing is told until it is back. */
   set away(away: boolean) {
     this.#away = away;
-    if (!away) this.#look();
+    if (away) this.shared.pacer.leave(this, this.context.now);
+    else this.#look();
   }
 
   /** Whether there may be more to tell the client. */
@@ -131,6 +131,10 @@ export class Viewer implements LinkWatcher {
     this.pend(fullJid);
   }
 
+  turnComes(time: number): void {
+    this.context.wakeAt(SEND, Math.max(time, this.#notBefore));
+  }
+
   linkChanged(): void {
     this.#look();
   }
@@ -154,19 +158,19 @@ export class Viewer implements LinkWatcher {
   /** @returns whether the wake-up was for this */
   wake(token: string, now: number): boolean {
     if (token !== SEND) return false;
-    const allowed = this.#reserved;
-    this.#reserved = 0;
-    let left = this.#away ? 0 : allowed;
-    for (const jid of left > 0 ? this.#pending : []) {
+    const allowed = this.#away ? 0 : this.shared.pacer.turn(this, TURN, now);
+    if (allowed === 0) return true;
+    let left = allowed;
+    for (const jid of this.#pending) {
       if (left === 0) break;
       this.#pending.delete(jid);
       const slash = jid.indexOf('/');
       if (this.#bring(jid.slice(0, slash), jid.slice(slash + 1), this.presence.markOf(jid))) left -= 1;
     }
     if (left > 0) left = this.#goOnSweeping(left);
-    this.shared.pacer.giveBack(left);
     this.#notBefore = now + BETWEEN_TURNS;
-    if (!this.#away) this.#schedule();
+    this.shared.pacer.over(this, allowed - left, now);
+    this.#schedule();
     return true;
   }
 
@@ -203,12 +207,7 @@ export class Viewer implements LinkWatcher {
   }
 
   #schedule(): void {
-    const { now } = this.context;
-    const isWork = this.#sweepWanted || this.#sweep !== undefined || this.#pending.size > 0;
-    if (!isWork || this.#reserved > 0 || this.#away) return;
-    const all = this.#sweepWanted || this.#sweep !== undefined;
-    this.#reserved = all ? TURN : Math.min(TURN, this.#pending.size);
-    this.context.wakeAt(SEND, Math.max(this.shared.pacer.reserve(this.#reserved, now), this.#notBefore));
+    if (this.isTelling) this.shared.pacer.wait(this, this.context.now);
   }
 
   #watch(domain: string, now: number): void {

@@ -2,6 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { type Frame, StanzaKind } from '../../xml/frame.js';
 import { type NamespaceTable, NS } from '../../xml/namespaces.js';
 import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
@@ -58,7 +59,7 @@ interface Joining {
  * ordinary join made of what is kept and what has changed.
  */
 export class ClientSide {
-  readonly #rooms = new Map<string, CachedRoom>();
+  readonly #rooms = new LateMap<string, CachedRoom>();
   /** Behind joins whose cache is being read. */
   readonly #waiting = new WaitingStanzas();
   #entering: string | undefined;

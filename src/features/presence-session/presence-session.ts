@@ -32,7 +32,7 @@ const SAID = 2;
 const ARCHIVED = 3;
 const MARKED = 4;
 /** The client has entered a room for which what it sends may have to wait. */
-const PLAYS_CLIENT = new Interest('the client half is played');
+const JOIN_MAY_WAIT = new Interest('a join to a room may be waiting');
 
 const WATCHES: readonly Watch[] = [
   { direction: 'to-server', stanza: 'presence', types: [''], address: ['full'] },
@@ -69,10 +69,10 @@ const WATCHES: readonly Watch[] = [
     stanza: 'presence',
     types: ['unavailable'],
     address: ['full', 'bare'],
-    when: [PLAYS_CLIENT],
+    when: [JOIN_MAY_WAIT],
   },
-  { direction: 'to-server', stanza: 'message', address: ['full', 'bare'], when: [PLAYS_CLIENT] },
-  { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'], when: [PLAYS_CLIENT] },
+  { direction: 'to-server', stanza: 'message', address: ['full', 'bare'], when: [JOIN_MAY_WAIT] },
+  { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'], when: [JOIN_MAY_WAIT] },
 ];
 
 /**
@@ -163,21 +163,27 @@ export class PresenceSessionSession implements FeatureSession {
     const room = bareOf(to);
     const nick = resource(to);
     if (nick === undefined) return PASS;
+    // Nothing but what it was annotated in needs to go on: for others the room's own answer is enough.
+    if (stanza.isOurs) return this.#room.broughtBack(stanza, room, nick);
     const wish = readWish(stanza);
     if (wish === undefined) {
       if (frame.findChild('x', NS.muc) < 0) return this.#behindJoin(stanza);
       this.#room.notAsked(room);
       if (!this.#mayPlayClient(room)) return PASS;
-      this.context.attend(PLAYS_CLIENT, true);
+      this.context.attend(JOIN_MAY_WAIT, true);
       return this.#client.joins(stanza, room);
     }
     if (!this.#settings.playRoom || this.#isNative(room)) return PASS;
+    if (wish.resume !== undefined) this.context.attend(JOIN_MAY_WAIT, true);
     return this.#room.asked(stanza, room, nick, wish);
   }
 
   /** What the client sends to a room keeps its place behind the join. */
   #behindJoin(stanza: PassingStanza): Verdict {
-    if (!this.#room.waits && !this.#client.waits) return PASS;
+    if (!this.#room.waits && !this.#client.waits) {
+      this.context.attend(JOIN_MAY_WAIT, false);
+      return PASS;
+    }
     const room = bareOf(stanza.frame.to);
     const verdict = this.#room.toRoom(stanza, room);
     return verdict === PASS ? this.#client.toRoom(stanza, room) : verdict;

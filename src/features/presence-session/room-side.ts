@@ -1,6 +1,7 @@
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { pageQuery, readPageEnd } from '../../session/start/archive.js';
 import { StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
@@ -11,6 +12,7 @@ import { readArchived } from './archive.js';
 import { askRoom } from './ask-room.js';
 import { HeldJoin } from './held-join.js';
 import { readLimits, writeTime } from './history.js';
+import { LostRooms } from './lost-rooms.js';
 import { MessageTrail } from './message-trail.js';
 import { PlayedRoom } from './played-room.js';
 import type { PresenceSessionSettings } from './settings.js';
@@ -46,17 +48,18 @@ interface Snapshot {
 
 /** The room's half of the protocol for one session: annotates, and answers those who come back (XEP-0311 §4). */
 export class RoomSide {
-  readonly #rooms = new Map<string, PlayedRoom>();
+  readonly #rooms = new LateMap<string, PlayedRoom>();
   /** Rooms that the stanza in hand has put the session out of, and whether there is no such room any more. */
-  readonly #leaving = new Map<string, { readonly destroyed: boolean }>();
+  readonly #leaving = new LateMap<string, { readonly destroyed: boolean }>();
+  readonly #lost = new LostRooms();
   /** Rooms whose own presence is the stanza in hand. */
-  readonly #entering = new Map<string, { readonly created: boolean }>();
+  readonly #entering = new LateMap<string, { readonly created: boolean }>();
   /** When views are written next. */
   #savesAt: number | undefined;
   /** Behind joins whose view is being read. */
   readonly #waiting = new WaitingStanzas();
   /** Open questions to archives, by their ids. */
-  readonly #asked = new Map<string, HeldJoin>();
+  readonly #asked = new LateMap<string, HeldJoin>();
 
   constructor(
     private readonly context: FeatureContext,
@@ -67,7 +70,7 @@ export class RoomSide {
 
   /** What has to be known to go on in another process; the views themselves are written. */
   snapshot(): readonly Snapshot[] {
-    this.#save();
+    this.write();
     return [...this.#rooms.values()]
       .filter((room) => room.held === undefined)
       .map(({ jid, nick, view, dialect }) => {
@@ -101,6 +104,7 @@ export class RoomSide {
    * @param room prepared bare JID @param nick as written
    */
   asked(stanza: PassingStanza, room: string, nick: string, wish: Wish): Verdict {
+    this.#lost.take(room);
     const playing = this.#rooms.get(room);
     const inside = this.known.nickIn(room) !== undefined;
     if (playing === undefined && this.#rooms.size >= MOST_ROOMS) return this.#declined(stanza);
@@ -138,8 +142,15 @@ export class RoomSide {
     return { action: 'handled', reason: 'presence-session-held' };
   }
 
+  /** A feature enters a room again for a client that does not know that it was put out: as if it came back from where it was. */
+  broughtBack(stanza: PassingStanza, room: string, nick: string): Verdict {
+    const wish = this.#lost.take(room);
+    return wish === undefined ? PASS : this.#comesBack(stanza, room, nick, wish, false);
+  }
+
   /** A client enters a room without asking for the protocol. */
   notAsked(room: string): void {
+    this.#lost.take(room);
     const playing = this.#rooms.get(room);
     if (playing === undefined) return;
     if (playing.held !== undefined && this.#isWaiting(playing.held)) {
@@ -170,6 +181,7 @@ export class RoomSide {
         break;
       case 'left':
         if (room.held?.expectsOwnLeaving === true) break;
+        if (change.cause === 'not-an-occupant') this.#lost.note(room);
         if (SILENT.has(change.cause)) this.#leaves(room);
         else this.#leaving.set(change.room, { destroyed: change.cause === 'destroyed' });
         break;
@@ -226,7 +238,7 @@ export class RoomSide {
 
   /** The client is away: what it has been shown is written down. */
   write(): void {
-    this.#save();
+    for (const room of this.#rooms.values()) if (room.dirty && room.held === undefined) this.#write(room);
   }
 
   /** The session is over. */
@@ -332,6 +344,7 @@ export class RoomSide {
     };
     if (isName) {
       this.views.load(room, resume.session, (value) => {
+        if (value === undefined) this.context.count('room-view-unknown');
         goesOn(value === undefined ? undefined : decodeView(resume.session, value));
       });
     } else goesOn(undefined);

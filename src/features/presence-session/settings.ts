@@ -20,7 +20,7 @@ export const presenceSessionSettings = z.strictObject({
   answerTime: z.int().min(1).max(300).default(30),
   history: z
     .strictObject({
-      /** Messages that a room and its archive are asked for at the most when a client comes back. */
+      /** Messages that an archive is asked for at the most, and a room where it is not known what the client has had. */
       most: z.int().min(0).max(1_000).default(200),
       /** Messages of a full join for a client that does not limit them itself. */
       default: z.int().min(0).max(1_000).default(20),

@@ -51,6 +51,7 @@ export class StoredViews {
       { key: this.#key('head', room, session), value: head },
     ];
     this.context.store.write(changes, done);
+    this.context.count('room-view-written');
     this.#atHand.wrote(changes[0]!.key, value, this.context.now);
     this.#keepBudget(this.#key('head', room, session));
   }

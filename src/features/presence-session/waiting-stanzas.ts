@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { LateMap } from '../../session/late.js';
 import type { Frame } from '../../xml/frame.js';
 
 /** Stanzas of the client's that wait for one join; more go on at once. */
@@ -6,7 +7,7 @@ const MOST = 100;
 
 /** What the client sends to rooms behind a join that is not on its way yet, because something has to be read first. */
 export class WaitingStanzas {
-  readonly #behind = new Map<string, Buffer[]>();
+  readonly #behind = new LateMap<string, Buffer[]>();
 
   /** Whether what the client sends to a room may have to wait. */
   get any(): boolean {

@@ -3,6 +3,7 @@ import type { ServerKind, SessionIdentity } from '../../session/feature.js';
 import type { Frame } from '../../xml/frame.js';
 import { ALONE, CONVERSATIONAL, NO_COPY, PRIVATE, SINGLE, TWO } from './kinds.js';
 import { markedAddress } from './marks.js';
+import { isOfOneResource, type MessageType } from './message-type.js';
 
 /**
  * Whom a message that has come is for.
@@ -15,7 +16,8 @@ export type Target =
   | { readonly for: 'account' }
   | { readonly for: 'gone'; readonly address: string };
 
-const HERE: Target = { for: 'here' };
+/** As it is for what comes from somebody in a room. */
+export const HERE: Target = { for: 'here' };
 const ACCOUNT: Target = { for: 'account' };
 
 /** By what a message says of itself, and by where the server says it was addressed. Types as in RFC 6121 §5.2.2. */
@@ -37,24 +39,19 @@ export class Addressing {
     return address === undefined || address === this.identity.bare || prepareJid(address) === this.#own;
   }
 
-  /** @param isFromRoom tells whether the sender is somebody in a room; asked only where it matters */
-  target(frame: Frame, flags: number, isFromRoom: () => boolean): Target {
-    const found = this.#target(frame, flags);
-    return found.for !== 'here' && isFromRoom() ? HERE : found;
-  }
-
-  #target(frame: Frame, flags: number): Target {
+  /** What somebody in a room says is for `here` whatever this says. */
+  target(frame: Frame, type: MessageType, flags: number): Target {
     const alone = (flags & (PRIVATE | NO_COPY | ALONE)) !== 0;
     if ((flags & TWO) !== 0) {
       const written = markedAddress(frame);
       if (written !== undefined && this.#isOwn(written)) return this.#byAddress(written);
       // COMPAT: jabberd2 writes each resource's full JID over a bare one; what had a full one is kept from being copied.
-      const target = this.serverKind === 'jabberd2' && !alone ? ACCOUNT : this.#byAddress(frame.to);
+      const target = this.serverKind === 'jabberd2' && !alone ? ACCOUNT : this.#addressed(frame);
       // Its sender wants no copies, though he has written to the account.
-      return target.for === 'account' && (alone || isSingle(frame.type)) ? HERE : target;
+      return target.for === 'account' && (alone || isOfOneResource(type)) ? HERE : target;
     }
-    if (isSingle(frame.type)) return HERE;
-    const target = this.#byAddress(frame.to);
+    if (isOfOneResource(type)) return HERE;
+    const target = this.#addressed(frame);
     if (target.for === 'account') return alone ? HERE : ACCOUNT;
     if (alone || (flags & SINGLE) !== 0 || (flags & CONVERSATIONAL) === 0) return target;
     // Conversation is for all (the seed's rule for type chat); copies of it come from the server where it makes any.
@@ -63,6 +60,12 @@ export class Addressing {
 
   #isOwn(address: string): boolean {
     return this.isAccount(bare(address));
+  }
+
+  /** By its address as it has come. */
+  #addressed(frame: Frame): Target {
+    if (this.#last !== undefined && frame.attributeEquals('to', this.#last)) return this.#lastTarget;
+    return this.#byAddress(frame.to);
   }
 
   #byAddress(address: string | undefined): Target {
@@ -79,8 +82,4 @@ export class Addressing {
     if (!this.#isOwn(address) || isSameJid(address, this.identity.full)) return HERE;
     return { for: 'gone', address };
   }
-}
-
-function isSingle(type: string | undefined): boolean {
-  return type === 'groupchat' || type === 'headline' || type === 'error';
 }

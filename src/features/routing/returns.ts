@@ -1,11 +1,12 @@
 import { bare, prepareJid } from '../../jid.js';
-import type { PresenceSession } from '../../knowledge/presence/presence.js';
 import type { FeatureContext, Verdict } from '../../session/feature.js';
 import { stanzaError } from '../../stream/errors.js';
 import type { Frame } from '../../xml/frame.js';
+import type { Acquaintances } from './acquaintances.js';
 import type { Counts } from './counts.js';
 import { messageKey } from './message-key.js';
 import { type Notice, writeNotice } from './notices.js';
+import type { RoutingSettings } from './settings.js';
 
 export const DROPPED: Verdict = { action: 'drop', reason: 'gone-resource-dropped' };
 
@@ -15,7 +16,8 @@ export class Returns {
 
   constructor(
     private readonly context: FeatureContext,
-    private readonly presence: PresenceSession,
+    private readonly acquaintances: Acquaintances,
+    private readonly settings: Pick<RoutingSettings, 'answerStrangers'>,
     /** Of all sessions of the domain: the first one answers. */
     private readonly returned: Counts,
   ) {
@@ -29,18 +31,20 @@ export class Returns {
     // RFC 6121 §8.5.3.2: a headline is ignored without a word.
     if (from === undefined || type === 'headline' || type === 'groupchat') return DROPPED;
     const key = `${this.#own}\n${address}\n${messageKey(frame)}`;
-    if (!this.returned.isNew(key, context.identity.full, context.now)) return DROPPED;
-    if (from === context.identity.full) {
-      this.pass({ kind: 'error', to: from, from: address, id });
-      return DROPPED;
-    }
+    const isFirst = () => this.returned.isNew(key, context.identity.full, context.now);
     const sender = bare(from);
-    if (context.domain.sessionsOf(prepareJid(sender) ?? sender).some(({ full }) => full === from)) {
+    if (from === context.identity.full) {
+      if (isFirst()) this.pass({ kind: 'error', to: from, from: address, id });
+    } else if (context.domain.sessionsOf(prepareJid(sender) ?? sender).some(({ full }) => full === from)) {
       // No server lets one resource speak for another, or it would say who answers: the sender’s own session says it.
-      context.tell(sender, writeNotice({ kind: 'error', to: from, from: address, id }));
-    } else if (this.presence.fullJidsOf(sender).length > 0) {
-      // The server writes this session's address over any other, which only those may learn who see it anyway.
-      context.send('server', error(id, undefined, from), 'gone-resource-answered');
+      if (isFirst()) context.tell(sender, writeNotice({ kind: 'error', to: from, from: address, id }));
+    } else {
+      // The server writes this session's address over any other, which only those may learn who have it already: of the sessions one that he knows.
+      const answer = () => {
+        if (isFirst()) context.send('server', error(id, undefined, from), 'gone-resource-answered');
+      };
+      if (this.settings.answerStrangers) answer();
+      else this.acquaintances.ifKnown(sender, answer);
     }
     return DROPPED;
   }

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { bare, prepareJid } from '../../jid.js';
 import { type AccountSession, account, accountKey } from '../../knowledge/account/account.js';
-import { type PresenceSession, presence, presenceKey } from '../../knowledge/presence/presence.js';
+import { presence, presenceKey } from '../../knowledge/presence/presence.js';
 import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
   type DiscoAmendment,
@@ -22,7 +22,8 @@ import {
   capabilitiesProbeKey,
   type ProbeSession,
 } from '../capabilities-probe/capabilities-probe.js';
-import { Addressing, type Target } from './addressing.js';
+import { Acquaintances } from './acquaintances.js';
+import { Addressing, HERE, type Target } from './addressing.js';
 import { readCarbonCopy } from './carbon-copy.js';
 import { Carbons, conflict, resultFrom, type ServerCopies } from './carbons.js';
 import { type Common, commonKey } from './common.js';
@@ -39,24 +40,20 @@ import {
   SINGLE,
   TWO,
 } from './kinds.js';
-import { editEntering, leavingChildren, markedAddress } from './marks.js';
+import { Leaving } from './leaving.js';
+import { editEntering, markedAddress, sayAlone } from './marks.js';
 import { messageKey } from './message-key.js';
+import { isOfOneResource, type MessageType, messageType } from './message-type.js';
 import { readNotice, writeNotice } from './notices.js';
-import { Readdressed } from './readdressed.js';
 import { DROPPED, Returns } from './returns.js';
 import { type RoutingSettings, SETTINGS } from './settings.js';
 import { ToldCopies } from './told-copies.js';
-import {
-  type AddressKnowledge,
-  type DeviceAddress,
-  isSomebodysDevice,
-  readDeviceAddress,
-} from './user-address.js';
 
 const MESSAGE_OUT = 0;
 const MESSAGE_IN = 1;
 const CARBONS_WISH = 2;
 const NG_WISH = 3;
+const ROSTER_WISH = 4;
 const WATCHES: readonly Watch[] = [
   { direction: 'to-server', stanza: 'message' },
   { direction: 'to-client', stanza: 'message' },
@@ -74,16 +71,23 @@ const WATCHES: readonly Watch[] = [
     child: { namespace: NS.imNg, name: 'enable' },
     address: ['account', 'domain'],
   },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['get'],
+    child: { namespace: NS.roster, name: 'query' },
+    address: ['account'],
+  },
 ];
 
-const LEFT: Verdict = { action: 'edit', reason: 'left-realm' };
-const READDRESSED: Verdict = { action: 'edit', reason: 'readdressed' };
 const ENTERED: Verdict = { action: 'edit', reason: 'entered-realm' };
 
 interface Snapshot {
   readonly server: ServerCopies;
   readonly wanted: boolean;
   readonly optedIn: boolean;
+  /** Absent: what another version has left. */
+  readonly rosterAsked?: boolean;
 }
 
 /** One session under the rules of XMPP 2.0, in front of a server that has none of them. `docs/routing.md` is the whole of them. */
@@ -93,21 +97,16 @@ export class RoutingSession implements FeatureSession {
   readonly #addressing: Addressing;
   readonly #account: AccountSession;
   readonly #rooms: RoomsSession;
-  readonly #presence: PresenceSession;
   readonly #services: ProbeSession;
-  readonly #known: AddressKnowledge;
-  /** The full JID looked at last: a conversation goes on with one. What is known of it is looked up each time. */
-  #lastTo: string | undefined;
-  #lastDevice: DeviceAddress | undefined;
+  readonly #leaving: Leaving;
   readonly #carbons: Carbons;
   /** Prepared. */
   readonly #own: string;
   /** The client has opted in to XEP-0409. */
   #optedIn = false;
   readonly #copies: ToldCopies;
+  readonly #acquaintances: Acquaintances;
   readonly #returns: Returns;
-  /** Made when needed: most sessions never do. */
-  #readdressed: Readdressed | undefined;
 
   constructor(
     private readonly context: FeatureContext,
@@ -119,17 +118,18 @@ export class RoutingSession implements FeatureSession {
     this.#addressing = new Addressing(identity, serverKind);
     this.#account = context.know(accountKey);
     this.#rooms = context.know(roomsKey);
-    this.#presence = context.know(presenceKey);
     this.#services = context.know(capabilitiesProbeKey);
-    this.#known = {
-      ...{ identity, rooms: this.#rooms, presence: this.#presence, services: this.#services },
-      userDomains: new Set(this.#settings.userDomains.map((name) => prepareJid(name) ?? name)),
-    };
     this.#own = prepareJid(identity.bare) ?? identity.bare;
     const before = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
     this.#carbons = new Carbons(context, before);
     this.#copies = new ToldCopies(context, this.#account, this.#carbons);
-    this.#returns = new Returns(context, this.#presence, this.#common.returned);
+    this.#acquaintances = new Acquaintances(context, before?.rosterAsked === true);
+    this.#returns = new Returns(context, this.#acquaintances, this.#settings, this.#common.returned);
+    this.#leaving = new Leaving(context, this.#settings, {
+      ...{ account: this.#account, carbons: this.#carbons, acquaintances: this.#acquaintances },
+      ...{ rooms: this.#rooms, presence: context.know(presenceKey), services: this.#services },
+      common: this.#common,
+    });
     if (before?.optedIn === true) this.#optIn();
     // At once: what comes before copies are on, the others do not get.
     if (this.#settings.copies) this.#carbons.enable();
@@ -137,7 +137,8 @@ export class RoutingSession implements FeatureSession {
 
   snapshot(): string | undefined {
     const { server, wanted } = this.#carbons;
-    const snapshot: Snapshot = { server, wanted, optedIn: this.#optedIn };
+    const rosterAsked = this.#acquaintances.clientAsked;
+    const snapshot: Snapshot = { server, wanted, optedIn: this.#optedIn, rosterAsked };
     return JSON.stringify(snapshot);
   }
 
@@ -154,13 +155,16 @@ export class RoutingSession implements FeatureSession {
   onStanza(stanza: PassingStanza, watch: number): Verdict {
     switch (watch) {
       case MESSAGE_OUT:
-        return this.#leaves(stanza);
+        return this.#leaving.take(stanza);
       case MESSAGE_IN:
         return this.#enters(stanza);
       case CARBONS_WISH:
         return this.#settings.copies ? this.#carbons.asked(stanza.frame, this.#optedIn) : PASS;
       case NG_WISH:
         return this.#settings.imNg ? this.#wantsNg(stanza.frame) : PASS;
+      case ROSTER_WISH:
+        this.#acquaintances.clientAsks();
+        return PASS;
       default:
         return PASS;
     }
@@ -182,43 +186,7 @@ export class RoutingSession implements FeatureSession {
     this.#copies.takeExpected();
   }
 
-  // Leaving the realm.
-
-  #leaves(stanza: PassingStanza): Verdict {
-    const { frame } = stanza;
-    const settings = this.#settings;
-    const flags = examine(frame);
-    const { to } = frame;
-    const isFull = to?.includes('/') === true;
-    const isConversation = isFull && this.#goesToAll(frame, flags, to);
-    // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it, where there are copies.
-    const hasCopies = this.#carbons.server !== 'none';
-    const goesToAll = isConversation && !(hasCopies && this.#account.isPassedOver(to));
-    if (goesToAll) {
-      this.#readdressed ??= new Readdressed();
-      this.#readdressed.note(frame.id, to);
-    }
-    if (this.#common.optedIn.size > 0 && (goesToAll || !isFull)) this.#reflectSent(frame, flags, to);
-    const children = leavingChildren(flags, isFull && !isConversation ? to : undefined, settings);
-    if (goesToAll) stanza.edit().cutResource('to');
-    else if (children === undefined) return PASS;
-    if (children !== undefined) stanza.edit().appendChild(children);
-    return goesToAll ? READDRESSED : LEFT;
-  }
-
-  /** What a client that knows nothing of all this says to one resource because it had heard from there last (RFC 6121 §5.1). */
-  #goesToAll(frame: Frame, flags: number, to: string): boolean {
-    if (!this.#settings.readdress || (flags & CONVERSATIONAL) === 0) return false;
-    if ((flags & (SINGLE | TWO | PRIVATE | NO_COPY | ALONE)) !== 0) return false;
-    if (isOfOneResource(frame)) return false;
-    if (to !== this.#lastTo) {
-      this.#lastDevice = readDeviceAddress(to);
-      this.#lastTo = to;
-    }
-    return this.#lastDevice !== undefined && isSomebodysDevice(this.#lastDevice, this.#known);
-  }
-
-  // Entering it.
+  // Entering the realm.
 
   #enters(stanza: PassingStanza): Verdict {
     const { frame } = stanza;
@@ -227,29 +195,40 @@ export class RoutingSession implements FeatureSession {
       if (this.#addressing.isAccount(frame.from)) return (flags & CARBON) !== 0 ? this.#carbon(stanza) : PASS;
       if ((flags & CARBON) !== 0) return this.#forgedCarbon(stanza, flags);
     }
-    if (frame.type === 'error') return this.#error(stanza, flags);
-    const target = this.#addressing.target(frame, flags, () => this.#isFromRoom(frame.from));
+    const type = messageType(frame);
+    if (type === 'error') return this.#error(stanza, flags);
+    let target = this.#addressing.target(frame, type, flags);
+    if (target.for !== 'here' && this.#isFromRoom(frame.from)) target = HERE;
     if (target.for === 'gone' && this.#settings.gone) return this.#returns.refuse(frame, target.address);
-    if (this.#settings.copies && this.#comesAgain(frame, flags, target))
+    if (this.#settings.copies && this.#comesAgain(frame, type, flags, target))
       return { action: 'drop', reason: 'duplicate-copy-dropped' };
-    return this.#edited(stanza, flags);
+    const verdict = this.#edited(stanza, flags);
+    // COMPAT: jabberd2 has written this address over the account's. Without the modifiers nothing would tell another proxy that it is for nobody else.
+    if (
+      verdict === ENTERED &&
+      this.context.serverKind === 'jabberd2' &&
+      (flags & TWO) !== 0 &&
+      (flags & (PRIVATE | NO_COPY)) !== 0 &&
+      markedAddress(frame) === undefined
+    )
+      sayAlone(stanza, this.context.identity.full);
+    return verdict;
   }
 
   #edited(stanza: PassingStanza, flags: number): Verdict {
-    const edited = editEntering(stanza.frame, flags, this.#settings, () => stanza.edit());
-    return edited ? ENTERED : PASS;
+    return editEntering(stanza.frame, flags, this.#settings, stanza) ? ENTERED : PASS;
   }
 
   #error(stanza: PassingStanza, flags: number): Verdict {
     const { frame } = stanza;
     // COMPAT: jabberd2 gives what is for a resource that is gone to all others, errors too; an error is never answered.
-    const target = this.#addressing.target(frame, flags, () => false);
+    const target = this.#addressing.target(frame, 'error', flags);
     if (target.for === 'gone' && this.#settings.gone) return DROPPED;
     // XEP-0409 §4: what is not for one resource alone is for all that have opted in, errors too.
     const alone = (flags & (PRIVATE | NO_COPY | ALONE)) !== 0;
-    if (this.#settings.copies && !alone && this.#common.optedIn.has(this.#own))
+    if (this.#settings.copies && !alone && this.#hasOptedIn)
       this.#reflect(messageKey(frame), frame.toString());
-    const address = this.#readdressed?.addressOf(frame.id, frame.from);
+    const address = this.#leaving.addressedBefore(frame);
     const verdict = this.#edited(stanza, flags);
     if (address === undefined) return verdict;
     stanza.edit().setAttribute('from', address);
@@ -283,16 +262,16 @@ export class RoutingSession implements FeatureSession {
   }
 
   /** Tells the others of a message for the account that the server does not copy for certain. @returns whether one of them was first */
-  #comesAgain(frame: Frame, flags: number, target: Target): boolean {
-    const all = target.for === 'account' && !isOfOneResource(frame);
+  #comesAgain(frame: Frame, type: MessageType, flags: number, target: Target): boolean {
+    if (isOfOneResource(type)) return false;
+    const all = target.for === 'account';
     const server = this.#isCopiedByServer(flags);
-    const reflects = this.#common.optedIn.has(this.#own) && (flags & (PRIVATE | NO_COPY | ALONE)) === 0;
+    const reflects = this.#hasOptedIn && (flags & (PRIVATE | NO_COPY | ALONE)) === 0;
     if ((!all || server) && !reflects) return false;
-    if (isOfOneResource(frame)) return false;
     const key = messageKey(frame);
     const isNew = this.#copies.isNew(key, 'server');
     const splice = new Splice(frame);
-    editEntering(frame, flags, this.#settings, () => splice);
+    editEntering(frame, flags, this.#settings, { edit: () => splice });
     if (all) splice.setAttribute('to', this.context.identity.bare);
     const xml = splice.toBuffer().toString();
     const { availability } = this.#account;
@@ -303,6 +282,12 @@ export class RoutingSession implements FeatureSession {
         : ({ kind: 'reflection', key, xml } as const);
     this.context.tell(this.context.identity.bare, writeNotice(notice));
     return !isNew;
+  }
+
+  /** Whether a session of the account has opted in to XEP-0409. */
+  get #hasOptedIn(): boolean {
+    const { optedIn } = this.#common;
+    return optedIn.size > 0 && optedIn.has(this.#own);
   }
 
   /** COMPAT: Prosody and ejabberd agree to copy what has a body and is not of a room, and about nothing else. */
@@ -330,7 +315,7 @@ export class RoutingSession implements FeatureSession {
     if (wanted) return PASS;
     const splice = new Splice(message);
     // What the own account has sent does not enter the realm.
-    if (direction === 'received') editEntering(message, flags, this.#settings, () => splice);
+    if (direction === 'received') editEntering(message, flags, this.#settings, { edit: () => splice });
     stanza.edit().replaceAll(Buffer.from(splice.toBuffer()));
     context.count('carbon-unwrapped');
     return { action: 'edit', reason: 'carbon-unwrapped' };
@@ -366,27 +351,9 @@ export class RoutingSession implements FeatureSession {
     this.#common.optedIn.set(this.#own, sessions.add(this.context.identity));
   }
 
-  /** What one resource says, the others that have opted in hear (XEP-0409 §3.3). */
-  #reflectSent(frame: Frame, flags: number, to: string | undefined): void {
-    const sessions = this.#common.optedIn.get(this.#own);
-    if (sessions === undefined || !this.#settings.copies || isOfOneResource(frame)) return;
-    if ((flags & (PRIVATE | NO_COPY | ALONE | SINGLE)) !== 0) return;
-    const { identity } = this.context;
-    const splice = new Splice(frame).setAttribute('from', identity.full);
-    if (to !== undefined) splice.setAttribute('to', bare(to));
-    const xml = splice.toBuffer().toString();
-    this.#reflect(messageKey(frame).replace(/^[^\n]*/u, identity.full), xml);
-  }
-
   #reflect(key: string, xml: string): void {
     this.context.tell(this.context.identity.bare, writeNotice({ kind: 'reflection', key, xml }));
   }
-}
-
-/** RFC 6121 §5.2.2: what is of these types is for the resource that it is addressed to; unknown ones are `normal`. */
-function isOfOneResource(frame: Frame): boolean {
-  const { type } = frame;
-  return type === 'groupchat' || type === 'headline' || type === 'error';
 }
 
 /** XMPP 2.0 routing in front of a server of 1.0. */

@@ -18,6 +18,8 @@ export const SETTINGS = z.strictObject({
   copies: z.boolean().default(true),
   /** What is for a resource that is gone is returned and not delivered to another. */
   gone: z.boolean().default(true),
+  /** Also to a sender who does not know the resource that has to answer: the answer names it. */
+  answerStrangers: z.boolean().default(false),
   /** XEP-0409 is offered. */
   imNg: z.boolean().default(true),
 });

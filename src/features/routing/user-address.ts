@@ -40,7 +40,7 @@ export function readDeviceAddress(to: string): DeviceAddress | undefined {
 export function isSomebodysDevice({ local, domain, bare }: DeviceAddress, known: AddressKnowledge): boolean {
   const { identity, rooms, presence, services, userDomains } = known;
   if (services.mucServices().has(domain)) return false;
-  if (rooms.isRoom(bare) !== 'unknown') return false;
+  if (rooms.stateOf(bare) !== 'unknown') return false;
   if (domain === identity.domain || userDomains.has(domain)) {
     // One's own other device was meant, or there would be no reason to write to it.
     return local !== identity.local || domain !== identity.domain;

@@ -10,6 +10,7 @@ import {
   type Verdict,
   type Watch,
 } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import { rooms, roomsKey } from '../rooms/rooms.js';
@@ -57,8 +58,8 @@ type Callback = (features: ReadonlySet<string> | undefined) => void;
  */
 export class CapabilitiesSession implements FeatureSession, Waiting {
   /** By prepared JID, the one heard from least recently first. */
-  readonly #entities = new Map<string, Entity>();
-  readonly #wanted = new Map<string, Callback[]>();
+  readonly #entities = new LateMap<string, Entity>();
+  readonly #wanted = new LateMap<string, Callback[]>();
   readonly #own: string;
   readonly #shared: SharedCapabilities;
   #openQuestions = 0;

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { LateMap } from '../../session/late.js';
 
 /** A presence as it came, able to stand alone in any client's stream. */
 export interface ReceivedPresence {
@@ -32,7 +33,7 @@ const LARGEST_SHARE = 1 / 4;
  */
 export class PresenceRecords {
   /** In the order in which they were last heard from. */
-  readonly #holders = new Map<string, Holder>();
+  readonly #holders = new LateMap<string, Holder>();
   readonly #budget: number;
   bytes = 0;
   evicted = 0;

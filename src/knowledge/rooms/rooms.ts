@@ -11,6 +11,7 @@ import {
   type Watch,
 } from '../../session/feature.js';
 import { Interest } from '../../session/interests.js';
+import { LateMap } from '../../session/late.js';
 import { NS } from '../../xml/namespaces.js';
 import { Room, type RoomChange, type RoomState } from './room.js';
 import {
@@ -72,7 +73,7 @@ interface Snapshot {
  */
 export class RoomsSession implements FeatureSession {
   /** By prepared bare JID, the one heard from least recently first. */
-  readonly #rooms = new Map<string, Room>();
+  readonly #rooms = new LateMap<string, Room>();
   #listeners: readonly ((change: RoomChange) => void)[] = [];
   // Made when needed: most sessions never do, and there are many sessions.
   /** Pings on their way, by id. */
@@ -126,10 +127,15 @@ export class RoomsSession implements FeatureSession {
   /** How the session stands to a bare JID: `unknown` is certain not to be a room it is in. */
   isRoom(bareJid: string): RoomState | 'unknown' {
     const jid = prepareJid(bareJid);
-    const room = jid === undefined ? undefined : this.#rooms.get(jid);
+    if (jid !== undefined) return this.stateOf(jid);
+    return this.#forgottenEverywhere ? 'was' : 'unknown';
+  }
+
+  /** The same of a prepared address. */
+  stateOf(jid: string): RoomState | 'unknown' {
+    const room = this.#rooms.get(jid);
     if (room !== undefined) return room.state;
-    const forgotten =
-      this.#forgottenEverywhere || (jid !== undefined && this.#forgottenDomains?.has(domain(jid)) === true);
+    const forgotten = this.#forgottenEverywhere || this.#forgottenDomains?.has(domain(jid)) === true;
     return forgotten ? 'was' : 'unknown';
   }
 

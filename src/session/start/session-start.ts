@@ -181,14 +181,17 @@ export class SessionStart {
         break;
       case 'resume-or-bind':
         this.#features =
-          client.takeFeatures({ bound: bind !== undefined, managed: bind?.enable !== undefined }) ?? '';
+          client.negotiation.takeFeatures({
+            bound: bind !== undefined,
+            managed: bind?.enable !== undefined,
+          }) ?? '';
         if (resume === undefined) this.#step('not-resumed');
-        else this.session.resumeAs(resume);
+        else this.session.resuming.resumeAs(resume);
         break;
       case 'resume':
         this.#token!.release();
         this.#additional = additionalData(this.#token!.answer);
-        this.session.resumeAs(resume!, this.#token!.account);
+        this.session.resuming.resumeAs(resume!, this.#token!.account);
         break;
       case 'bind':
         this.#bind();
@@ -220,7 +223,7 @@ export class SessionStart {
       const source = { domain: domain.name, from, tag: bind.tag, userAgent };
       const resource = resourceFor(source, () => this.port.randomId());
       // The same device has the same resource, and perhaps a session that still waits for it.
-      this.session.whenFree(resource, () => {
+      this.session.binding.whenFree(resource, () => {
         if (!client.gone) this.#askForResource(`<resource>${escapeText(resource)}</resource>`);
       });
     } else if (from !== undefined) this.#welcomeUnbound();
@@ -275,14 +278,19 @@ export class SessionStart {
       const started = start === undefined ? '' : startedElement(bounds !== undefined);
       const bound = `<bound xmlns='${NS.bind2}'>${metadataElement(bounds)}${started}`;
       client.outbox.text(successHead(this.#additional, identity.full) + bound);
-      if (enable !== undefined) session.enableWith(enable);
+      if (enable !== undefined) session.binding.enableWith(enable);
       // What we send from here on is to be counted from the start.
-      else if (start !== undefined) session.enableServer(false);
+      else if (start !== undefined) session.binding.enableServer(false);
       const token = this.#newToken(identity.full, session.hold?.resumption.id);
       client.outbox.text(`</bound>${this.#failed}${token}${SUCCESS_END}${this.#features}`);
     };
     const copies = server.kind !== 'jabberd2' && (carbons || start?.archive !== undefined);
-    session.bind(identity, welcome, new Set(copies ? [NS.carbons2] : []), start?.archive !== undefined);
+    session.binding.bind(
+      identity,
+      welcome,
+      new Set(copies ? [NS.carbons2] : []),
+      start?.archive !== undefined,
+    );
     if (clientState !== undefined && server.takesClientState)
       server.outbox.text(`<${clientState} xmlns='${NS.csi}'/>`);
     if (start !== undefined) {

@@ -141,6 +141,7 @@ VirtualHost ${JSON.stringify(domain)}
 Component ${JSON.stringify(`conference.${domain}`)} "muc"
   modules_enabled = { ${options.mam === false ? '' : '"muc_mam"'} }
   muc_room_locking = false
+  ${options.roomAdmin ? `admins = { ${JSON.stringify(options.roomAdmin)} }` : ''}
   muc_room_default_public = true
   ${options.roomHistory ? `muc_room_default_history_length = ${options.roomHistory}` : ''}
 `;

@@ -42,6 +42,8 @@ export interface ServerOptions {
   proxyHeader?: boolean;
   /** Bytes per second that each connection may send (Prosody); none by default. */
   rateLimit?: string;
+  /** Bare JID of an account that is an owner of all rooms (Prosody). */
+  roomAdmin?: string;
   /** It talks to other servers (Prosody): its own address on loopback, and those of all by their domains. */
   federation?: { address: string; hosts: Readonly<Record<string, string>> };
 }

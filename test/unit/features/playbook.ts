@@ -78,6 +78,8 @@ export interface Scene {
   readonly snapshot?: Readonly<Record<string, string>>;
   /** The next write to the store fails, and so do those after it. */
   readonly storeFails?: boolean;
+  /** What the feature says to wait for an account has to be expected. */
+  readonly showsWaiting?: boolean;
   /** The client has stream management: what is sent out of the store waits for `acknowledges`. */
   readonly clientAcknowledges?: boolean;
 }
@@ -121,6 +123,7 @@ export class Playbook<S extends FeatureSession> {
   #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
   readonly #account: string;
+  readonly #announced: string[] = [];
   #ended = false;
 
   constructor(feature: Feature<S>, scene: Scene = {}) {
@@ -153,6 +156,15 @@ export class Playbook<S extends FeatureSession> {
   /** A stanza of the client's on its way to the server. */
   fromClient(xml: string): this {
     return this.#stanza('to-server', xml);
+  }
+
+  /** A feature nearer to the client sends a stanza in the client's name. */
+  fromOuterFeature(xml: string): this {
+    return this.#stanza('to-server', xml, (frame) => {
+      const { features, knowledge } = this.#pipeline.pipeline;
+      this.#pipeline.show('to-server', frame, this.now);
+      return this.#pipeline.handleBehind(features[knowledge - 1]!, frame, this.now);
+    });
   }
 
   /** What became of the last stanza: `dropped reason`, `handled reason`, or `changed reason` and the stanza. */
@@ -221,6 +233,12 @@ export class Playbook<S extends FeatureSession> {
   /** Said to wait for an account. */
   expectWaiting(bare: string, xml: string): this {
     return this.#expect(`waits for ${bare}: ${canonical(xml)}`);
+  }
+
+  /** What the feature has said to wait for accounts since this was read last; it need not be expected. */
+  announced(): string[] {
+    this.#settle();
+    return this.#announced.splice(0);
   }
 
   /** Lets time pass and wakes the feature as often as it has asked for. */
@@ -318,12 +336,16 @@ export class Playbook<S extends FeatureSession> {
     this.#ended = true;
   }
 
-  #stanza(direction: 'to-server' | 'to-client', xml: string): this {
+  #stanza(
+    direction: 'to-server' | 'to-client',
+    xml: string,
+    handle = (frame: Frame) => this.#pipeline.handle(direction, frame, this.now),
+  ): this {
     this.#settle();
     this.#transcript.push(`${direction === 'to-server' ? 'client' : 'server'}: ${xml}`);
     const frame = parseStanza(Buffer.from(xml), this.#namespaces);
     if (!(frame instanceof Frame)) return this.#fail(`not a stanza: ${frame.reason}`, [], []);
-    const outcome = this.#pipeline.handle(direction, frame, this.now);
+    const outcome = handle(frame);
     // The verdict is told first: what is sent follows the stanza.
     if (outcome.kind !== 'pass') this.#pending.unshift(describe(outcome));
     return this;
@@ -387,6 +409,7 @@ export class Playbook<S extends FeatureSession> {
         const frame = parseStanza(Buffer.from(xml), this.#namespaces);
         if (!(frame instanceof Frame)) return this.#fail(`sends what is no stanza: ${xml}`, [], []);
         this.#pipeline.show('to-server', frame, this.now);
+        // There is one feature in a play: nobody is nearer to the server.
         this.#pending.push(`sends to server: ${canonical(xml.toString())}`);
       },
       sendAsServer: (xml) => {
@@ -395,13 +418,18 @@ export class Playbook<S extends FeatureSession> {
         this.#pipeline.show('to-client', frame, this.now);
         this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
       },
+      sendInOthersTurn: (xml) => this.#pending.push(`sends to client: ${canonical(xml.toString())}`),
       // Ahead of the stanza that is being handled: told before its verdict.
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
       holdAcknowledgement: () => () => {},
       whenReceived: (token) => this.#receipts.push({ feature, token }),
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
-      waits: (bare, xml) => this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`),
+      waits: (bare, xml) => {
+        this.#announced.push(`${bare}: ${canonical(xml.toString())}`);
+        if (this.#scene.showsWaiting === true)
+          this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`);
+      },
       sendStored: (xml, _reason, copy) => {
         this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
         if (this.#scene.clientAcknowledges !== true) return false;

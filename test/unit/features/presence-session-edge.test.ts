@@ -150,6 +150,43 @@ describe('playing the client', () => {
   });
 });
 
+describe('a client that comes back', () => {
+  it('what it sends right behind its join keeps its place, although the view has to be read first', () => {
+    const clock = new Clock();
+    const room = new MemoryRoom({}, clock.wall);
+    room.enters('Romeo');
+    const domain = new FakeDomain();
+    const asked: string[] = [];
+    const enter = (resource: string, wish: string, ...more: string[]) => {
+      const full = `juliet@capulet.lit/${resource}`;
+      const upstream = upstreamOf(room, HALL, full);
+      const session = new ProxiedSession(full, domain, clock, (xml, deliver) => {
+        asked.push(xml);
+        upstream(xml, deliver);
+      });
+      session.send(`<presence to='${HALL}/Juliet'><x xmlns='${NS.muc}'/>${wish}</presence>`, ...more);
+      const client = new ClientModel();
+      for (const xml of session.wire) client.read(xml);
+      session.close();
+      room.dropSession(full);
+      return client;
+    };
+    const { last } = enter('1', ASK);
+    clock.now += 120_000;
+    asked.length = 0;
+    const wish = `<presence-session xmlns='${NS.presenceSession}' type='resume' session='${last!.session}' id='${last!.id}'/>`;
+    const message = `<message to='${HALL}' type='groupchat'><body>I am back</body></message>`;
+    const client = enter('2', wish, message, message);
+    expect(asked.map((xml) => /^<(\w+)/.exec(xml)?.[1])).toEqual(
+      expect.arrayContaining(['presence', 'message', 'message']),
+    );
+    const kinds = asked.map((xml) => /^<(\w+)/.exec(xml)?.[1]).filter((name) => name !== 'iq');
+    expect(kinds).toEqual(['presence', 'message', 'message']);
+    expect(client.messages).toEqual(['m1', 'm2']);
+    expect(client.breaches).toEqual([]);
+  });
+});
+
 describe('legacy client – edge – core – legacy room', () => {
   it('only what has changed crosses the link between the two', () => {
     const clock = new Clock();

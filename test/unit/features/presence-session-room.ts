@@ -78,6 +78,11 @@ export class MemoryRoom {
     this.#created = true;
   }
 
+  /** Nobody has entered since it was made. */
+  get isNew(): boolean {
+    return this.#created;
+  }
+
   // What other people do: their sessions are not played.
 
   enters(nick: string, content = ''): void {

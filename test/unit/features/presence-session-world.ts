@@ -79,9 +79,9 @@ export class ProxiedSession {
     this.settle();
   }
 
-  /** The client sends a stanza. */
-  send(xml: string): void {
-    this.#pass('to-server', xml);
+  /** The client sends stanzas, one right behind the other. */
+  send(...stanzas: readonly string[]): void {
+    for (const xml of stanzas) this.#pass('to-server', xml);
     this.settle();
   }
 
@@ -194,7 +194,7 @@ export class ProxiedSession {
         keepForAccount: () => {},
         waits: () => {},
       },
-      sendStored: () => false,
+      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
       holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),

@@ -249,6 +249,8 @@ class Play {
     }
     const attributes = last === undefined ? '' : ` session='${last.session}' id='${last.id}' type='resume'`;
     client.joins();
+    // Where nobody hears that the room is another one, what was said in the one before cannot be missed.
+    if (room.isNew) this.since = undefined;
     this.#send(
       `<presence to='${ROOM}/Juliet'><x xmlns='${NS.muc}'/><presence-session xmlns='${NS.presenceSession}'${attributes}/></presence>`,
     );

@@ -121,6 +121,21 @@ describe('§4.1 initial join', () => {
     been();
   });
 
+  it("another session of the same account, which has not asked, sees nobody's marks", () => {
+    const domain = new FakeDomain();
+    const one = play(presenceSession, { domain })
+      .fromClient(join(ASK))
+      .expectVerdict('changed presence-session-asked', join());
+    const other = play(presenceSession, { domain, jid: 'juliet@capulet.lit/garden' }).fromClient(join());
+    annotates(one, 'id-1id-2', 1, here('Juliet', '110'));
+    other
+      .fromServer(here('Juliet', '110'))
+      .fromServer(said('Romeo', 'm1', 'hi'))
+      .end();
+    annotates(one, 'id-1id-2', 2, said('Romeo', 'm1', 'hi'));
+    one.end();
+  });
+
   it('who has not asked sees no difference', () => {
     play(presenceSession)
       .fromClient(join())
@@ -229,6 +244,43 @@ describe('§4.2 fast rejoin', () => {
       .answerIq(ROOM, info())
       .expectSent('client', marked(changed, 'id-1id-1', 1))
       .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 2))
+      .end();
+  });
+
+  it('a client that a feature brings back into a room which had lost it is told the difference, and annotated on', () => {
+    const conversation = play(presenceSession)
+      .fromClient(join(ASK))
+      .expectVerdict('changed presence-session-asked', join());
+    annotates(conversation, 'id-1id-2', 1, here('Romeo'), here('Tybalt'), here('Juliet', '110'));
+    conversation
+      .fromClient(`<presence to='${ROOM}/Juliet'><show>away</show></presence>`)
+      .fromServer(
+        `<presence from='${ROOM}/Juliet' to='${FULL}' type='error'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>`,
+      )
+      .fromOuterFeature(join('', `<history seconds='60'/>`))
+      .expectVerdict('changed presence-session-asked', asked())
+      .expectRequest(ROOM, INFO);
+    holds(conversation, here('Romeo'), here('Juliet', '110'), subject('Tea'));
+    conversation
+      .answerIq(ROOM, info())
+      .expectSent('client', goneFor('Tybalt', 'id-1id-3', 1))
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-3', 2))
+      .expectSent('client', TRUNCATED)
+      .expectSent('client', marked(subject('Tea'), 'id-1id-3', 3));
+    annotates(conversation, 'id-1id-3', 4, here('Paris'));
+    conversation.end();
+  });
+
+  it('one that had not asked in that room gets what the room says', () => {
+    play(presenceSession)
+      .fromClient(join())
+      .fromServer(here('Juliet', '110'))
+      .fromClient(`<presence to='${ROOM}/Juliet'/>`)
+      .fromServer(
+        `<presence from='${ROOM}/Juliet' to='${FULL}' type='error'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>`,
+      )
+      .fromOuterFeature(join())
+      .fromServer(here('Romeo'))
       .end();
   });
 
@@ -377,6 +429,33 @@ describe('§4.2 a clean join instead', () => {
       .end();
   });
 
+  it('the difference is more bytes than the whole, though fewer stanzas', () => {
+    // Who has left has a nick that is longer than everybody's presence together.
+    const long = 'Sir John'.repeat(120);
+    const conversation = comesBack(been({}, ['Romeo', long, 'Tybalt']), 5);
+    holds(conversation, here('Romeo'), here('Tybalt'), here('Juliet', '110'));
+    holds(conversation, said('Romeo', 'm1', 'heard', delay(0)));
+    conversation
+      .answerIq(ROOM, info())
+      .expectSent('client', RESET)
+      .expectSent('client', marked(here('Romeo'), 'id-1id-1', 1))
+      .expectSent('client', marked(here('Tybalt'), 'id-1id-1', 2))
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 3))
+      .end();
+  });
+
+  it('the room was destroyed: what is made anew in its place is another one', () => {
+    const domain = new FakeDomain();
+    const before = play(presenceSession, { domain })
+      .fromClient(join(ASK))
+      .expectVerdict('changed presence-session-asked', join());
+    const destroyed = gone('Juliet').replace('</x>', `<destroy/></x>`);
+    annotates(before, 'id-1id-2', 1, here('Romeo'), here('Tybalt'), here('Juliet', '110'), destroyed);
+    before.close().end();
+    expect([...domain.store.keys()].filter((key) => key.includes('view'))).toEqual([]);
+    everything(comesFromNowhere(domain, 3));
+  });
+
   it('a view learnt as a moderator is not kept past the role', () => {
     const moderator = (stanza: string) => stanza.replace("role='participant'", "role='moderator'");
     const domain = new FakeDomain();
@@ -495,6 +574,126 @@ describe('§4.3 only what was not seen', () => {
       .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 1))
       .expectSent('client', marked(subject('Tea'), 'id-1id-1', 2))
       .expectSent('client', marked(said('Tybalt', 'm9', 'now'), 'id-1id-1', 3))
+      .end();
+  });
+});
+
+describe('§4.3 each message once', () => {
+  const back = (conversation: Play, ...history: string[]) =>
+    holds(conversation, here('Romeo'), here('Tybalt'), here('Juliet', '110'), ...history, subject('Tea'));
+  const stanzaId = (id: string) => `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='${id}'/>`;
+  const result = (id: string, message: string, stamp: string) =>
+    `<message from='${ROOM}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='id-2' id='${id}'><forwarded xmlns='${NS.forward0}'>${stamp}${message}</forwarded></result></message>`;
+  const archived = (id: string, body: string) =>
+    `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}/Romeo' id='${id}'><body>${body}</body></message>`;
+  const told = (id: string, body: string, stamp: string, archiveId: string) =>
+    `<message to='${FULL}' from='${ROOM}/Romeo' type='groupchat' id='${id}'><body>${body}</body>${stamp}${stanzaId(archiveId)}</message>`;
+  const asksArchive = (conversation: Play, ...results: string[]) => {
+    conversation.answerIq(ROOM, info(NS.mam2)).expectRequest(ROOM, ARCHIVE_QUERY);
+    for (const each of results) conversation.fromServer(each).expectVerdict('handled presence-session-held');
+    return conversation
+      .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 1));
+  };
+
+  it('by stanza-id, although the rest differs', () => {
+    // The room has stamped it once for its history and once, later, for its archive.
+    const conversation = back(
+      comesBack(been(), 4),
+      said('Romeo', 'm2', 'missed', stanzaId('s2') + delay(20)),
+    );
+    asksArchive(conversation, result('s2', archived('m2', 'missed'), delay(29)))
+      .expectSent('client', marked(told('m2', 'missed', delay(29), 's2'), 'id-1id-1', 2))
+      .expectSent('client', marked(subject('Tea'), 'id-1id-1', 3))
+      .end();
+  });
+
+  it('else by sender, id, stamp and body: what was said twice is told twice', () => {
+    const twice = [20, 40].map((seconds) => said('Romeo', 'm2', 'again', delay(seconds)));
+    const conversation = back(comesBack(been(), 4), twice[1]!);
+    asksArchive(
+      conversation,
+      result('s2', archived('m2', 'again'), delay(20)),
+      result('s3', archived('m2', 'again'), delay(40)),
+    )
+      .expectSent('client', marked(told('m2', 'again', delay(20), 's2'), 'id-1id-1', 2))
+      .expectSent('client', marked(told('m2', 'again', delay(40), 's3'), 'id-1id-1', 3))
+      .expectSent('client', marked(subject('Tea'), 'id-1id-1', 4))
+      .end();
+  });
+});
+
+describe('§4.3 an answer that is cut off', () => {
+  it('what was missed is still missed by who has had no more than the presences', () => {
+    const domain = been();
+    const missed = said('Romeo', 'm2', 'missed', delay(30));
+    const heard = said('Romeo', 'm1', 'heard', delay(0));
+    const first = comesBack(domain, 4);
+    holds(first, here('Romeo'), here('Tybalt'), here('Juliet', '110'), heard, missed);
+    first
+      .answerIq(ROOM, info())
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 1))
+      .expectSent('client', marked(missed, 'id-1id-1', 2))
+      .close()
+      .end();
+    const second = play(presenceSession, { domain, now: 1_130_000 })
+      .fromClient(join(resume('id-1id-1', 1)))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', asked(ALL_SINCE))
+      .expectRequest(ROOM, INFO);
+    holds(second, here('Romeo'), here('Tybalt'), here('Juliet', '110'), heard, missed);
+    second
+      .answerIq(ROOM, info())
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 1))
+      .expectSent('client', marked(missed, 'id-1id-1', 2))
+      .end();
+  });
+
+  it('"truncated" is told again to who has not had it', () => {
+    const domain = been();
+    const missed = said('Romeo', 'm2', 'missed', delay(30));
+    const heard = said('Romeo', 'm1', 'heard', delay(0));
+    const nothing = "<history maxstanzas='0'/>";
+    const first = comesBack(domain, 4, {}, nothing);
+    holds(first, here('Romeo'), here('Tybalt'), here('Juliet', '110'), heard, missed);
+    first
+      .answerIq(ROOM, info())
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 1))
+      .expectSent('client', TRUNCATED)
+      .close()
+      .end();
+    const second = play(presenceSession, { domain, now: 1_130_000 })
+      .fromClient(join(resume('id-1id-1', 1), nothing))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', asked(ALL_SINCE))
+      .expectRequest(ROOM, INFO);
+    holds(second, here('Romeo'), here('Tybalt'), here('Juliet', '110'), heard, missed);
+    second
+      .answerIq(ROOM, info())
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 1))
+      .expectSent('client', TRUNCATED)
+      .end();
+  });
+
+  it('a process that is killed while a join is held: the same stanza is named again, and nothing is lost', () => {
+    const domain = been();
+    const missed = said('Romeo', 'm2', 'missed', delay(30));
+    const heard = said('Romeo', 'm1', 'heard', delay(0));
+    const first = comesBack(domain, 4);
+    holds(first, here('Romeo'), here('Juliet', '110'), heard, missed, said('Romeo', 'm3', 'live'));
+    // Nothing of what was held is written, and nothing of before is gone.
+    const killed = new FakeDomain();
+    for (const [key, value] of domain.store) killed.store.set(key, value);
+    first.answerIq(ROOM, 'timeout').end();
+    const second = comesBack(killed, 4);
+    const live = said('Romeo', 'm3', 'live', delay(60));
+    holds(second, here('Romeo'), here('Juliet', '110'), heard, missed, live);
+    second
+      .answerIq(ROOM, info())
+      .expectSent('client', goneFor('Tybalt', 'id-1id-1', 1))
+      .expectSent('client', marked(here('Juliet', '110'), 'id-1id-1', 2))
+      .expectSent('client', marked(missed, 'id-1id-1', 3))
+      .expectSent('client', marked(live, 'id-1id-1', 4))
       .end();
   });
 });

@@ -99,7 +99,8 @@ describe('XEP-0198: features inject and drop, and the counters never drift', () 
         for (const s of steps) alive(s);
         // In the end everybody reads and asks until all is said.
         for (let i = 0; i < 4; i++) {
-          play.client("<r xmlns='urn:xmpp:sm:3'/>").server("<r xmlns='urn:xmpp:sm:3'/>");
+          // The server is not answered more often than that.
+          play.passes(1).client("<r xmlns='urn:xmpp:sm:3'/>").server("<r xmlns='urn:xmpp:sm:3'/>");
           for (let j = 0; j < 3; j++) {
             read('server');
             read('client');

@@ -67,6 +67,44 @@ test('what is sent as the client, knowledge sees, and is counted as injected', (
   play.client(' ').toServer(`${join} `).counts('stanza_injected test-injected', 1);
 });
 
+test('what is sent as the client, the features nearer to the server see, and what they cause comes behind it', () => {
+  const outer = new Probe();
+  const seenAs: string[] = [];
+  const watches = [{ direction: 'to-server', stanza: 'presence' }] as const;
+  const inner: Feature = {
+    name: 'inner',
+    watches,
+    open: (context) => ({
+      onStanza: (stanza) => {
+        seenAs.push(`${stanza.direction} ${stanza.isOurs}`);
+        context.send('server', '<presence><show>away</show></presence>', 'test-injected');
+        stanza.edit().appendChild("<seen xmlns='urn:test'/>");
+        return { action: 'edit', reason: 'test-injected' };
+      },
+    }),
+  };
+  const sender: Feature = {
+    ...outer.feature,
+    watches,
+    open: (context, snapshot) => ({
+      ...outer.feature.open(context, snapshot),
+      onStanza: () => {
+        throw new Error('it is this one that sends it');
+      },
+    }),
+  };
+  const play = new Playbook({ features: [sender, inner] }).bound();
+  const join =
+    "<presence to='room@muc.example.org/nick'><x xmlns='http://jabber.org/protocol/muc'/></presence>";
+  outer.context.sendAsClient(join, 'test-injected');
+  expect(seenAs).toEqual(['to-server true']);
+  const seen = join.replace('</presence>', "<seen xmlns='urn:test'/></presence>");
+  play
+    .client(' ')
+    .toServer(`${seen}<presence><show>away</show></presence> `)
+    .counts('stanza_injected test-injected', 2);
+});
+
 test('a session that is gone on with after a restart knows its rooms, its presence, and what features have asked for', () => {
   const before = new Probe();
   const first = new Playbook({ features: [before.feature], hold: { seconds: 60 } }).authenticated(

@@ -410,6 +410,20 @@ describe('the hold ends', () => {
   });
 });
 
+test('the hold ends: iqs are answered with an error, answers are not', () => {
+  const held = resumable().lost('client').commands('destroy client');
+  for (const type of ['get', 'set', 'result', 'error'])
+    held.server(
+      `<iq type='${type}' id='${type}' from='b@example.net/x'><query xmlns='jabber:iq:version'/></iq>`,
+    );
+  held
+    .passes(301)
+    .toServer(
+      /^(<iq type='error' id='[gs]et' to='b@example.net\/x'>.*?service-unavailable.*?<\/iq>){2}<a [^>]* h='4'\/><\/stream:stream>$/,
+    );
+  held.server('</stream:stream>').commands('end server').done();
+});
+
 describe('the client binds the resource anew', () => {
   const WANTED =
     "<iq type='set' id='b2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>";
@@ -450,6 +464,30 @@ describe('the client binds the resource anew', () => {
       .commands('end client');
     held.server('</stream:stream>').commands('end server').done();
     again.toServer(WANTED).commands('resume client').done();
+  });
+
+  test('two held sessions never answer for one resource', () => {
+    const ping = (id: string) =>
+      `<iq type='get' id='${id}' from='example.org'><ping xmlns='urn:xmpp:ping'/></iq>`;
+    const former = resumable().lost('client').commands('destroy client');
+    former.server(ping('p1')).toServer("<iq type='result' id='p1' to='example.org'/>");
+    const again = new Playbook({ with: former, hold: { seconds: 300 }, ids: ['second'] }).authenticated(
+      FEATURES,
+    );
+    again.client(WANTED).commands('pause client');
+    // Before the server is asked for the resource, the one that had it has ended.
+    former.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`).server(`${ping('p2')}</stream:stream>`);
+    former.commands('end server').finishes('hold-replaced').done();
+    again.toServer(WANTED).commands('resume client').server(`<iq type='result' id='b2'>${BIND_RESULT}</iq>`);
+    again.takeSent('client');
+    again
+      .client(ENABLE)
+      .toClient(/<enabled /)
+      .lost('client')
+      .commands('destroy client');
+    again.server(ping('p3')).toServer("<iq type='result' id='p3' to='example.org'/>");
+    expect(again.session.domain.holds.size).toBe(1);
+    again.done();
   });
 
   test('that of somebody else stays, however his resource is called', () => {

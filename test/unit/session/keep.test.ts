@@ -132,3 +132,17 @@ describe('what the client has not acknowledged', () => {
     isThere(kept, 1, 2);
   });
 });
+
+test('one that stays ends when its account binds the same resource again', () => {
+  const needy = new Needy();
+  const kept = resumable({ features: [needy.feature] });
+  kept.client('</stream:stream>').toClient('</stream:stream>').toServer(GOODBYE);
+  kept.takeSent('client');
+  kept.sendsOnly();
+  const next = new Playbook({ with: kept, hold: { seconds: 300 } }).at(kept.now).authenticated(FEATURES);
+  const wanted =
+    "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>";
+  next.client(wanted).commands('pause client');
+  kept.toServer('</stream:stream>').server('</stream:stream>').commands('end server').sendsOnly();
+  next.toServer(wanted).commands('resume client').done();
+});

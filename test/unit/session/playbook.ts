@@ -38,6 +38,8 @@ export interface Setting {
   readonly upstream?: Partial<UpstreamConfig>;
   readonly config?: Partial<Config>;
   readonly features?: readonly Feature[];
+  /** What the configuration says of them for example.org; example.net has all as they are by default. */
+  readonly configured?: DomainConfig['features'];
   readonly directTls?: TlsFacts;
   /** Default: nothing is held. */
   readonly hold?: Partial<HoldConfig>;
@@ -101,7 +103,7 @@ export class Playbook {
       logLevel: 'silent',
       listeners: [],
       domains: new Map([
-        ['example.org', domain],
+        ['example.org', { ...domain, features: { ...domain.features, ...setting.configured } }],
         ['example.net', { ...domain, name: 'example.net' }],
       ]),
       limits: {
@@ -283,6 +285,15 @@ export class Playbook {
       .map(([key, value]) => ({ key, value }));
     this.session.onLoaded(token, entries, this.now);
     if (BEFORE_THE_SERVER.has(token)) expect(this.#commands.pop()).toBe('resume server');
+    return this;
+  }
+
+  /** The store has done all that it was asked for, and what came of that. */
+  storeSettles(): this {
+    while (this.#storing.length > 0 || this.#loading.length > 0) {
+      if (this.#storing.length > 0) this.stored();
+      else this.loaded();
+    }
     return this;
   }
 

@@ -56,6 +56,15 @@ describe('what was sent to a resource and missed comes to it before what the ser
       .done();
   });
 
+  test('the client is quicker with its presence too: the server is read when both questions are answered', () => {
+    const next = binds(missed()).client(`${ENABLE}<presence/>`).toClient(ENABLED).toServer('<presence/>');
+    next.commands('load undelivered');
+    next.session.onLoaded('backlog', [], next.now);
+    next.done();
+    next.session.onLoaded('undelivered', [], next.now);
+    next.commands('resume server').done();
+  });
+
   test('on a server with stream management too: all that has waited comes before what it counts', () => {
     const next = binds(missed(), direct(3), FEATURES + SM_FEATURE).loaded();
     next.client(ENABLE).toServer(`<enable xmlns='${SM}' resume='true'/>`);
@@ -116,6 +125,13 @@ describe('what was sent to a resource and missed comes to it before what the ser
     next.server(direct(4));
     expect(next.takeSent('client')).toBe(direct(3).repeat(1_000) + direct(4));
     next.done();
+  });
+
+  test('what another device has missed of it was a copy: this one had it', () => {
+    const tablet = resumable({ jid: 'a@example.org/tablet' }).lost('client').sendsOnly().server(direct(1));
+    isOver(tablet.passes(301).stored()).takeSent('server');
+    binds(tablet, direct(3)).loaded().toClient(direct(3)).done();
+    expect(tablet.inStore.size).toBe(1);
   });
 
   test('another resource is not kept waiting', () => {

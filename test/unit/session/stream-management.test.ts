@@ -265,3 +265,20 @@ describe('XEP-0198 §3: enabling', () => {
       .done();
   });
 });
+
+test('a server that asks behind every stanza is answered at once, and then not more often than four times a second', () => {
+  const said = (n: number) => `<message from='b@example.org' id='m${n}'><body>${n}</body></message>`;
+  const play = new Playbook().bound({ sm: true });
+  play
+    .server(said(1) + R)
+    .toClient(said(1))
+    .toServer(a(1));
+  play.server(said(2) + R + said(3) + R).toClient(said(2) + said(3));
+  play.passes(1).toServer(a(3));
+  play
+    .server(said(4) + R)
+    .toClient(said(4))
+    .passes(1)
+    .toServer(a(4))
+    .done();
+});

@@ -367,6 +367,7 @@ export class ProxiedSession {
       ...{ upstream: 'xmpp://localhost', sendStored: () => false },
       attend: (interest, on) => pipeline.attend(interest, on),
       holdAcknowledgement: () => () => {},
+      sendInOthersTurn: () => {},
       whenReceived: (token) => this.#put({ kind: 'receipt', feature, token }),
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { NS } from '../../../../src/xml/namespaces.js';
 import {
+  ACCOUNT,
   ALLOWED,
   available,
   domain,
+  event,
   FULL,
   ROOM,
   type Stage,
@@ -135,5 +137,47 @@ describe('the archive of a room that has none', () => {
     const having = subscribed(stage({ settings: ALLOWED, domain: domain() }));
     expect(having.disco(answer)).toEqual({ add: [NS.mucsub] });
     having.fromClient(ask()).end();
+  });
+});
+
+describe("the account's own archive", () => {
+  const form = (inner: string) => `<x xmlns='${NS.dataForms}' type='submit'>${inner}</x>`;
+  const own = (whom: string) =>
+    `<iq type='set' id='q'><query xmlns='${NS.mam2}' queryid='mine'>${form(field('with', whom))}</query></iq>`;
+
+  it('has the events of a room that was subscribed to, which are told out of the archive of the room', () => {
+    const forwarded = (inside: string) =>
+      `<forwarded xmlns='${NS.forward0}'><delay xmlns='${NS.delay}' stamp='2026-11-20T12:00:00Z'/>${inside}</forwarded>`;
+    const id = `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='a1'/>`;
+    const inner = (namespace: string, to: string, rest = '') =>
+      `<message${namespace} type='groupchat' from='${ROOM}/olga' id='m1'${to}><body>hello</body>${id}${rest}</message>`;
+    const archived = `<archived xmlns='urn:xmpp:mam:tmp' by='${ROOM}' id='a1'/>`;
+    const wrapper = event('messages', 'a1', inner(` xmlns='${NS.client}'`, ` to='${ACCOUNT}'`, archived));
+    subscribed(stage({ settings: ALLOWED }))
+      .fromClient(own(ROOM))
+      .expectVerdict('handled mucsub-answered')
+      .expectRequest(ROOM, `<query xmlns='${NS.mam2}' queryid='id-1'>${form('')}</query>`)
+      .fromServer(
+        `<message from='${ROOM}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='id-1' id='a1'>${forwarded(inner(` xmlns='${NS.client}'`, ''))}</result></message>`,
+      )
+      .expectVerdict('handled mucsub-answered')
+      .expectSent(
+        'client',
+        `<message from='${ACCOUNT}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='mine' id='a1'>` +
+          `${forwarded(wrapper.replace('<message', `<message xmlns='${NS.client}'`))}</result></message>`,
+      )
+      .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
+      .expectSent(
+        'client',
+        `<iq type='result' id='q' from='${ACCOUNT}' to='${FULL}'><fin xmlns='${NS.mam2}' complete='true'/></iq>`,
+      )
+      .end();
+  });
+
+  it('is asked of the server for everything else', () => {
+    subscribed(stage({ settings: ALLOWED }))
+      .fromClient(own('romeo@montague.lit'))
+      .fromClient(`<iq type='set' id='q'><query xmlns='${NS.mam2}'/></iq>`)
+      .end();
   });
 });

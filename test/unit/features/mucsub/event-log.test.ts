@@ -91,6 +91,14 @@ describe('events for who is away', () => {
     expect([logged(shared), cursors(shared)]).toEqual([[], 0]);
   });
 
+  it('wait for an account of which no client has them, which push services can be told', () => {
+    subscribed(stage({ settings: ALLOWED, showsWaiting: true }))
+      .fromServer(speaks('body a1', 'a1'))
+      .expectVerdict(SWALLOWED)
+      .expectWaiting(ACCOUNT, stored('body a1', 'a1').replace(stamp(0), ''))
+      .end();
+  });
+
   it('stay until the client has acknowledged them, and are there for the next one if it has not', () => {
     const shared = domain();
     const book = subscribed(stage({ settings: ALLOWED, domain: shared, clientAcknowledges: true }));

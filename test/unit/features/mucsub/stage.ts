@@ -1,5 +1,5 @@
 import { mucsub } from '../../../../src/features/mucsub/mucsub.js';
-import type { FeatureSession } from '../../../../src/session/feature.js';
+import type { FeatureSession, ServerKind } from '../../../../src/session/feature.js';
 import { NS } from '../../../../src/xml/namespaces.js';
 import { FakeDomain, type Playbook, play, type Scene } from '../playbook.js';
 
@@ -44,8 +44,8 @@ export function lateStage(domain: FakeDomain, jid: string): Stage {
 }
 
 /** Another session of an account, for which all is known. */
-export function secondStage(domain: FakeDomain, jid: string): Stage {
-  return play<FeatureSession>(mucsub, { domain, jid, settings: ALLOWED }).wake(0);
+export function secondStage(domain: FakeDomain, jid: string, serverKind: ServerKind = 'unknown'): Stage {
+  return play<FeatureSession>(mucsub, { domain, jid, serverKind, settings: ALLOWED }).wake(0);
 }
 
 export const ALLOWED = { allowSubscription: true };

@@ -45,6 +45,18 @@ describe('entering the realm', () => {
       .end();
   });
 
+  it('jabberd2 hides that it was for the account: that its sender wants no copies is said in the mark, for another proxy', () => {
+    online('no copies')
+      .fromServer(`<message ${from} to='${BALCONY}'>${HI}${PRIVATE}${NO_COPY}${TWO}</message>`)
+      .expectVerdict(
+        'changed entered-realm',
+        `<message ${from} to='${BALCONY}'>${HI}${twoTo(BALCONY)}</message>`,
+      )
+      // Which takes it for what it is.
+      .fromServer(`<message ${from} to='${BALCONY}'>${HI}${twoTo(BALCONY)}</message>`)
+      .end();
+  });
+
   it('what has modifiers without the mark keeps them', () => {
     online('copies')
       .fromServer(`<message ${from} to='${BALCONY}'>${HI}${PRIVATE}</message>`)
@@ -172,19 +184,98 @@ describe('a resource that is gone', () => {
       .end();
   });
 
-  it('a stranger elsewhere is told nothing, since the server would tell him who answers', () => {
-    const stranger = "from='paris@montague.lit/x'";
-    online('copies')
-      .fromServer(`<message ${stranger} to='${GONE}' type='chat' id='m1'>${HI}${twoTo(GONE)}</message>`)
-      .expectVerdict('dropped gone-resource-dropped')
-      .fromServer(`<presence ${stranger}/>`)
-      .fromServer(`<message ${stranger} to='${GONE}' type='chat' id='m2'>${HI}${twoTo(GONE)}</message>`)
-      .expectVerdict('dropped gone-resource-dropped')
-      .expectSent(
-        'server',
-        `<message type='error' id='m2' to='paris@montague.lit/x'><error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error></message>`,
-      )
-      .end();
+  describe('and a sender who does not come by the proxy', () => {
+    const paris = 'paris@montague.lit';
+    const message = (id: string, to = GONE) =>
+      `<message from='${paris}/x' to='${to}' type='chat' id='${id}'>${HI}${twoTo(to)}</message>`;
+    const refusal = (id: string) =>
+      `<message type='error' id='${id}' to='${paris}/x'><error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error></message>`;
+    const ASKS = `<iq type='get' id='r1'><query xmlns='${NS.roster}'/></iq>`;
+    const roster = (subscription: string) =>
+      `<query xmlns='${NS.roster}'><item jid='${paris}' subscription='${subscription}'/></query>`;
+    const QUERY = `<query xmlns='${NS.roster}'/>`;
+
+    it('a stranger is told nothing, since the server would tell him who answers; presence of his, which anybody can send, changes nothing', () => {
+      online('copies')
+        .fromServer(message('m1'))
+        .expectVerdict('dropped gone-resource-dropped')
+        .fromServer(`<presence from='${paris}/x'/>`)
+        .fromServer(message('m2'))
+        .expectVerdict('dropped gone-resource-dropped')
+        .end();
+    });
+
+    it('hears the same of a resource that was there a minute ago, of one that never was, and of one that is here but not this one', () => {
+      const domain = new FakeDomain();
+      const phone = online('copies', { domain, jid: GONE });
+      const desk = online('copies', { domain });
+      for (const to of [GONE, `${JULIET}/never`])
+        desk.fromServer(message('m1', to)).expectVerdict('dropped gone-resource-dropped');
+      phone.close().end();
+      desk.fromServer(message('m2')).expectVerdict('dropped gone-resource-dropped').end();
+    });
+
+    it('whom the client has written to has its address already, and is answered from there', () => {
+      online('copies')
+        .fromClient(`<message to='Paris@montague.lit' type='chat'>${HI}${TWO}</message>`)
+        .fromServer(message('m1'))
+        .expectVerdict('dropped gone-resource-dropped')
+        .expectSent('server', refusal('m1'))
+        .end();
+    });
+
+    it('who is subscribed to its presence too, by the roster, if the client has asked for it itself', () => {
+      for (const subscription of ['both', 'from'])
+        online('copies')
+          .fromClient(ASKS)
+          .fromServer(message('m1'))
+          .expectVerdict('dropped gone-resource-dropped')
+          .expectRequest('account', QUERY)
+          .answerIq('account', roster(subscription))
+          .expectSent('server', refusal('m1'))
+          .end();
+      for (const subscription of ['to', 'none'])
+        online('copies')
+          .fromClient(ASKS)
+          .fromServer(message('m1'))
+          .expectVerdict('dropped gone-resource-dropped')
+          .expectRequest('account', QUERY)
+          .answerIq('account', roster(subscription))
+          .end();
+    });
+
+    it('a flood of such messages asks the server for the roster once in a while', () => {
+      const play = online('copies').fromClient(ASKS).fromServer(message('m1'));
+      play.expectVerdict('dropped gone-resource-dropped').expectRequest('account', QUERY);
+      for (const id of ['m2', 'm3'])
+        play.fromServer(message(id)).expectVerdict('dropped gone-resource-dropped');
+      play.answerIq('account', roster('from'));
+      for (const id of ['m1', 'm2', 'm3']) play.expectSent('server', refusal(id));
+      play.fromServer(message('m4')).expectVerdict('dropped gone-resource-dropped').end();
+    });
+
+    it('exactly one of the sessions answers: the first that he knows', () => {
+      const domain = new FakeDomain();
+      const desk = online('copies', { domain });
+      const phone = online('copies', { domain, jid: `${JULIET}/phone` });
+      const tablet = online('copies', { domain, jid: `${JULIET}/tablet` });
+      for (const each of [phone, tablet]) each.fromClient(`<message to='${paris}'>${HI}${TWO}</message>`);
+      desk.fromServer(message('m1')).expectVerdict('dropped gone-resource-dropped').end();
+      phone
+        .fromServer(message('m1'))
+        .expectVerdict('dropped gone-resource-dropped')
+        .expectSent('server', refusal('m1'))
+        .end();
+      tablet.fromServer(message('m1')).expectVerdict('dropped gone-resource-dropped').end();
+    });
+
+    it('an operator to whom the error matters more has it said to strangers too', () => {
+      online('copies', { settings: { answerStrangers: true } })
+        .fromServer(message('m1'))
+        .expectVerdict('dropped gone-resource-dropped')
+        .expectSent('server', refusal('m1'))
+        .end();
+    });
   });
 
   it('headlines and errors are dropped without a word', () => {
@@ -237,6 +328,23 @@ describe('everything is a matter of settings', () => {
     play(routing, { settings: { ...OFF, strip: true } })
       .fromServer(`<message ${from} to='${BALCONY}'>${HI}${PRIVATE}${TWO}</message>`)
       .expectVerdict('changed entered-realm', `<message ${from} to='${BALCONY}'>${HI}${TWO}</message>`)
+      .end();
+    play(routing, { serverKind: 'prosody', settings: { ...OFF, copies: true } })
+      .expectRequest('account', ENABLE)
+      .answerIq('account', '')
+      .fromClient('<presence/>')
+      .fromServer(
+        `<message from='${JULIET}'><received xmlns='${NS.carbons2}'><forwarded xmlns='${NS.forward0}'><message xmlns='jabber:client' ${from} to='${JULIET}'>${HI}</message></forwarded></received></message>`,
+      )
+      .expectVerdict(
+        'changed carbon-unwrapped',
+        `<message xmlns='jabber:client' ${from} to='${JULIET}'>${HI}</message>`,
+      )
+      .end();
+    play(routing, { settings: { ...OFF, imNg: true } })
+      .fromClient(`<iq type='set' id='1'><enable xmlns='${NS.imNg}'/></iq>`)
+      .expectVerdict('handled im-ng-answered')
+      .expectSent('client', `<iq type='result' id='1' from='${JULIET}' to='${BALCONY}'/>`)
       .end();
     play(routing, { settings: { ...OFF, gone: true } })
       .fromServer(`<message ${from} to='${GONE}'>${HI}${twoTo(GONE)}</message>`)

@@ -39,8 +39,11 @@ test('a copy waits for a device that is held, and what another has had by a copy
   tablet.toClient(forAll);
   expect(phone.takeSent('client')).toBe('');
 
+  // Its server would have forgotten it: it is in the store at once.
+  phone.commands('store secured +').stored();
+
   // It does not come back: the message is for the account's next session.
-  isOver(phone.passes(301).stored()).takeSent('server');
+  isOver(phone.stored().passes(301).stored()).takeSent('server');
   phone.takeSent('client');
   const [stored] = phone.inStore.values();
   expect(phone.inStore.size).toBe(1);

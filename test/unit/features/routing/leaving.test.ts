@@ -139,6 +139,8 @@ describe('no resource locking', () => {
     juliet.fromClient(message(ORCHARD)).expectVerdict('changed left-realm', stays);
     romeo.fromClient('<presence><priority>-1</priority></presence>');
     juliet.fromClient(message(ORCHARD)).expectVerdict('changed left-realm', stays);
+    // As another proxy has left it.
+    juliet.fromClient(stays);
     romeo.fromClient('<presence/>');
     juliet
       .fromClient(message(ORCHARD))

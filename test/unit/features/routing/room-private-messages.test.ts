@@ -125,7 +125,7 @@ class World {
         keepForAccount: () => {},
         waits: () => {},
       },
-      sendStored: () => false,
+      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
       holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },

@@ -305,7 +305,8 @@ describe('XEP-0198: counts stay exact while the archive is read', () => {
     // Five stanzas of ours: three results, the mark, and the live one; six of the server's.
     expect(given(play)).toEqual(['archive 3', 'archive 4', 'synced 4', 'live 5']);
     const asks = `<r xmlns='${SM}'/>`;
-    play.client(`<a xmlns='${SM}' h='4'/>`).server(asks).toServer(`<a xmlns='${SM}' h='0'/>`).toClient(asks);
+    play.passes(1).client(`<a xmlns='${SM}' h='4'/>`);
+    play.server(asks).toServer(`<a xmlns='${SM}' h='0'/>`).toClient(asks);
     play.client(`<a xmlns='${SM}' h='5'/>`).toServer(`<a xmlns='${SM}' h='6'/>`).done();
   });
 

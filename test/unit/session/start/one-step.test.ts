@@ -225,6 +225,21 @@ describe('XEP-0386: one request binds', () => {
     expect(resourceOf(USER_AGENT, 'x'.repeat(129))).not.toContain('/');
   });
 
+  test('XEP-0388 §2.4: the id is a UUID, however it is written; anything else is none', () => {
+    const resourceOf = (id: string) => {
+      const play = authenticated(
+        offered(),
+        `<user-agent id='${id}'/><bind xmlns='${BIND2}'><tag>T</tag></bind>`,
+      );
+      return /<resource>(.*?)<\/resource>/.exec(play.takeSent('server'))![1]!;
+    };
+    const id = 'd4565fa7-4d72-4749-b3d3-740edbf87770';
+    expect(resourceOf(id.toUpperCase())).toBe(resourceOf(id));
+    // The first random id of each play is the same: this is what an identifier made of nothing else looks like.
+    expect(resourceOf('my phone')).toBe(resourceOf('your phone'));
+    expect(resourceOf('my phone')).not.toBe(resourceOf(id));
+  });
+
   test('a server that gives another resource, or refuses the one asked for', () => {
     const play = authenticated(offered(), `${USER_AGENT}${BIND}`);
     const [wish] = asked(play);

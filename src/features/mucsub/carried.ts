@@ -1,0 +1,131 @@
+import { Buffer } from 'node:buffer';
+import type { PassingStanza } from '../../session/feature.js';
+import { Frame } from '../../xml/frame.js';
+import { Splice } from '../../xml/splice.js';
+import { parseStanza } from '../../xml/tokenizer.js';
+import type { Ghost } from './ghost.js';
+import type { Notice } from './notices.js';
+import { leaveRoom } from './presences.js';
+import type { Surroundings } from './surroundings.js';
+
+/** What other resources have said that the room may still refuse, and rooms that wait to be entered. */
+const MOST = 64;
+/** How long another resource may take to leave a room for this one; ms. */
+const YIELDING_TIME = 5_000;
+export const YIELD = 'yield ';
+
+type Of<Op extends Notice['op']> = Extract<Notice, { op: Op }>;
+
+/**
+ * COMPAT: mu-conference lets an account into a room only once under one nick. While one resource of a subscriber carries the ghost, the others speak
+ * through it, and one that joins has the ghost leave first.
+ */
+export class Carried {
+  /** By id: which resource has said it. */
+  readonly #said = new Map<string, string>();
+  /** By room: the client's presence, which waits until the ghost of another resource is out. */
+  readonly #waiting = new Map<string, string>();
+  /** By room: for whom the ghost is leaving. */
+  readonly #yielding = new Map<string, string>();
+
+  constructor(
+    private readonly around: Surroundings,
+    private readonly ghosts: ReadonlyMap<string, Ghost>,
+  ) {}
+
+  get #full(): string {
+    return this.around.context.identity.full;
+  }
+
+  /** Another resource that carries the ghost, where there can be only one. */
+  #carrier(room: string): string | undefined {
+    const { book, account, context } = this.around;
+    if (context.serverKind !== 'jabberd2') return undefined;
+    const sources = book.knownWhereabouts(room, account)?.sources;
+    return sources === undefined ? undefined : [...sources].find((full) => full !== this.#full);
+  }
+
+  #tell(notice: Notice): void {
+    this.around.context.tell(this.around.account, JSON.stringify(notice));
+  }
+
+  /** The client says something to a room or an occupant. @returns whether another resource says it */
+  says({ frame }: PassingStanza, room: string): boolean {
+    const by = this.ghosts.has(room) ? undefined : this.#carrier(room);
+    if (by === undefined) return false;
+    this.#tell({ op: 'say', room, by, xml: frame.toString() });
+    return true;
+  }
+
+  /** Another resource has something to say. */
+  told({ room, by, xml }: Of<'say'>, from: string): void {
+    const ghost = this.ghosts.get(room);
+    const frame = parseStanza(Buffer.from(xml), this.around.context.namespaces);
+    if (by !== this.#full || ghost === undefined || !(frame instanceof Frame)) return;
+    if (frame.id !== undefined) {
+      if (this.#said.size >= MOST) this.#said.delete(this.#said.keys().next().value!);
+      this.#said.set(frame.id, from);
+    }
+    this.around.context.send('server', xml, 'mucsub-ghost');
+  }
+
+  /** An error for what another resource has said. @returns false when it has not */
+  refused(frame: Frame): boolean {
+    const by = frame.id === undefined ? undefined : this.#said.get(frame.id);
+    if (by === undefined || frame.id === undefined) return false;
+    this.#said.delete(frame.id);
+    const xml = new Splice(frame).setAttribute('to', by).toBuffer().toString();
+    this.#tell({ op: 'refused', by, xml });
+    return true;
+  }
+
+  /** An error for what this session's client has said. */
+  isRefused({ by, xml }: Of<'refused'>): void {
+    if (by === this.#full) this.around.context.send('client', xml, 'mucsub-refused');
+  }
+
+  /** The client enters a room. @returns whether that has to wait for another resource to leave */
+  enters(room: string, presence: string): boolean {
+    const { book, account, context } = this.around;
+    const by = this.#carrier(room);
+    const where = book.whereabouts(room, account);
+    // A client that is in the room stays there; the room says so.
+    if (by === undefined || where.joined.has(by) || this.#waiting.size >= MOST) return false;
+    this.#waiting.set(room, presence);
+    where.sources.add(this.#full);
+    this.#tell({ op: 'yield', room, by });
+    context.wakeAt(YIELD + room, context.now + YIELDING_TIME);
+    return true;
+  }
+
+  /** Another resource wants to be in a room in place of the ghost. */
+  yields({ room, by }: Of<'yield'>, to: string): void {
+    const { book, account, context } = this.around;
+    const ghost = this.ghosts.get(room);
+    if (by !== this.#full || ghost === undefined || ghost.client !== 'out') return;
+    book.knownWhereabouts(room, account)?.sources.delete(this.#full);
+    ghost.leaves += 1;
+    this.#yielding.set(room, to);
+    context.send('server', leaveRoom(`${room}/${ghost.nick}`), 'mucsub-ghost');
+  }
+
+  /** The ghost is out. */
+  left(room: string): void {
+    const to = this.#yielding.get(room);
+    if (to === undefined) return;
+    this.#yielding.delete(room);
+    this.#tell({ op: 'yielded', room, to });
+  }
+
+  /** Nobody is in the way any more, or has said nothing for long. */
+  mayEnter(room: string): void {
+    const presence = this.#waiting.get(room);
+    if (presence === undefined) return;
+    this.#waiting.delete(room);
+    this.around.context.sendAsClient(presence, 'mucsub-joining');
+  }
+
+  hasYielded({ room, to }: Of<'yielded'>): void {
+    if (to === this.#full) this.mayEnter(room);
+  }
+}

@@ -1,0 +1,93 @@
+import type { Subscription } from './book.js';
+import type { RoomOptions } from './forms.js';
+import type { Ghosts } from './ghosts.js';
+import type { Notice } from './notices.js';
+import type { Surroundings } from './surroundings.js';
+
+/** What ends subscriptions but for their account's own word, and who is told of theirs. */
+export class SubscriptionChanges implements RoomOptions {
+  constructor(
+    private readonly around: Surroundings,
+    private readonly ghosts: Pick<Ghosts, 'end' | 'subscriber' | 'subscriberAway'>,
+  ) {}
+
+  /** A room has put the account out for good. */
+  banned(subscription: Subscription): void {
+    const { book, account } = this.around;
+    const { room, nick } = subscription;
+    this.around.context.store.write([book.unsubscribe(this.around.context.domain.name, room, account)]);
+    const notice: Notice = { op: 'unsubscribed', room, nick };
+    this.around.context.tell(account, JSON.stringify(notice));
+    this.announce('unsubscribe', subscription);
+  }
+
+  isAllowed(room: string): boolean {
+    return this.around.book.isAllowed(room, this.around.settings.allowSubscription);
+  }
+
+  set(room: string, allowed: boolean): void {
+    if (this.isAllowed(room) === allowed) return;
+    if (!allowed) this.#endAll(room);
+    this.around.context.store.write([this.around.book.allow(this.around.context.domain.name, room, allowed)]);
+  }
+
+  destroyed(room: string): void {
+    if (this.around.book.room(room) === undefined) return;
+    this.#endAll(room);
+    this.around.context.store.write([
+      this.around.book.allow(this.around.context.domain.name, room, undefined),
+    ]);
+  }
+
+  #endAll(room: string): void {
+    const { book, account } = this.around;
+    const subscriptions = [...(book.room(room)?.subscriptions.values() ?? [])];
+    const changes = subscriptions.map((each) =>
+      book.unsubscribe(this.around.context.domain.name, room, each.account),
+    );
+    if (changes.length > 0) this.around.context.store.write(changes);
+    for (const { account: other, nick } of subscriptions) {
+      const notice: Notice = { op: 'unsubscribed', room, nick };
+      this.around.context.tell(other, JSON.stringify(notice));
+      if (other === account) this.ghosts.end(room);
+    }
+  }
+
+  /** Tells who has subscribed to that of somebody who has subscribed or ended it. */
+  announce(change: 'subscribe' | 'unsubscribe', subject: Subscription): void {
+    const { book, account } = this.around;
+    const { room } = subject;
+    const notice: Notice = {
+      op: 'subscriber',
+      room,
+      change,
+      nick: subject.nick,
+      account: subject.account,
+    };
+    const interested = [...(book.room(room)?.subscriptions.values() ?? [])];
+    if (change === 'unsubscribe') interested.push(subject);
+    for (const subscription of interested) {
+      if (!subscription.events.includes('subscribers')) continue;
+      if (subscription.account === account) this.ghosts.subscriber(notice, subscription);
+      else if (this.around.context.domain.sessionsOf(subscription.account).length > 0)
+        this.around.context.tell(subscription.account, JSON.stringify(notice));
+      else this.ghosts.subscriberAway(notice, subscription);
+    }
+  }
+
+  /** Somebody else's session has announced it. */
+  announced(notice: Extract<Notice, { op: 'subscriber' }>): void {
+    const { book, account } = this.around;
+    const { room } = notice;
+    const subscription = book.subscription(room, account);
+    if (subscription === undefined) return;
+    const where = book.knownWhereabouts(room, account);
+    const { identity, domain } = this.around.context;
+    const sessions = domain.sessionsOf(account);
+    const isCarried = sessions.some((each) => where?.sources.has(each.full));
+    const isMine = isCarried
+      ? where?.sources.has(identity.full) === true
+      : sessions[0]?.full === identity.full;
+    if (isMine) this.ghosts.subscriber(notice, subscription);
+  }
+}

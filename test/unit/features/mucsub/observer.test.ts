@@ -1,0 +1,321 @@
+import { describe, expect, it } from 'vitest';
+import { mucsub } from '../../../../src/features/mucsub/mucsub.js';
+import type { FeatureSession } from '../../../../src/session/feature.js';
+import { NS } from '../../../../src/xml/namespaces.js';
+import { type FakeDomain, play } from '../playbook.js';
+import {
+  ACCOUNT,
+  ALLOWED,
+  asks,
+  available,
+  domain,
+  event,
+  MUC,
+  query,
+  ROOM,
+  type Stage,
+  SUBJECT,
+  SWALLOWED,
+  said,
+  says,
+  stage,
+  subscribed,
+} from './stage.js';
+
+const OBSERVED = { ...ALLOWED, observer: { account: 'observer', passwordEnv: 'SECRET' } };
+const OBSERVER = 'observer@capulet.lit';
+const NICK = 'interstanza';
+const LEAVES = `<presence to='${ROOM}/sammy' type='unavailable'/>`;
+const LISTS = ['owner', 'admin', 'member', 'outcast'];
+const list = (affiliation: string) => query(NS.mucAdmin, `<item affiliation='${affiliation}'/>`);
+const item = (jid: string, affiliation: string) => `<item jid='${jid}' affiliation='${affiliation}'/>`;
+const info = (...features: string[]) =>
+  query(NS.discoInfo, features.map((name) => `<feature var='${name}'/>`).join(''));
+const OPEN = info('muc_open', 'muc_semianonymous');
+const changed = (...codes: string[]) =>
+  `<message type='groupchat' from='${ROOM}'><x xmlns='${NS.mucUser}'>${codes.map((code) => `<status code='${code}'/>`).join('')}</x></message>`;
+/** Somebody who is not in the room has become something else in it. */
+const announced = (jid: string, affiliation: string) =>
+  `<message from='${ROOM}'><x xmlns='${NS.mucUser}'>${item(jid, affiliation)}</x></message>`;
+const hello = (body: string, id: string) =>
+  event(
+    'messages',
+    id,
+    `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}/olga' to='${ACCOUNT}' id='m'><body>${body}</body></message>`,
+  );
+
+/** The observer's session; it asks for the room that juliet has subscribed to. */
+function observing(shared: FakeDomain): Stage {
+  return play<FeatureSession>(mucsub, {
+    domain: shared,
+    jid: `${OBSERVER}/interstanza-observer`,
+    settings: OBSERVED,
+  })
+    .wake(0)
+    .expectRequest(OBSERVER, query(NS.discoInfo))
+    .expectSent('server', asks(NICK))
+    .answerIq(OBSERVER, query(NS.discoInfo));
+}
+
+/** The room lets it in as an owner and says who may hear it. */
+function letIn(observer: Stage, lists: Readonly<Record<string, string>> = {}, room = OPEN): Stage {
+  observer.fromServer(says(NICK, "role='moderator' affiliation='owner'", ['110'])).expectVerdict(SWALLOWED);
+  for (const each of LISTS) observer.expectRequest(ROOM, list(each));
+  observer.expectRequest(ROOM, query(NS.discoInfo));
+  for (const each of LISTS) observer.answerIq(ROOM, query(NS.mucAdmin, lists[each] ?? ''));
+  return observer.answerIq(ROOM, room).fromServer(SUBJECT).expectVerdict(SWALLOWED);
+}
+
+/** A subscriber whose ghost has left because the observer hears for it. */
+function handedOver(names: readonly string[] = ['messages'], room = OPEN) {
+  const shared = domain();
+  const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })), 'sammy', names);
+  const observer = letIn(observing(shared), {}, room);
+  subscriber.wake(2_000).wake(4_000).expectSent('server', LEAVES);
+  return { subscriber, observer, shared };
+}
+
+const closes = (observer: Stage) =>
+  observer
+    .close()
+    .expectTold(ACCOUNT, JSON.stringify({ op: 'claim' }))
+    .end();
+
+describe('an observer', () => {
+  it('is in a room once, and what it hears each subscriber gets; the ghost has left', () => {
+    const { subscriber, observer } = handedOver();
+    observer.fromServer(said('olga', 'hello', 'm')).expectVerdict(SWALLOWED);
+    subscriber.expectSent('client', hello('hello', 'id-1'));
+    subscriber.end();
+    closes(observer);
+  });
+
+  it('what both hear while one takes over from the other comes once', () => {
+    const shared = domain();
+    const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })));
+    const observer = letIn(observing(shared));
+    subscriber.wake(2_000);
+    observer.fromServer(said('olga', 'one', 'm')).expectVerdict(SWALLOWED);
+    subscriber.expectSent('client', hello('one', 'id-1'));
+    subscriber
+      .fromServer(said('olga', 'one', 'm'))
+      .expectVerdict(SWALLOWED)
+      .end();
+    closes(observer);
+  });
+
+  it('an account that nobody is there of gets it later', () => {
+    const { subscriber, observer } = handedOver();
+    subscriber.fromClient("<presence type='unavailable'/>");
+    observer.fromServer(said('olga', 'hello', 'm')).expectVerdict(SWALLOWED);
+    expect(subscriber.announced()).toHaveLength(1);
+    subscriber
+      .fromClient('<presence/>')
+      .expectSent(
+        'client',
+        hello('hello', 'id-1').replace(
+          '</event>',
+          `</event><delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:16:40.000Z'/>`,
+        ),
+      );
+    subscriber.end();
+    closes(observer);
+  });
+
+  it('leaves a room of which it is no owner, and the ghosts stay', () => {
+    const shared = domain();
+    const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })));
+    const observer = observing(shared)
+      .fromServer(says(NICK, "role='participant' affiliation='member'", ['110']))
+      .expectVerdict(SWALLOWED)
+      .expectSent('server', `<presence to='${ROOM}/${NICK}' type='unavailable'/>`);
+    subscriber.wake(20_000).end();
+    // It is tried again later.
+    observer.wake(299_000).wake(10_000).expectSent('server', asks(NICK)).end();
+  });
+
+  it('takes another nick where its own is somebody else’s', () => {
+    const shared = domain();
+    subscribed(available(stage({ domain: shared, settings: OBSERVED }))).end();
+    observing(shared)
+      .fromServer(
+        `<presence type='error' from='${ROOM}/${NICK}'><error type='cancel'><conflict xmlns='${NS.stanzaErrors}'/></error></presence>`,
+      )
+      .expectVerdict(SWALLOWED)
+      .expectSent('server', asks(`${NICK}-id-1`))
+      .end();
+  });
+
+  it('when it is lost, the sessions of all it has heard for are told', () => {
+    const { subscriber, observer } = handedOver();
+    closes(observer);
+    subscriber
+      .fromServer(says('sammy', "role='none' affiliation='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .expectSent('server', asks('sammy'))
+      .told(JSON.stringify({ op: 'claim' }), `${OBSERVER}/interstanza-observer`)
+      .end();
+  });
+
+  it('a room that is no more is the end of its subscriptions', () => {
+    const { subscriber, observer, shared } = handedOver(['messages', 'config']);
+    const gone = `<x xmlns='${NS.mucUser}'><item role='none' affiliation='none'/><destroy/></x>`;
+    observer
+      .fromServer(`<presence type='unavailable' from='${ROOM}/${NICK}'>${gone}</presence>`)
+      .expectVerdict(SWALLOWED)
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'claim' }))
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' }))
+      .end();
+    subscriber.expectSent(
+      'client',
+      event(
+        'config',
+        'id-1',
+        `<presence xmlns='${NS.client}' type='unavailable' from='${ROOM}/sammy' to='${ACCOUNT}'>${gone}</presence>`,
+      ),
+    );
+    subscriber.end();
+    expect(shared.list('mucsub')).toEqual([]);
+  });
+});
+
+describe('nobody hears by it what the room would not let him hear', () => {
+  it('an outcast is not subscribed any more', () => {
+    for (const jid of [ACCOUNT, 'capulet.lit']) {
+      const { subscriber, observer } = handedOver();
+      observer
+        .fromServer(announced(jid, 'outcast'))
+        .expectVerdict(SWALLOWED)
+        .expectTold(ACCOUNT, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' }))
+        .fromServer(said('olga', 'secret', 'm'))
+        .expectVerdict(SWALLOWED)
+        .end();
+      subscriber.end();
+    }
+  });
+
+  it('who is an outcast already, and who is no member of a members-only room, keeps its ghost', () => {
+    for (const [lists, room, mayHear] of [
+      [{ outcast: item(ACCOUNT, 'outcast') }, OPEN, false],
+      [{ outcast: item('capulet.lit', 'outcast') }, OPEN, false],
+      [{}, info('muc_membersonly'), false],
+      [{ outcast: item('nurse@capulet.lit', 'outcast') }, OPEN, true],
+      [{ member: item(ACCOUNT, 'member') }, info('muc_membersonly'), true],
+    ] as const) {
+      const shared = domain();
+      const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })));
+      const observer = letIn(observing(shared), lists, room);
+      subscriber.wake(2_000).wake(4_000);
+      if (mayHear) subscriber.expectSent('server', LEAVES);
+      else observer.fromServer(said('olga', 'secret', 'm')).expectVerdict(SWALLOWED);
+      subscriber.end();
+      observer.end();
+    }
+  });
+
+  it('what is said once the room has changed waits until it is known who may hear it', () => {
+    const { subscriber, observer } = handedOver();
+    observer
+      .fromServer(changed('104'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .fromServer(said('olga', 'for members', 'm'))
+      .expectVerdict(SWALLOWED)
+      .answerIq(ROOM, info('muc_membersonly'))
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'claim' }))
+      .end();
+    subscriber.end();
+  });
+
+  it('and then comes to those who may', () => {
+    const { subscriber, observer } = handedOver();
+    observer
+      .fromServer(changed('104'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .fromServer(said('olga', 'still open', 'm'))
+      .expectVerdict(SWALLOWED)
+      .answerIq(ROOM, OPEN);
+    subscriber.expectSent('client', hello('still open', 'id-3')).end();
+    closes(observer);
+  });
+
+  it('a member that is one no more hears nothing in a members-only room', () => {
+    const shared = domain();
+    const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })));
+    const observer = letIn(observing(shared), { member: item(ACCOUNT, 'member') }, info('muc_membersonly'));
+    subscriber.wake(2_000).wake(4_000).expectSent('server', LEAVES).end();
+    observer
+      .fromServer(announced(ACCOUNT, 'none'))
+      .expectVerdict(SWALLOWED)
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'claim' }))
+      .fromServer(said('olga', 'secret', 'm'))
+      .expectVerdict(SWALLOWED)
+      .end();
+  });
+
+  it('a room that does not answer who may hear it has ghosts', () => {
+    const shared = domain();
+    const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })));
+    const observer = observing(shared)
+      .fromServer(says(NICK, "role='moderator' affiliation='owner'", ['110']))
+      .expectVerdict(SWALLOWED);
+    for (const each of LISTS) observer.expectRequest(ROOM, list(each));
+    observer.expectRequest(ROOM, query(NS.discoInfo));
+    observer
+      .answerIq(ROOM, { error: 'forbidden' })
+      .expectSent('server', `<presence to='${ROOM}/${NICK}' type='unavailable'/>`);
+    for (let i = 0; i < 4; i++) observer.answerIq(ROOM, 'timeout');
+    subscriber.wake(20_000).end();
+    observer.end();
+  });
+
+  it('real JIDs are taken out where the room keeps them for moderators', () => {
+    const jid = "jid='olga@capulet.lit/hall'";
+    const presence = (inner: string) =>
+      `<presence from='${ROOM}/olga' to='x'><x xmlns='${NS.mucUser}'><item ${inner}role='none' affiliation='none'/></x></presence>`;
+    for (const [room, shown] of [
+      [OPEN, ''],
+      [info('muc_open', 'muc_nonanonymous'), `${jid} `],
+    ] as const) {
+      const { subscriber, observer } = handedOver(['messages', 'participants'], room);
+      observer.fromServer(presence(`${jid} `)).expectVerdict(SWALLOWED);
+      subscriber.expectSent(
+        'client',
+        event(
+          'participants',
+          'id-3',
+          presence(shown).replace("to='x'", `to='${ACCOUNT}' xmlns='${NS.client}'`),
+        ),
+      );
+      const revealing = (inner: string) => `<x xmlns='${NS.mucUser}'><item ${inner}affiliation='none'/></x>`;
+      observer.fromServer(said('olga', 'hello', 'm', revealing(`${jid} `))).expectVerdict(SWALLOWED);
+      subscriber.expectSent(
+        'client',
+        hello('hello', 'id-4').replace('</message></item>', `${revealing(shown)}</message></item>`),
+      );
+      subscriber.end();
+      closes(observer);
+    }
+  });
+});
+
+it('another session of its account is like any other', () => {
+  const book = play<FeatureSession>(mucsub, {
+    domain: domain(),
+    jid: `${OBSERVER}/home`,
+    settings: OBSERVED,
+  });
+  book
+    .wake(0)
+    .expectRequest('capulet.lit', query(NS.discoInfo))
+    .expectRequest(OBSERVER, query(NS.discoInfo))
+    .fromClient(`<iq type='get' id='l' to='${MUC}'><subscriptions xmlns='${NS.mucsub}'/></iq>`)
+    .expectVerdict('handled mucsub-answered')
+    .answerIq('capulet.lit', query(NS.discoInfo, "<identity category='server' type='im'/>"))
+    .expectRequest('capulet.lit', query(NS.discoItems))
+    .answerIq('capulet.lit', query(NS.discoItems))
+    .answerIq(OBSERVER, query(NS.discoInfo))
+    .expectSent('server', `<iq type='get' id='l' to='${MUC}'><subscriptions xmlns='${NS.mucsub}'/></iq>`)
+    .end();
+});
