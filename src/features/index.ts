@@ -1,6 +1,7 @@
 import type { Feature } from '../session/feature.js';
 import { capabilitiesProbe } from './capabilities-probe/capabilities-probe.js';
 import { mucsub } from './mucsub/mucsub.js';
+import { mucsubClient } from './mucsub-client/mucsub-client.js';
 import { presenceAnnotations } from './presence-annotations/presence-annotations.js';
 import { presenceSession } from './presence-session/presence-session.js';
 import { push } from './push/push.js';
@@ -14,6 +15,8 @@ export const FEATURES: readonly Feature[] = [
   routing,
   capabilitiesProbe,
   presenceAnnotations,
+  // Before the next, which takes out of a join what tells that its client asks for what it has missed itself.
+  mucsubClient,
   presenceSession,
   mucsub,
   push,

@@ -14,6 +14,10 @@ export interface AcknowledgementOutput {
   storedSettled(keys: readonly string[]): void;
   /** Some of those are not out of the store yet: if we were killed now the client would get them again. */
   storeIsBehind(): boolean;
+  /** The client may have acknowledged more than it had. */
+  received(): void;
+  /** Up to here of what the server has sent nothing is being put away that could still be lost; Infinity: nothing at all. */
+  safeUpTo(): number;
 }
 
 /** What a session can be resumed by (XEP-0198 §5). */
@@ -279,6 +283,7 @@ export class Acknowledgement {
       const sent = this.#waiting?.sentOnWire ?? wireCount(this.down.sent - this.#clientDownBase);
       return { h: String(wire), sent };
     }
+    this.output.received();
     if (this.#serverState !== 'on') return undefined;
     // Unasked too: if its connection broke, the server would take what the client has for lost.
     if (this.down.settled > this.#toldServer) this.#tellServer();
@@ -313,10 +318,23 @@ export class Acknowledgement {
       this.#writtenDown = undefined;
       if (this.#clientSm !== undefined || mark === undefined) return;
       this.down.acknowledge(mark);
+      this.output.received();
       if (this.#serverState !== 'on' || this.#owedToServer <= this.#toldServer) return;
       if (this.down.settled < this.#owedToServer) this.#settleDown();
       if (this.down.settled > this.#toldServer) this.#tellServer();
     }
+  }
+
+  /** More of what has been put away is safe. */
+  saferThanBefore(): void {
+    if (this.#serverState !== 'on' || this.#owedToServer <= this.#toldServer) return;
+    if (Math.min(this.down.settled, this.output.safeUpTo()) > this.#toldServer) this.#tellServer();
+  }
+
+  /** Somebody waits for the client to have what it has been sent. @param asks it is to be asked, where it can be */
+  wantsReceipt(asks: boolean): void {
+    if (this.#clientSm === undefined) this.#settleDown();
+    else if (asks && !this.#clientAsked && this.down.acknowledged < this.down.sent) this.#request('client');
   }
 
   /** To be called after each stanza of a direction: keeps the accounts short when nobody asks. */
@@ -380,7 +398,8 @@ export class Acknowledgement {
   }
 
   #tellServer(): void {
-    const settled = Math.max(this.down.settled, this.#serverDownBase);
+    const safe = Math.min(this.down.settled, this.output.safeUpTo());
+    const settled = Math.max(safe, this.#toldServer, this.#serverDownBase);
     this.#toldServer = settled;
     this.output.nonza(
       'server',

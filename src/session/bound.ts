@@ -23,6 +23,7 @@ import type { Outbox } from './outbox.js';
 import { PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
+import { type ReceiptSurroundings, Receipts, type ReceiptsState } from './receipts.js';
 import { ResourceBacklog } from './resource-backlog.js';
 import { Arrival, type ArrivalPlan } from './start/arrival.js';
 import { undeliveredChange, undeliveredPrefix } from './undelivered.js';
@@ -56,6 +57,9 @@ export interface BoundSurroundings {
   readonly serverIsLost: () => void;
 }
 
+/** What is done in the place of an injection. */
+type InItsPlace = () => void;
+
 interface Injection {
   readonly leg: Leg;
   readonly bytes: Buffer;
@@ -68,7 +72,9 @@ interface Injection {
  * A session from the moment a resource is bound: stanzas go through the pipeline and are counted for stream management; features send and ask
  * through here. Everything that leaves keeps its order, what is injected comes behind the stanza that caused it.
  */
-export class BoundSession implements FeatureHost, MissedSurroundings, AcknowledgementOutput {
+export class BoundSession
+  implements FeatureHost, MissedSurroundings, AcknowledgementOutput, ReceiptSurroundings
+{
   readonly acknowledgement: Acknowledgement;
   #pipeline: PipelineSession | undefined;
   readonly #requests = new IqRequests();
@@ -78,7 +84,7 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
   #asked: FeatureQuestions | undefined;
   /** A stanza is with the features: what they send waits for its own place. */
   #holding = false;
-  #held: Injection[] | undefined;
+  #held: (Injection | InItsPlace)[] | undefined;
   #passOver = 0;
   /** While what the client has left with us at its start is being done. */
   #arrival: Arrival | undefined;
@@ -87,6 +93,8 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
   #settledEarly: string[] = [];
   /** Until what waited for this very resource has come to the client. */
   #backlog: ResourceBacklog | undefined;
+  /** What features want to know of the client's acknowledgements. Made when needed. */
+  #receipts: Receipts | undefined;
   /** Prepared. */
   readonly #account: string;
   enabledAtStart: ReadonlySet<string> = NOTHING_ENABLED;
@@ -148,6 +156,16 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
 
   snapshots(): Record<string, string> {
     return this.#pipeline?.snapshots() ?? {};
+  }
+
+  /** Which acknowledgements of the client's features wait for. */
+  get receipts(): ReceiptsState {
+    return this.#receipts?.state ?? [];
+  }
+
+  /** The same in the next process, when the client has said what it has. */
+  restoreReceipts(state: ReceiptsState): void {
+    if (state.length > 0) this.#withReceipts().restore(state);
   }
 
   /** Another session has told this account something by way of the bus. */
@@ -346,6 +364,8 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
       ask: (payload, done) => this.#request({ leg: 'server', type: 'set', payload }, done),
       answers: (frame) => frame.kind === StanzaKind.Iq && this.#takeAnswer('server', frame),
       give: (xml, reason) => this.#inject('client', Buffer.from(xml), reason),
+      isHidden: (message) =>
+        this.#pipeline?.instances.some((each) => each.hidesArchived?.(message) === true) === true,
       send: (xml) => this.#sendForClient(xml),
       pass: (frame) => {
         if (frame === undefined) acknowledgement.down.consume();
@@ -392,6 +412,7 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
   }
 
   legDown(leg: Leg): void {
+    if (leg === 'client') this.#receipts?.settle();
     if (leg === 'client') this.missed.clientIsGone();
     this.#requests.lose(leg);
     for (const instance of this.#pipeline?.instances ?? []) instance.onLegDown?.(leg, this.around.now);
@@ -408,6 +429,7 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
 
   /** The session is over. */
   close(): void {
+    this.#receipts?.settle();
     const waiting = this.acknowledgement.waiting?.waiting() ?? [];
     this.missed.close(waiting.flatMap(({ stored }) => stored ?? []));
     for (const instance of this.#pipeline?.instances ?? []) instance.onClose?.(this.around.now);
@@ -424,6 +446,7 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
       if (name === BACKLOG) this.#backlog?.wake();
       this.#endBacklog();
       if (name === ARRIVAL) this.#arrival?.wake();
+      if (name === RECEIPTS) this.#receipts?.wake();
       if (this.#arrival?.over === true) this.#arrival = undefined;
       const waking = this.#waking.get(name);
       if (waking === undefined) continue;
@@ -482,14 +505,30 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
   #release(outermost: boolean): void {
     if (!outermost) return;
     this.#holding = false;
-    for (const { leg, bytes, reason, stored } of this.#takeHeld() ?? [])
-      this.#put(leg, bytes, reason, stored);
+    for (const each of this.#takeHeld() ?? []) {
+      if (typeof each === 'function') each();
+      else this.#put(each.leg, each.bytes, each.reason, each.stored);
+    }
   }
 
-  #takeHeld(): Injection[] | undefined {
+  #takeHeld(): (Injection | InItsPlace)[] | undefined {
     const held = this.#held;
     this.#held = undefined;
     return held;
+  }
+
+  #inItsPlace(what: InItsPlace): void {
+    if (!this.#holding) {
+      what();
+      return;
+    }
+    this.#held ??= [];
+    this.#held.push(what);
+  }
+
+  #withReceipts(): Receipts {
+    this.#receipts ??= new Receipts(this);
+    return this.#receipts;
   }
 
   /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
@@ -577,6 +616,30 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
     return this.missed.forgetting;
   }
 
+  received(): void {
+    this.#receipts?.clientHasMore();
+  }
+
+  safeUpTo(): number {
+    return this.#receipts?.safeUpTo ?? Number.POSITIVE_INFINITY;
+  }
+
+  // What receipts reach of it.
+
+  get clientIsGone(): boolean {
+    return this.around.clientIsGone;
+  }
+
+  receiptsMayBeDue(): void {
+    this.#deadlines.set(RECEIPTS, this.around.now);
+    this.around.wakeTimesChanged();
+  }
+
+  tellReceived(feature: string, token: string): void {
+    const index = this.around.domain.pipeline.features.findIndex(({ name }) => name === feature);
+    this.#pipeline?.instances[index]?.onReceived?.(token, this.around.now);
+  }
+
   // What the messages that others have missed reach of it.
 
   get clientResumes(): boolean {
@@ -644,6 +707,15 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
     this.around.endKept();
   }
 
+  holdAcknowledgement(): () => void {
+    return this.#withReceipts().holdAcknowledgement();
+  }
+
+  whenReceived(feature: string, token: string, asks: boolean): void {
+    const receipts = this.#withReceipts();
+    this.#inItsPlace(() => receipts.want(feature, token, asks));
+  }
+
   request(request: IqRequest, done: (answer: IqAnswer) => void): void {
     this.#request(request, done);
   }
@@ -670,7 +742,10 @@ export class BoundSession implements FeatureHost, MissedSurroundings, Acknowledg
     this.#held = before;
     if (outcome.kind === 'pass') this.#inject('server', bytes, reason);
     else if (outcome.kind === 'changed') this.#inject('server', outcome.bytes, reason);
-    for (const each of caused ?? []) this.#inject(each.leg, each.bytes, each.reason, each.stored);
+    for (const each of caused ?? []) {
+      if (typeof each === 'function') this.#inItsPlace(each);
+      else this.#inject(each.leg, each.bytes, each.reason, each.stored);
+    }
   }
 
   /** The opposite: knowledge takes it for the server's word. */
@@ -749,6 +824,8 @@ const NOTHING_ENABLED: ReadonlySet<string> = new Set();
 
 /** Name of the deadline of an arrival. */
 const ARRIVAL = 'arrival';
+/** And that of telling features what the client has acknowledged. */
+const RECEIPTS = 'receipts';
 
 /** Name of the deadline of what waits for the resource. */
 const BACKLOG = 'backlog';

@@ -46,6 +46,9 @@ export interface FeatureHost {
   /** @param account prepared */
   waits(account: string, bytes: Buffer): void;
   request(request: IqRequest, done: (answer: IqAnswer) => void): void;
+  holdAcknowledgement(): () => void;
+  /** @param feature its name */
+  whenReceived(feature: string, token: string, asks: boolean): void;
   wakeFeature(feature: number, token: string, time: number): void;
 }
 
@@ -126,6 +129,14 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
 
   sendStored(xml: string | Buffer, reason: Reason, copy: string): boolean {
     return this.host.injectStored(Buffer.from(xml), reason, copy);
+  }
+
+  holdAcknowledgement(): () => void {
+    return this.host.holdAcknowledgement();
+  }
+
+  whenReceived(token: string, asks = false): void {
+    this.host.whenReceived(this.feature.name, token, asks);
   }
 
   request(iq: IqRequest, done: (answer: IqAnswer) => void): void {

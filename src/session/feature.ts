@@ -137,6 +137,17 @@ export interface FeatureContext {
   sendInOthersTurn(xml: string | Buffer, reason: Reason, now: number): void;
   /** Injects towards the server, ahead of the client's stanza that is being handled. */
   sendAhead(xml: string | Buffer, reason: Reason): void;
+  /**
+   * `onReceived(token)` of this feature is called when the client has acknowledged all that it has been sent up to here, the stanza that is being
+   * handled included (XEP-0198); of a client without stream management, when it is written. Never, when the session ends before.
+   * @param asks the client is to be asked soon, and not only when it will be anyway
+   */
+  whenReceived(token: string, asks?: boolean): void;
+  /**
+   * To the server the stanza that is being handled, and what follows it, does not count as delivered (XEP-0198) before the returned function has been
+   * called: for what is taken from the server and is not on disk yet.
+   */
+  holdAcknowledgement(): () => void;
   /** The feature needs the server leg no longer that is kept for it without a client; nothing while there is a client. */
   endKept(): void;
   /**
@@ -224,6 +235,17 @@ export interface FeatureSession {
    */
   onPause?(paused: boolean, now: number): void;
   onWakeup?(token: string, now: number): void;
+  /**
+   * See `whenReceived`; in the order of the places. A session that is gone on with by another process hears of what the client had by then, before
+   * anything else, and of what it had not never.
+   */
+  onReceived?(token: string, now: number): void;
+  /**
+   * Asked of what the proxy itself has read for the client out of its account's archive (XEP-0313): such messages pass no watch.
+   * @param message the whole stanza, with the envelope
+   * @returns whether the client is not to see it
+   */
+  hidesArchived?(message: Element): boolean;
   /** Another session has said something by `tell`. @param from its full JID */
   onTold?(message: string, from: string): void;
   /** The client has acknowledged what was sent to it by `sendStored`. @param copies of it, oldest first */

@@ -281,11 +281,17 @@ export class Hold {
     const { max, id } = this.resumption;
     const { full } = this;
     const features = session.bound!.snapshots();
+    const { receipts } = session.bound!;
     this.#suspending = true;
     // It need not come to the client again even if it does not resume.
     this.acknowledgement.lastWordToServer();
     port.store(
-      [suspend(domain.name, id, { format: 1, account: this.account, full, max, expires, counts, features })],
+      [
+        suspend(domain.name, id, {
+          ...{ format: 1, account: this.account, full, max, expires, counts, features },
+          ...(receipts.length === 0 ? {} : { receipts }),
+        }),
+      ],
       'suspend',
     );
     return true;

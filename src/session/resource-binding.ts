@@ -42,9 +42,11 @@ export class ResourceBinding {
     bound.open({}, enabled);
   }
 
-  /** A session of a process before this one goes on here. @param features what they have to know again */
-  restore(bound: BoundSession, features: SuspendedSession['features']): void {
+  /** A session of a process before this one goes on here. @param suspended with what its features have to know again */
+  restore(bound: BoundSession, { features, receipts = [] }: SuspendedSession): void {
     this.session.enter(bound);
+    // Before the features begin: what they are told first is what the client has.
+    bound.restoreReceipts(receipts);
     bound.open(features);
   }
 

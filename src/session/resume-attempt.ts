@@ -127,7 +127,7 @@ export class ResumeAttempt {
       this.session.client.fail('internal-server-error', 'The server behind does not follow the protocol.');
       return;
     }
-    this.session.binding.restore(bound, session.features);
+    this.session.binding.restore(bound, session);
     this.session.hold = new Hold(this.session, { id: resuming.id, max: session.max }, session.account);
     this.port.count('hold', 'restored');
     this.session.client.saysResumed(bound.identity.full, () =>

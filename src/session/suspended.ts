@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../store/store.js';
 import type { AcknowledgementState } from './acknowledgement.js';
+import type { ReceiptsState } from './receipts.js';
 import { readTokenRecord } from './start/token.js';
 import { readUndelivered } from './undelivered.js';
 
@@ -17,6 +18,8 @@ export interface SuspendedSession {
   readonly counts: AcknowledgementState;
   /** What features have to know again, by name; absent in what former versions wrote. */
   readonly features?: Readonly<Record<string, string>>;
+  /** Acknowledgements of the client's that features wait for; absent when there are none. */
+  readonly receipts?: ReceiptsState;
 }
 
 /** Where a suspended session is. The id itself is not in the store: whoever reads the store cannot resume anything. */

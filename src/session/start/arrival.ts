@@ -1,3 +1,4 @@
+import type { Element } from 'ltx';
 import { type Frame, StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
@@ -29,6 +30,8 @@ export interface ArrivalSurroundings {
   readonly answers: (frame: Frame) => boolean;
   /** A stanza of ours for the client. */
   readonly give: (xml: string, reason: Reason) => void;
+  /** Whether the client is not to see a message of the archive. @param message with its envelope */
+  readonly isHidden: (message: Element) => boolean;
   /** A stanza that the client has left with us. */
   readonly send: (xml: string) => void;
   /** The next stanza of the server's, by its place, goes on to the client; with none it has been used up. */
@@ -167,6 +170,8 @@ export class Arrival {
   }
 
   #give(result: ArchiveResult): void {
+    // It comes to whom it is for in another way, and is not known by this.
+    if (this.around.isHidden(result.stanza)) return;
     if (!this.#known.notes(result)) return;
     const { queryId } = this.plan.archive!;
     if (queryId === undefined) delete result.result.attrs.queryid;

@@ -331,6 +331,8 @@ class World {
       },
       wallClock: () => WALL_CLOCK + this.now,
       know: (key) => around.know(feature, key),
+      whenReceived: () => {},
+      holdAcknowledgement: () => () => {},
       attend: (interest, on) => around.attend(interest, on),
     };
   }

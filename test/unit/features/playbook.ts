@@ -117,6 +117,8 @@ export class Playbook<S extends FeatureSession> {
   readonly #scene: Scene;
   /** Copies of what the client was sent out of the store. */
   readonly #unacknowledged: string[] = [];
+  /** Of which features, and by which tokens, the client's acknowledgement is waited for. */
+  #receipts: { readonly feature: Feature; readonly token: string }[] = [];
   /** What the store has answered and nobody has been told yet. */
   #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
@@ -253,6 +255,15 @@ export class Playbook<S extends FeatureSession> {
       this.#instance(wakeup.feature).onWakeup?.(wakeup.token, this.now);
     }
     this.now = until;
+    return this;
+  }
+
+  /** The client has acknowledged all that it has been sent. */
+  clientHasAll(): this {
+    this.#settle();
+    this.#transcript.push('the client acknowledges everything');
+    for (const { feature, token } of this.#receipts.splice(0))
+      this.#instance(feature).onReceived?.(token, this.now);
     return this;
   }
 
@@ -410,6 +421,8 @@ export class Playbook<S extends FeatureSession> {
       sendInOthersTurn: (xml) => this.#pending.push(`sends to client: ${canonical(xml.toString())}`),
       // Ahead of the stanza that is being handled: told before its verdict.
       sendAhead: (xml) => this.#pending.push(`sends to server ahead: ${canonical(xml.toString())}`),
+      holdAcknowledgement: () => () => {},
+      whenReceived: (token) => this.#receipts.push({ feature, token }),
       endKept: () => this.#pending.push('ends the kept leg'),
       keepForAccount: (bare, xml) => this.#pending.push(`keeps for ${bare}: ${canonical(xml.toString())}`),
       waits: (bare, xml) => {

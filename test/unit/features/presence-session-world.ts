@@ -195,6 +195,8 @@ export class ProxiedSession {
         waits: () => {},
       },
       ...{ sendStored: () => false, sendInOthersTurn: () => {} },
+      holdAcknowledgement: () => () => {},
+      whenReceived: () => {},
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {
         write: (changes, done) => {

@@ -53,6 +53,8 @@ export class FreePlay {
         waits: () => {},
       },
       ...{ sendStored: () => false, sendInOthersTurn: () => {} },
+      holdAcknowledgement: () => () => {},
+      whenReceived: () => {},
       settings: <T>() => SETTINGS.parse({}) as T,
       store: { write: () => {}, load: (_, done) => this.#questions.push(() => done([])) },
       tell: (account) => this.told.push(account),

@@ -126,6 +126,8 @@ class World {
         waits: () => {},
       },
       ...{ sendStored: () => false, sendInOthersTurn: () => {} },
+      holdAcknowledgement: () => () => {},
+      whenReceived: () => {},
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },
       settings: (schema) => schema.parse({ userDomains: ['named.lit'] }),
       store: { write: () => {}, load: () => {} },

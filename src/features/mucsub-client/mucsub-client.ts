@@ -1,0 +1,439 @@
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import { bare, prepareJid } from '../../jid.js';
+import { capabilities } from '../../knowledge/capabilities/capabilities.js';
+import type { RoomChange } from '../../knowledge/rooms/room.js';
+import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import {
+  type Feature,
+  type FeatureContext,
+  type FeatureSession,
+  PASS,
+  type PassingStanza,
+  type Verdict,
+} from '../../session/feature.js';
+import { NS } from '../../xml/namespaces.js';
+import { serializeElement } from '../../xml/serialize.js';
+import { type AccountBook, FEATURE_NAME } from './book.js';
+import { Dormant } from './dormant.js';
+import { Events } from './events.js';
+import { GoingOn } from './going-on.js';
+import { type Handed, type HandedRecord, Handing } from './handing.js';
+import { readLimits, wantsNone } from './merging.js';
+import { pastOf } from './past.js';
+import { RoomPatterns } from './patterns.js';
+import { isOutlived } from './records.js';
+import { asksByItself, Return, type ReturnRecord } from './returning.js';
+import { RoomFeatureQuestions } from './room-features.js';
+import { SETTINGS, type Settings } from './settings.js';
+import { shelfOf } from './shelf.js';
+import { Showing } from './showing.js';
+import { Speaking } from './speaking.js';
+import { Subscribing } from './subscribing.js';
+import { On, PLAYS, WATCHES } from './watches.js';
+
+const READ = 'read';
+/** How long a room may take to tell what was before, once the client is in; and then everything else; ms. */
+const TELLING_TIME = 10_000;
+const LOOKING_TIME = 20_000;
+/** How long a room may take to let the client in; ms. */
+const ENTERING_TIME = 60_000;
+
+/** Rooms that are dealt with in one way or another at a time. */
+const MOST_ROOMS = 200;
+/** Messages of one room's archive that the client has asked for itself, as far as they are remembered. */
+const MOST_FETCHED = 1_000;
+
+const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
+
+/** What the next process has to know. */
+interface Snapshot {
+  readonly handed: readonly HandedRecord[];
+  readonly returns: readonly ReturnRecord[];
+}
+
+/** Subscribes for a client that does not know MUC/Sub, and gives it what comes of that as what it knows; for one session. */
+export class MucSubClientSession implements FeatureSession {
+  readonly #book: AccountBook;
+  readonly #settings: Settings;
+  readonly #patterns: RoomPatterns;
+  readonly #rooms: RoomsSession;
+  readonly #features: RoomFeatureQuestions;
+  readonly #subscribing: Subscribing;
+  readonly #handing: Handing;
+  readonly #showing: Showing;
+  readonly #events: Events;
+  readonly #speaking: Speaking;
+  /** Under which it is remembered what the client has had. */
+  readonly #name: string | undefined;
+  readonly #returns = new Map<string, Return>();
+  /** What the client gave with its last join. */
+  readonly #passwords = new Map<string, string>();
+  readonly #fetched = new Map<string, Set<string>>();
+  #goingOn: GoingOn | undefined;
+  #hasSwept = false;
+  /** What the client had not had when the process before ended. */
+  #lost: readonly Handed[] | undefined;
+  /** What waits for the book. */
+  #later: (() => void)[] = [];
+  readonly #whenRead: () => void;
+
+  constructor(
+    private readonly context: FeatureContext,
+    snapshot?: string,
+  ) {
+    const { identity, domain } = context;
+    this.#settings = context.settings<Settings>(SETTINGS);
+    this.#patterns = new RoomPatterns(this.#settings.rooms);
+    this.#rooms = context.know(roomsKey);
+    this.#book = shelfOf(domain).take(domain.name, prepareJid(identity.bare) ?? identity.bare);
+    this.#name = this.#book.nameFor(identity);
+    this.#features = new RoomFeatureQuestions(context);
+    this.#handing = new Handing(context, this.#book, this.#settings, this.#name);
+    const shared = [context, this.#book, this.#settings, this.#features, this.#handing, this.#name] as const;
+    this.#showing = new Showing(...shared);
+    this.#events = new Events(
+      context,
+      this.#book,
+      this.#handing,
+      this.#showing,
+      (room) => this.#rooms.isRoom(room) === 'joined' && !this.#returns.has(room),
+      (room) => this.#concerns(room),
+    );
+    this.#speaking = new Speaking(context, this.#book, this.#patterns, (what) => this.#soon(what));
+    this.#subscribing = new Subscribing(
+      context,
+      this.#book,
+      this.#features,
+      (done) => this.#speaking.isAnnounced(done),
+      (room) => this.#handing.save(room),
+    );
+    this.#rooms.onChange((change) => this.#changed(change));
+    this.#whenRead = () => context.wakeAt(READ, context.now);
+    if (snapshot !== undefined) {
+      const restored = JSON.parse(snapshot) as Snapshot;
+      this.#handing.restore(restored.handed);
+      this.#goingOn = new GoingOn(context, this.#book, {
+        give: (room, mark, xml, seq) => this.#showing.give(room, mark, xml, seq),
+        pass: (room, tree, bytes) => this.#showing.passes(room, tree, bytes),
+        done: () => {
+          this.#goingOn = undefined;
+          this.#goOn(restored);
+        },
+      });
+      this.#goingOn.expect(this.#handing.handed);
+      for (const room of this.#rooms.joined())
+        if (this.#patterns.has(room)) this.#enters(room, this.#rooms.nickIn(room) ?? '');
+    }
+    // Until it is known what there is.
+    context.attend(PLAYS, true);
+    context.wakeAt(READ, context.now);
+  }
+
+  // The account's book.
+
+  #read(): void {
+    const { context } = this;
+    // What the client has had is known by now.
+    if (this.#goingOn !== undefined && this.#lost === undefined) {
+      this.#lost = this.#handing.lost();
+      this.#showing.resent = this.#lost.filter(({ isOurs }) => !isOurs);
+    }
+    if (!this.#book.isRead) {
+      this.#book.whenRead(this.#whenRead);
+      context.store.load(this.#book.prefix, (entries) => {
+        const keepMs = this.#settings.keepSeconds * 1_000;
+        const useless = this.#book.learn(entries, context.wallClock(), keepMs);
+        if (useless.length > 0) context.store.write(useless);
+      });
+      return;
+    }
+    this.#events.begin();
+    for (const each of this.#later.splice(0)) each();
+    const lost = this.#lost;
+    this.#lost = undefined;
+    if (lost !== undefined) this.#goingOn?.begin(lost);
+    for (const coming of [...this.#returns.values()]) coming.proceed();
+    if (!this.#hasSwept) this.#sweep();
+    context.attend(PLAYS, !this.#patterns.isEmpty || this.#book.subscribed().length > 0);
+  }
+
+  #soon(what: () => void): void {
+    if (this.#book.isRead) what();
+    else this.#later.push(what);
+  }
+
+  /** Ends what the configuration does not want any more, and what nobody has been back to. */
+  #sweep(): void {
+    this.#hasSwept = true;
+    const now = this.context.wallClock();
+    for (const { jid, subscription, inside } of this.#book.subscribed()) {
+      const isAbsent =
+        now - subscription!.joinedAt > this.#settings.absenceSeconds * 1_000 && inside.size === 0;
+      if (!this.#patterns.has(jid) || isAbsent) this.#subscribing.end(jid);
+    }
+  }
+
+  /** Whether a room is one that clients are subscribed to for. */
+  #concerns(room: string): boolean {
+    return this.#book.isRead && this.#book.leavesAlone(room) ? false : this.#patterns.has(room);
+  }
+
+  onStanza(stanza: PassingStanza, watch: number): Verdict {
+    switch (watch) {
+      case On.Join:
+        return this.#joins(stanza);
+      case On.Speaks:
+        this.#speaking.asks(stanza);
+        return PASS;
+      case On.Lists:
+        this.#speaking.lists(stanza);
+        return PASS;
+      case On.Event:
+        return this.#events.event(stanza);
+      case On.Archived:
+        return this.#archived(stanza);
+      case On.Copied:
+        return this.#events.copied(stanza);
+      default:
+        return this.#said(stanza);
+    }
+  }
+
+  onWakeup(token: string): void {
+    if (token === READ) {
+      this.#read();
+      return;
+    }
+    const room = token.slice(token.indexOf(' ') + 1);
+    const coming = this.#returns.get(room);
+    if (token.startsWith('entering ')) coming?.giveUp();
+    else coming?.hurry();
+    if (token.startsWith('telling ') && this.#returns.has(room))
+      this.context.wakeAt(`looking ${room}`, this.context.now + LOOKING_TIME);
+  }
+
+  hidesArchived(message: Element): boolean {
+    return this.#events.hides(message);
+  }
+
+  onReceived(token: string): void {
+    this.#soon(() => this.#handing.received(token));
+  }
+
+  onLegDown(leg: 'client' | 'server'): void {
+    if (leg !== 'client') return;
+    this.#showing.isAway = true;
+    this.#handing.park();
+  }
+
+  onLegUp(leg: 'client' | 'server'): void {
+    if (leg === 'client') this.#showing.isAway = false;
+  }
+
+  snapshot(): string | undefined {
+    const returns = [...this.#returns.values()].flatMap((coming) => coming.suspend() ?? []);
+    const isInside = this.#rooms.joined().some((room) => this.#book.isInside(room, this.context.identity));
+    if (!isInside && this.#handing.isEmpty) return undefined;
+    const snapshot: Snapshot = { handed: this.#handing.snapshot(), returns };
+    return JSON.stringify(snapshot);
+  }
+
+  onClose(): void {
+    const book = this.#book;
+    const { identity, domain } = this.context;
+    for (const coming of [...this.#returns.values()]) coming.breakOff(true);
+    const inside = this.#rooms.joined().filter((room) => book.isInside(room, identity));
+    this.#handing.close(inside);
+    for (const room of inside) this.#wasIn(room);
+    book.forgetReader(this.#whenRead);
+    book.left(identity);
+    shelfOf(domain).putBack(book);
+  }
+
+  // What the client does.
+
+  #joins(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const room = prepareJid(bare(frame.to ?? ''));
+    if (room === undefined || !this.#concerns(room)) return PASS;
+    const tree = stanza.tree();
+    const x = tree.getChild('x', NS.muc);
+    const password = x?.getChildText('password');
+    this.#passwords.delete(room);
+    if (typeof password === 'string' && this.#passwords.size < MOST_ROOMS)
+      this.#passwords.set(room, password);
+    // It deals with what it has missed itself.
+    const limits = readLimits(x);
+    if (asksByItself(tree) || wantsNone(limits)) return PASS;
+    if (this.#book.isRead && !this.#book.isOurs(room) && !this.#book.hasKept(room)) return PASS;
+    if (this.#returns.has(room) || this.#returns.size >= MOST_ROOMS) return PASS;
+    this.#returns.set(room, this.#returnTo(room, limits));
+    this.context.wakeAt(`entering ${room}`, this.context.now + ENTERING_TIME);
+    const history = x?.getChild('history');
+    if (x === undefined || history === undefined) return PASS;
+    // All that the room has, to see by it where the client has stopped: what is too much for it is left out then.
+    x.remove(history);
+    stanza.edit().removeChild(frame.findChild('x', NS.muc)).appendChild(serializeElement(x));
+    return { action: 'edit', reason: 'mucsub-client-join' };
+  }
+
+  #returnTo(room: string, limits: ReturnType<typeof readLimits>): Return {
+    const { context } = this;
+    return new Return(
+      {
+        context,
+        ...{ book: this.#book, settings: this.#settings, features: this.#features },
+        ...{ handing: this.#handing, name: this.#name },
+        hasFetched: (jid, id) => this.#fetched.get(jid)?.has(id) === true,
+        live: (jid, tree, bytes) => this.#showing.passes(jid, tree, bytes),
+        done: (jid) => this.#returns.delete(jid),
+      },
+      room,
+      limits,
+    );
+  }
+
+  #changed(change: RoomChange): void {
+    const { room } = change;
+    if (!this.#patterns.has(room) && !this.#book.isOurs(room)) return;
+    switch (change.kind) {
+      case 'joined':
+        this.#joined(room, change.nick, change.created);
+        break;
+      case 'nick-changed':
+        this.#enters(room, change.to);
+        this.#subscribe(room, change.to);
+        break;
+      case 'join-failed':
+        this.#returns.get(room)?.breakOff(false);
+        if (change.condition === 'forbidden')
+          this.#soon(() => this.context.store.write(this.#book.forget(room)));
+        break;
+      case 'left':
+        this.#returns.get(room)?.breakOff(true);
+        if (change.cause === 'banned' || change.cause === 'destroyed') {
+          this.#book.leaves(room, this.context.identity);
+          this.#soon(() => this.context.store.write(this.#book.forget(room)));
+        } else this.#leaves(room);
+        break;
+      default:
+    }
+  }
+
+  #enters(room: string, nick: string): void {
+    this.#book.enters(room, this.context.identity, nick);
+  }
+
+  #joined(room: string, nick: string, created: boolean): void {
+    const { context } = this;
+    if (!this.#concerns(room)) return;
+    // What is known of a room of this name is not about this one.
+    if (created) this.#soon(() => context.store.write(this.#book.forget(room)));
+    this.#enters(room, nick);
+    this.#soon(() => this.#handing.enters(room));
+    const coming = this.#returns.get(room);
+    if (coming !== undefined) context.wakeAt(`telling ${room}`, context.now + TELLING_TIME);
+    coming?.isIn();
+    this.#subscribe(room, nick);
+  }
+
+  #subscribe(room: string, nick: string): void {
+    const password = this.#passwords.get(room);
+    this.#soon(() => {
+      if (this.#concerns(room) && this.#rooms.isRoom(room) === 'joined')
+        this.#subscribing.entered({ room, nick, password });
+    });
+  }
+
+  #leaves(room: string): void {
+    const { identity } = this.context;
+    if (!this.#book.isInside(room, identity)) return;
+    this.#book.leaves(room, identity);
+    this.#soon(() => {
+      if (!this.#book.isOurs(room)) return;
+      this.#handing.leaves(room);
+      this.#wasIn(room);
+    });
+  }
+
+  /** Somebody has been there up to now. */
+  #wasIn(room: string): void {
+    const { context } = this;
+    const subscription = this.#book.room(room)?.subscription;
+    if (subscription === undefined) return;
+    context.store.write(this.#book.subscribes(room, { ...subscription, joinedAt: context.wallClock() }));
+  }
+
+  // What rooms send.
+
+  /** A groupchat message. */
+  #said(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const room = prepareJid(bare(frame.from ?? ''));
+    if (room === undefined || !this.#concerns(room)) return PASS;
+    if (this.#goingOn?.holds(room, stanza.tree(), Buffer.from(frame.bytes())) === true) return HELD;
+    const coming = this.#returns.get(room);
+    if (coming !== undefined) {
+      coming.holds(stanza.tree(), Buffer.from(frame.bytes()));
+      return HELD;
+    }
+    // It may have left, and be told still what was said before.
+    const isOrWasIn = this.#rooms.isRoom(room) === 'joined' || this.#handing.standing(room) !== undefined;
+    if (!isOrWasIn && this.#book.isRead) return PASS;
+    if (!this.#book.isOurs(room) && this.#features.known(room)?.mucsub === false) return PASS;
+    this.#showing.shown(room, stanza.tree(), frame.bytes());
+    return PASS;
+  }
+
+  /** The session is gone on with by this process. */
+  #goOn({ returns }: Snapshot): void {
+    for (const { room, limits, subject } of returns) {
+      const coming = this.#returnTo(room, limits);
+      this.#returns.set(room, coming);
+      coming.resume(subject);
+    }
+  }
+
+  /** A message out of an archive. */
+  #archived(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const from = prepareJid(frame.from ?? this.#book.account);
+    if (from === undefined) return PASS;
+    if (from === this.#book.account) return this.#events.archived(stanza);
+    const coming = this.#returns.get(from);
+    if (!this.#concerns(from)) return PASS;
+    const tree = stanza.tree();
+    if (coming?.takes(tree) === true) return HELD;
+    const id = tree.getChild('result', NS.mam2)?.attrs.id as string | undefined;
+    if (id !== undefined) this.#fetches(from, id);
+    return PASS;
+  }
+
+  #fetches(room: string, id: string): void {
+    let ids = this.#fetched.get(room);
+    if (ids === undefined) {
+      if (this.#fetched.size >= MOST_ROOMS) return;
+      ids = new Set();
+      this.#fetched.set(room, ids);
+    }
+    if (ids.size < MOST_FETCHED) ids.add(id);
+  }
+}
+
+/** Of a domain in which no rooms are named and never were. */
+const NOTHING: FeatureSession = {};
+
+export const mucsubClient: Feature = {
+  name: FEATURE_NAME,
+  watches: WATCHES,
+  needs: [rooms, capabilities],
+  settings: SETTINGS,
+  isOutlived,
+  open: (context, snapshot) => {
+    const wake = () => new MucSubClientSession(context, snapshot);
+    const isOff = context.settings<Settings>(SETTINGS).rooms.length === 0;
+    if (!isOff || snapshot !== undefined) return wake();
+    return pastOf(context.domain).hasSubscribed === false ? NOTHING : new Dormant(context, wake);
+  },
+};
