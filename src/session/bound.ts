@@ -12,7 +12,7 @@ import { Acknowledgement, type AcknowledgementOutput } from './acknowledgement.j
 import { Deadlines } from './deadlines.js';
 import { amendDisco } from './disco.js';
 import type { DomainRuntime } from './domain.js';
-import type { Feature, IqAnswer, IqRequest, ServerKind, SessionIdentity } from './feature.js';
+import type { Direction, Feature, IqAnswer, IqRequest, ServerKind, SessionIdentity } from './feature.js';
 import { type FeatureHost, SessionFeatureContext } from './feature-context.js';
 import { FeatureQuestions } from './feature-questions.js';
 import { IqRequests } from './iq-requests.js';
@@ -729,31 +729,33 @@ export class BoundSession
 
   /** What a feature sends in the client's name: knowledge has to know, since it will see the answer. */
   sendAsClient(feature: Feature, bytes: Buffer, reason: Reason): void {
+    this.#sendAs('to-server', feature, bytes, reason);
+  }
+
+  /** The opposite: knowledge takes it for the server's word. */
+  sendAsServer(feature: Feature, bytes: Buffer, reason: Reason): void {
+    this.#sendAs('to-client', feature, bytes, reason);
+  }
+
+  #sendAs(direction: Direction, feature: Feature, bytes: Buffer, reason: Reason): void {
     const { around } = this;
+    const leg = direction === 'to-server' ? 'server' : 'client';
     const frame = parseStanza(bytes, around.domain.namespaces);
     if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
-    this.#pipeline?.show('to-server', frame, around.now);
+    this.#pipeline?.show(direction, frame, around.now);
     // It may itself be sent behind a stanza that is being handled; what it causes comes behind it.
     const before = this.#takeHeld();
     const mark = this.#hold();
-    const outcome = this.#pipeline?.handleBehind(feature, frame, around.now) ?? PASSED;
+    const outcome = this.#pipeline?.handleBehind(feature, direction, frame, around.now) ?? PASSED;
     if (mark) this.#holding = false;
     const caused = this.#takeHeld();
     this.#held = before;
-    if (outcome.kind === 'pass') this.#inject('server', bytes, reason);
-    else if (outcome.kind === 'changed') this.#inject('server', outcome.bytes, reason);
+    if (outcome.kind === 'pass') this.#inject(leg, bytes, reason);
+    else if (outcome.kind === 'changed') this.#inject(leg, outcome.bytes, reason);
     for (const each of caused ?? []) {
       if (typeof each === 'function') this.#inItsPlace(each);
       else this.#inject(each.leg, each.bytes, each.reason, each.stored);
     }
-  }
-
-  /** The opposite: knowledge takes it for the server's word. */
-  sendAsServer(bytes: Buffer, reason: Reason): void {
-    const frame = parseStanza(bytes, this.around.domain.namespaces);
-    if ('condition' in frame) throw new Error(`a feature sends what is no stanza: ${frame.reason}`);
-    this.#pipeline?.show('to-client', frame, this.around.now);
-    this.#inject('client', bytes, reason);
   }
 
   /** Until when a feature needs the server leg without a client; ms. */

@@ -39,7 +39,7 @@ export interface FeatureHost {
   injectInOthersTurn(bytes: Buffer, reason: Reason, now: number): void;
   injectAhead(bytes: Buffer, reason: Reason): void;
   sendAsClient(feature: Feature, bytes: Buffer, reason: Reason): void;
-  sendAsServer(bytes: Buffer, reason: Reason): void;
+  sendAsServer(feature: Feature, bytes: Buffer, reason: Reason): void;
   endKept(): void;
   /** @param account prepared */
   keepForAccount(account: string, bytes: Buffer): void;
@@ -104,7 +104,7 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
   }
 
   sendAsServer(xml: string | Buffer, reason: Reason): void {
-    this.host.sendAsServer(Buffer.from(xml), reason);
+    this.host.sendAsServer(this.feature, Buffer.from(xml), reason);
   }
 
   sendInOthersTurn(xml: string | Buffer, reason: Reason, now: number): void {

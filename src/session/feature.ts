@@ -128,7 +128,10 @@ export interface FeatureContext {
    * stanza that puts the client itself into a state, such as entering a room again for it.
    */
   sendAsClient(xml: string | Buffer, reason: Reason): void;
-  /** The opposite: towards the client, and knowledge takes it for the server's word. For what a room played by the proxy says. */
+  /**
+   * The opposite: towards the client, and knowledge takes it for the server's word, and so do the features that are nearer to the client. For what a room
+   * played by the proxy says.
+   */
   sendAsServer(xml: string | Buffer, reason: Reason): void;
   /**
    * The same as `send` towards the client, for calls in the turn of another session of the domain: it goes out when that turn is over.

@@ -174,13 +174,17 @@ export class PipelineSession {
     return this.instances[index] as T;
   }
 
-  /** Takes a stanza that a feature sends in the client's name through the features that are nearer to the server. */
-  handleBehind(feature: Feature, frame: Frame, now: number): Outcome {
-    const sender = this.pipeline.features.indexOf(feature);
-    const watches = this.#currentTable()['to-server'][frame.kind]?.watches ?? NO_WATCHES;
-    const behind = watches.filter((watch) => watch.feature > sender);
-    this.#looksAt('to-server', frame);
-    const outcome = this.#through(behind, 'to-server', frame, now, true);
+  /** Takes a stanza that a feature sends in the name of the other side through the features that are farther on its way. */
+  handleBehind(feature: Feature, direction: Direction, frame: Frame, now: number): Outcome {
+    const { features, knowledge } = this.pipeline;
+    const sender = features.indexOf(feature);
+    const watches = this.#currentTable()[direction][frame.kind]?.watches ?? NO_WATCHES;
+    const isBehind =
+      direction === 'to-server'
+        ? (watch: CompiledWatch) => watch.feature > sender
+        : (watch: CompiledWatch) => watch.feature < sender && watch.feature >= knowledge;
+    this.#looksAt(direction, frame);
+    const outcome = this.#through(watches.filter(isBehind), direction, frame, now, true);
     this.#frame = undefined;
     return outcome;
   }

@@ -118,12 +118,14 @@ describeRoutes(
         const second = await RunningProxy.inFrontOf(server, { data });
         try {
           model.presences = 0;
-          await visit(account, model, await through(second));
+          const back = await visit(account, model, await through(second));
           expect(model.resets).toBe(0);
           expect(model.presences).toBeLessThanOrEqual(3);
           const real = await truth(server, room);
           model.occupants.delete('Witness');
           expect(Object.fromEntries(model.occupants)).toEqual(Object.fromEntries(real.occupants));
+          // COMPAT: mu-conference lets nobody in twice under one nick.
+          await back.close();
           // One that there never was is counted too.
           await visit(account, new RoomModel(room), await through(second), {
             session: 'abcdefgh1234',

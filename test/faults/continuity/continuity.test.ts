@@ -16,7 +16,7 @@ import { World } from './world.js';
  * management. Before that the same is played with the server alone, in short, to see what it gives by itself.
  *
  * To repeat a run: INTERSTANZA_SEED=… INTERSTANZA_ROUNDS=… npx vitest run test/faults/continuity
- * With INTERSTANZA_ROUTING=off whom a message goes to is left to the server; INTERSTANZA_STORY=1 tells every round.
+ * Whom a message goes to is left to the server, but with INTERSTANZA_ROUTING=on; INTERSTANZA_STORY=1 tells every round.
  */
 
 type Via = 'direct' | 'proxy';

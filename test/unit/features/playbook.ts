@@ -163,7 +163,7 @@ export class Playbook<S extends FeatureSession> {
     return this.#stanza('to-server', xml, (frame) => {
       const { features, knowledge } = this.#pipeline.pipeline;
       this.#pipeline.show('to-server', frame, this.now);
-      return this.#pipeline.handleBehind(features[knowledge - 1]!, frame, this.now);
+      return this.#pipeline.handleBehind(features[knowledge - 1]!, 'to-server', frame, this.now);
     });
   }
 
