@@ -188,13 +188,12 @@ async function run(): Promise<number> {
       if (drawn.length > 0)
         writeFileSync(join(folder, `${chart.file}.svg`), svgOf({ ...chart, results: drawn }));
     }
+    // After each: whoever breaks a run off has what it has come to.
+    const report = reportOf(results, new Date());
+    writeFileSync(json ?? join(folder, 'report.json'), `${JSON.stringify(report, undefined, 2)}\n`);
   }
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   console.log(tableOf(results));
-  writeFileSync(
-    json ?? join(folder, 'report.json'),
-    `${JSON.stringify(reportOf(results, new Date()), undefined, 2)}\n`,
-  );
   const missed = results.filter((result) => verdict(result) === 'missed');
   if (check && missed.length > 0) {
     console.error(`missed: ${missed.map(({ title }) => title).join('; ')}`);
