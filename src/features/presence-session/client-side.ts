@@ -246,6 +246,7 @@ export class ClientSide {
     ) {
       // A clean join follows.
       cache.forgetOccupants();
+      cache.forgetMessages();
       cache.at = undefined;
       return { action: 'handled', reason: 'presence-session-held' };
     }
