@@ -83,6 +83,32 @@ describe('playing the client', () => {
       .end();
   });
 
+  it('a reset drops what was said too: the room tells all that it has', () => {
+    const domain = new FakeDomain();
+    const said = `<message from='${ROOM}/Romeo' type='groupchat' id='m1'><body>before</body></message>`;
+    legacy({ domain })
+      .fromClient(join('Juliet'))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', asking('Juliet'))
+      .fromServer(marked(here('Juliet', '110'), 1))
+      .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
+      .fromServer(marked(said, 2))
+      .expectVerdict('changed presence-session-stripped', said)
+      .close()
+      .end();
+    legacy({ domain })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+      .fromServer(`<presence from='${ROOM}' type='unavailable'/>`)
+      .expectVerdict('handled presence-session-held')
+      .fromServer(marked(here('Juliet', '110'), 3))
+      .expectVerdict('handled presence-session-held')
+      .expectSent('client', toHer(here('Juliet', '110')))
+      .expectRequest(ROOM, INFO)
+      .answerIq(ROOM, INFO)
+      .end();
+  });
+
   it('a join while in the room means "send me everything"', () => {
     const domain = been();
     legacy({ domain })
