@@ -47,7 +47,8 @@ describeRoutes(
               await play.goes(how, lost);
               for (const each of away) await play.happens(each);
               await play.comesBack();
-              expect(play.hers).toEqual(play.truth);
+              // The owner is told of her on a connection of his own.
+              await expect.poll(() => play.truth, { timeout: 20_000 }).toEqual(play.hers);
               expect(play.heard).toEqual(play.said);
               expect(play.unmarked).toBe(0);
             }
