@@ -28,7 +28,7 @@ export class ClientRequests {
         if (this.#allowsMechanism(frame)) {
           if (frame.localName() === 'auth')
             side.claimedName = claimedName(frame.attribute('mechanism'), frameToElement(frame).getText());
-          this.#forward(frame);
+          this.#forward(frame, frame.localName() === 'auth');
         } else side.outbox.text(`<failure xmlns='${NS.sasl}'><invalid-mechanism/></failure>`);
         break;
       case 'start-session':
@@ -114,8 +114,8 @@ export class ClientRequests {
     this.side.stopReading(WAITING_FOR_SERVER);
   }
 
-  #forward(frame: Frame): void {
-    this.side.session.server.outbox.range(frame.buffer, frame.start, frame.end);
+  #forward(frame: Frame, opensSasl = false): void {
+    this.side.session.server.negotiate(Buffer.from(frame.bytes()), opensSasl);
   }
 
   /** Asks the server for a resource; before that a session is ended that has it and waits for this client. */

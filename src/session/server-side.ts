@@ -40,6 +40,10 @@ export class ServerSide extends LegSide implements TokenizerSink {
   #features: Frame | undefined;
   #upstream: UpstreamFacts | undefined;
   #attempts = 0;
+  /** The client has said something since it saw the features. */
+  #spokenTo = false;
+  /** What opens SASL, until it is answered. */
+  #opening: Buffer | undefined;
   /** What the server says it takes (XEP-0478). */
   #announced: Partial<UpstreamLimits> = {};
 
@@ -225,7 +229,17 @@ export class ServerSide extends LegSide implements TokenizerSink {
 
   #isOpen(): void {
     this.state = 'open';
+    if (this.#opening !== undefined) this.outbox.bytes(this.#opening);
     this.session.client.negotiation.answer();
+  }
+
+  /** Passes on what the client says before there is a session. @param opensSasl it depends on nothing that was said before */
+  negotiate(request: Buffer, opensSasl: boolean): void {
+    this.#opening = opensSasl && !this.#spokenTo ? request : undefined;
+    this.#spokenTo = true;
+    if (this.state === 'open') this.outbox.bytes(request);
+    // Connected again meanwhile: what cannot wait for that ends as it would have ended without.
+    else if (this.#opening === undefined) this.session.client.fail('internal-server-error');
   }
 
   onWhitespace(buffer: Buffer, start: number, end: number): void {
@@ -277,6 +291,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
           bound.fromServer(frame);
         break;
       case 'forward-sasl':
+        this.#opening = undefined;
         if (client.start !== undefined) client.start.fromServer(frame);
         // In the new profile only a start of ours has asked, and it may be over.
         else if (frame.namespace() === NS.sasl) client.outbox.range(frame.buffer, frame.start, frame.end);
@@ -327,14 +342,16 @@ export class ServerSide extends LegSide implements TokenizerSink {
 
   /**
    * COMPAT: jabberd2 answers a fresh stream now and then with what an earlier connection on the same file descriptor has left behind. As long
-   * as the client has seen nothing of it, it is connected again.
+   * as the client need not notice, it is connected again: the same features stand there again, and what opens SASL is said again.
    */
   #triesAgain(frame: Frame): boolean {
     const { client, authenticated } = this.session;
     const early = this.state === 'opening' || this.state === 'negotiating';
     // Behind its handshake the client is shown features anew.
     const unseen = early || (this.state === 'open' && client.state === 'securing');
-    if (authenticated || !unseen) return false;
+    const canBeAskedAgain =
+      client.state === 'authenticating' && (!this.#spokenTo || this.#opening !== undefined);
+    if (authenticated || !(unseen || canBeAskedAgain)) return false;
     if (frame.findChild('internal-server-error', NS.streamErrors) < 0 || this.#attempts >= ATTEMPTS)
       return false;
     this.#attempts += 1;
@@ -394,6 +411,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
     const { client } = this.session;
     const { start } = client;
     this.session.authenticated = true;
+    this.#opening = undefined;
     this.#features = undefined;
     // Until our new header is out the server has nothing to say (RFC 6120 §6.4.6).
     const restarts = client.saslProfile === NS.sasl;

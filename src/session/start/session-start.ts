@@ -70,7 +70,8 @@ export class SessionStart {
     }
     if (client.mechanisms.includes(request.mechanism)) {
       client.claimedName = claimedName(request.mechanism, request.initialResponse ?? '');
-      server.outbox.text(authOf(request.mechanism, request.initialResponse, client.saslProfile));
+      const auth = authOf(request.mechanism, request.initialResponse, client.saslProfile);
+      server.negotiate(Buffer.from(auth), true);
     } else this.#fail('invalid-mechanism');
     return false;
   }

@@ -290,6 +290,7 @@ describe('XEP-0478: limits that are announced', () => {
 describe('jabberd2 under churn and without its router', () => {
   const leftover =
     "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+  const SHOWN = `${SERVER_HEADER}<stream:features>${MECHANISMS}</stream:features>`;
 
   test('12.18 a fresh stream that is answered with internal-server-error is tried again, unseen by the client', () => {
     const play = opened(new Playbook())
@@ -334,6 +335,53 @@ describe('jabberd2 under churn and without its router', () => {
       .toClient(/<stream:error><remote-connection-failed .*<\/stream:stream>$/)
       .commands('end client')
       .done();
+  });
+
+  test('12.18 the same when the client has seen the features, and when it has begun to authenticate', () => {
+    const auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>";
+    const broken = leftover.replace(/^<[^>]+>/, '');
+    const again = (play: Playbook) =>
+      play.server(broken).commands('destroy server', 'connect example.org').connected().toServer(HEADER);
+    const play = features(opened(new Playbook()), MECHANISMS).toClient(/mechanisms/);
+    again(play).server(SHOWN).toClient('').client(auth).toServer(auth);
+    again(play).server(SHOWN).toServer(auth).toClient('');
+    play
+      .server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+      .toClient("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+      .done();
+  });
+
+  test('12.18 what the client opens SASL with while the server is connected again waits; anything else is not guessed at', () => {
+    const auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>";
+    const begun = () =>
+      features(opened(new Playbook()), MECHANISMS)
+        .toClient(/mechanisms/)
+        .server(leftover.replace(/^<[^>]+>/, ''))
+        .commands('destroy server', 'connect example.org');
+    begun().client(auth).toServer('').connected().toServer(HEADER).server(SHOWN).toServer(auth).done();
+    begun()
+      .client("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>")
+      .toClient(/<internal-server-error .*<\/stream:stream>$/)
+      .commands('end client', 'destroy server')
+      .done();
+  });
+
+  test('12.18 once the server has answered a step of SASL, or was asked anything else, it cannot be asked again', () => {
+    const auth =
+      "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1hLHI9Yg==</auth>";
+    const iq = "<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>";
+    const begun = () => features(opened(new Playbook()), MECHANISMS).toClient(/mechanisms/);
+    const ends = (play: Playbook) =>
+      play
+        .server(leftover.replace(/^<[^>]+>/, ''))
+        .toClient(/<internal-server-error .*<\/stream:stream>$/)
+        .toServer('</stream:stream>')
+        .commands('end server', 'end client')
+        .done();
+    const challenge = "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>cj1i</challenge>";
+    ends(begun().client(auth).toServer(auth).server(challenge).toClient(challenge));
+    ends(begun().client(iq).toServer(iq));
+    ends(begun().client(iq).toServer(iq).client(auth).toServer(auth));
   });
 
   test('12.18 after three times the client hears of it', () => {
