@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { indiscreet } from './confidential.js';
 import { Daemon } from './servers/daemon.js';
 import type { RealServer } from './servers/server.js';
 import { until } from './waiting.js';
@@ -29,6 +30,7 @@ export interface Address {
 /** The command line of Interstanza as a child process, as an operator would start it. */
 export class RunningProxy {
   readonly logs: Record<string, unknown>[] = [];
+  readonly #lines: string[] = [];
   listeners: Address[] = [];
   /** The same as the proxy says them. */
   urls: string[] = [];
@@ -49,7 +51,7 @@ export class RunningProxy {
       ...listen.flatMap((url) => ['--listen', url]),
       ...['--data', this.#data],
       ...['--admin', '127.0.0.1:0'],
-      ...['--log-level', options.logLevel ?? 'info'],
+      ...['--log-level', options.logLevel ?? 'debug'],
       ...(options.args ?? []),
     ];
     this.#daemon = new Daemon('interstanza', process.execPath, args, {
@@ -137,6 +139,7 @@ export class RunningProxy {
   }
 
   #logged(line: string): void {
+    this.#lines.push(line);
     if (!line.startsWith('{')) return;
     let entry: Record<string, unknown>;
     try {
@@ -156,6 +159,8 @@ export class RunningProxy {
 
   #forget(): void {
     if (this.#ownsData) rmSync(this.#data, { recursive: true, force: true });
+    const said = indiscreet(this.#lines);
+    if (said.length > 0) throw new Error(`the log of the proxy says what it must not:\n${said[0]}`);
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Element, escapeXML } from 'ltx';
+import { noteConfidential, notePayloads } from '../confidential.js';
 import { DEADLINE_MS, NS, type Predicate, RawStream } from './raw-stream.js';
 import { type BindingFlag, type Mechanism, startSasl } from './sasl.js';
 
@@ -142,6 +143,7 @@ export class RawClient {
     header?: string,
     flag?: BindingFlag,
   ): Promise<void> {
+    noteConfidential(account.password);
     const preference: Mechanism[] = ['SCRAM-SHA-1', 'PLAIN', 'DIGEST-MD5'];
     const mechanism = wanted ?? preference.find((name) => this.mechanisms.includes(name));
     if (!mechanism) throw new Error(`no usable mechanism in ${this.mechanisms.join(' ')}`);
@@ -187,6 +189,7 @@ export class RawClient {
   async enableSm(attributes = ''): Promise<Element> {
     this.send(`<enable xmlns='${NS.sm}' ${attributes}/>`);
     const answer = await this.expect('enabled', (element) => element.is('enabled', NS.sm));
+    noteConfidential(String(answer.attrs.id ?? ''));
     this.sm = { received: 0, sent: 0, acknowledged: 0, answersRequests: true };
     return answer;
   }
@@ -206,6 +209,7 @@ export class RawClient {
     stanzas = typeof xml === 'string' && /^<(message|presence|iq)\b/.test(xml) ? 1 : 0,
   ) {
     if (this.sm) this.sm.sent += stanzas;
+    notePayloads(String(xml));
     this.stream.write(xml);
   }
 

@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node';
+import { beginNotes } from '../confidential.js';
 import { type Address, RunningProxy } from '../proxy.js';
 import { ejabberdMissing, startEjabberd } from './ejabberd.js';
 import { jabberd2Missing, startJabberd2 } from './jabberd2.js';
@@ -34,9 +35,12 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const provided: Provided = { servers: {}, proxies: {}, missing: { servers: {} } };
   const handles: ServerHandle[] = [];
   const proxies: RunningProxy[] = [];
+  const throwNotesAway = beginNotes();
   const teardown = async () => {
-    await Promise.all(proxies.map((proxy) => proxy.dispose()));
+    const gone = await Promise.allSettled(proxies.map((proxy) => proxy.dispose()));
     await Promise.all(handles.map((handle) => handle.dispose()));
+    throwNotesAway();
+    for (const outcome of gone) if (outcome.status === 'rejected') throw outcome.reason;
   };
   const withoutProxy = RunningProxy.missing();
   if (withoutProxy) complain(withoutProxy);
