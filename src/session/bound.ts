@@ -579,7 +579,7 @@ export class BoundSession
     if (leg === 'client' && around.clientIsGone) return;
     around.port.count('stanza_injected', reason);
     if (leg === 'server' || !around.clientIsHeld) this.#outbox(leg).bytes(bytes);
-    if (leg === 'client' && around.domain.sightingsOf(this.#account) !== undefined) this.#noteBytes(bytes);
+    if (leg === 'client' && around.domain.hasOthers(this.#account)) this.#noteBytes(bytes);
     const ledger = leg === 'client' ? acknowledgement.down : acknowledgement.up;
     ledger.inject();
     if (leg === 'client' && acknowledgement.waiting !== undefined) this.#keep(bytes, stored);

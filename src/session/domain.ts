@@ -31,10 +31,11 @@ export class DomainRuntime implements DomainContext {
   readonly holds: Map<string, Hold>;
   /** The same by full JID, prepared. */
   private readonly holders: Map<string, Hold>;
-  /** By account, while one of its sessions is held. */
-  readonly #sightings = new Map<string, { sightings: Sightings; holds: Set<Hold> }>();
+  /** Sessions that are held, by account; of each account the one held longest is first. */
+  readonly #held = new Map<string, Set<Hold>>();
   readonly #probes = new Set<string>();
   readonly backlogs: Backlogs;
+  readonly sightings: Sightings;
   readonly #unsettled = new Set<Unsettled>();
   readonly tokens = new TokensAtHand();
   readonly doubts = new Doubts();
@@ -53,6 +54,7 @@ export class DomainRuntime implements DomainContext {
     this.holds = former?.holds ?? new Map();
     this.holders = former?.holders ?? new Map();
     this.backlogs = former?.backlogs ?? new Backlogs();
+    this.sightings = former?.sightings ?? new Sightings();
     this.#features = features;
     this.pipeline = new Pipeline(
       features.filter((feature) => config.features[feature.name] !== false),
@@ -131,29 +133,21 @@ export class DomainRuntime implements DomainContext {
    * A session of the account is held from now on.
    * @returns the one held longest, when there are more than one account may have
    */
-  watch(account: string, hold: Hold): Hold | undefined {
-    let watched = this.#sightings.get(account);
-    if (watched === undefined) {
-      watched = { sightings: new Sightings(), holds: new Set() };
-      this.#sightings.set(account, watched);
-    }
-    watched.holds.add(hold);
-    const [longest] = watched.holds;
-    return watched.holds.size > MOST_HELD ? longest : undefined;
+  isHeld(account: string, hold: Hold): Hold | undefined {
+    const held = this.#held.get(account) ?? new Set();
+    this.#held.set(account, held.add(hold));
+    const [longest] = held;
+    return held.size > MOST_HELD ? longest : undefined;
   }
 
-  unwatch(account: string, hold: Hold): void {
-    const watched = this.#sightings.get(account);
-    if (watched?.holds.delete(hold) === true && watched.holds.size === 0) this.#sightings.delete(account);
+  isHeldNoMore(account: string, hold: Hold): void {
+    const held = this.#held.get(account);
+    if (held?.delete(hold) === true && held.size === 0) this.#held.delete(account);
   }
 
-  /** Where to note what is delivered to a session of the account; undefined while none of them is held. */
-  sightingsOf(account: string): Sightings | undefined {
-    return this.#sightings.size === 0 ? undefined : this.#sightings.get(account)?.sightings;
-  }
-
-  seenBy(account: string, keys: readonly string[]): readonly string[] {
-    return this.sightingsOf(account)?.of(keys) ?? [];
+  /** Whether the account has more than one session, held ones included. @param account prepared */
+  hasOthers(account: string): boolean {
+    return (this.#sessions.get(account)?.size ?? 0) > 1;
   }
 
   /** A session that something was done to in the turn of another one. */
@@ -179,7 +173,9 @@ export class DomainRuntime implements DomainContext {
   leave(identity: SessionIdentity): void {
     const account = prepareJid(identity.bare) ?? identity.bare;
     const sessions = this.#sessions.get(account);
-    if (sessions?.delete(identity) === true && sessions.size === 0) this.#sessions.delete(account);
+    if (sessions?.delete(identity) !== true || sessions.size > 0) return;
+    this.#sessions.delete(account);
+    this.sightings.forget(account);
   }
 }
 

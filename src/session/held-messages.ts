@@ -1,5 +1,4 @@
 import { Buffer } from 'node:buffer';
-import { prepareJid } from '../jid.js';
 import type { StoreChange } from '../store/store.js';
 import { stanzaError } from '../stream/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
@@ -7,7 +6,7 @@ import { parseStanza } from '../xml/tokenizer.js';
 import type { Session } from './session.js';
 import { messageKeys } from './sightings.js';
 import type { Unacknowledged, WaitingStanza } from './unacknowledged.js';
-import { undeliveredChange } from './undelivered.js';
+import { isKept, undeliveredChange } from './undelivered.js';
 
 /** What the client of a session that may be resumed has not acknowledged, and the store. */
 export class HeldMessages {
@@ -31,25 +30,6 @@ export class HeldMessages {
   }
 
   /**
-   * The client is gone. What other devices of the account are sent is noted from now on; of what they had before, that is caught up with which they
-   * have not acknowledged yet either.
-   */
-  noteOthers(): void {
-    const { domain, bound, namespaces } = this.session;
-    const sightings = domain.sightingsOf(this.account);
-    // Nothing is for the next session that has come before.
-    if (sightings === undefined || bound?.acknowledgement.waiting?.size === 0) return;
-    for (const identity of domain.sessionsOf(this.account)) {
-      const other =
-        identity === bound?.identity ? undefined : domain.holdOf(prepareJid(identity.full) ?? identity.full);
-      for (const { bytes } of other?.acknowledgement.waiting?.waiting() ?? []) {
-        const frame = parseStanza(bytes, namespaces);
-        if (!('condition' in frame)) sightings.note(messageKeys(frame, this.account), identity.resource);
-      }
-    }
-  }
-
-  /**
    * A server without stream management has forgotten what it has sent, and would have kept it had it seen that the client is gone: as long
    * as the client is waited for, a copy of each message is in the store, so that it outlives us.
    */
@@ -61,7 +41,7 @@ export class HeldMessages {
       this.#secured = stanza.ordinal;
       if (stanza.stored !== undefined) continue;
       const frame = parseStanza(stanza.bytes, session.namespaces);
-      const change = 'condition' in frame ? undefined : this.#change(frame, stanza, false, []);
+      const change = 'condition' in frame ? undefined : this.#change(frame, stanza, false);
       if (change === undefined) continue;
       stanza.stored = change.key;
       stanza.secured = true;
@@ -100,13 +80,13 @@ export class HeldMessages {
           continue;
         }
       }
-      const keys = messageKeys(frame, this.account);
-      const change = this.#change(frame, stanza, doubtful, this.#seenBy(keys));
+      const change = this.#change(frame, stanza, doubtful);
       if (change === undefined) continue;
       changes.push(change);
       session.domain.backlogs.mark(frame.to);
-      if (doubtful)
-        session.domain.doubts.note(this.account, keys, change.key, false, session.port.wallClock());
+      if (!doubtful) continue;
+      const keys = messageKeys(frame, this.account);
+      session.domain.doubts.note(this.account, keys, change.key, false, session.port.wallClock());
     }
     if (changes.length > 0) {
       session.port.store(changes, 'hold');
@@ -133,29 +113,19 @@ export class HeldMessages {
   }
 
   /** What puts a stanza away, or what is there of it already anew; undefined for what is not kept. */
-  #change(
-    frame: Frame,
-    stanza: WaitingStanza,
-    doubtful: boolean,
-    seenBy: readonly string[],
-  ): StoreChange | undefined {
+  #change(frame: Frame, stanza: WaitingStanza, doubtful: boolean): StoreChange | undefined {
+    const { domain, bound } = this.session;
+    if (!isKept(frame)) return undefined;
+    const resource = bound?.identity.resource;
+    // This one was sent it and has not acknowledged it.
+    const seenBy = domain.sightings
+      .of(this.account, messageKeys(frame, this.account), stanza.since)
+      .filter((other) => other !== resource);
     const change = undeliveredChange(frame, {
-      domain: this.session.domain.name,
-      account: this.account,
-      session: this.id,
-      ordinal: stanza.ordinal,
-      at: this.wallTime(stanza.since),
-      doubtful,
-      resource: this.session.bound?.identity.resource,
-      seenBy,
+      ...{ domain: domain.name, account: this.account, session: this.id, ordinal: stanza.ordinal },
+      ...{ at: this.wallTime(stanza.since), doubtful, resource, seenBy },
     });
     return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };
-  }
-
-  /** Other devices that have it. This one was sent it and has not acknowledged it. */
-  #seenBy(keys: readonly string[]): readonly string[] {
-    const { domain, bound } = this.session;
-    return domain.seenBy(this.account, keys).filter((resource) => resource !== bound?.identity.resource);
   }
 
   #answerIq(type: string | undefined, id: string | undefined, from: string | undefined): void {

@@ -79,8 +79,7 @@ export class Hold {
     }
     this.#state = 'held';
     this.#since = session.now;
-    session.domain.watch(this.account, this)?.end('hold-crowded');
-    this.#messages.noteOthers();
+    session.domain.isHeld(this.account, this)?.end('hold-crowded');
     session.port.count('hold', 'held');
     session.setDeadline('hold', session.now + this.resumption.max * 1000);
     session.bound?.legDown('client');
@@ -100,7 +99,7 @@ export class Hold {
   /** The client is there again. */
   isAttached(): void {
     this.#state = 'attached';
-    this.session.domain.unwatch(this.account, this);
+    this.session.domain.isHeldNoMore(this.account, this);
     this.session.setDeadline('hold', Number.POSITIVE_INFINITY);
   }
 
@@ -228,7 +227,7 @@ export class Hold {
 
   /** The session is over in order, or ends for a reason that no connection would mend. */
   release(): void {
-    if (this.held) this.session.domain.unwatch(this.account, this);
+    if (this.held) this.session.domain.isHeldNoMore(this.account, this);
     this.#state = 'over';
     this.session.domain.holds.delete(this.resumption.id);
     this.session.domain.backlogs.hasPutAway(this.account, this);
@@ -334,11 +333,7 @@ export class Hold {
   /** Nobody comes back to this session any more. */
   #stopWaiting(): void {
     const { session } = this;
-    if (this.#state === 'attached') {
-      this.#since = session.now;
-      session.domain.watch(this.account, this);
-      this.#messages.noteOthers();
-    }
+    if (this.#state === 'attached') this.#since = session.now;
     session.domain.holds.delete(this.resumption.id);
     session.bound!.missed.wantsNoMore();
     session.domain.backlogs.putsAway(this.account, this, this.#since);
@@ -373,7 +368,7 @@ export class Hold {
 
   #over(): void {
     const { session } = this;
-    session.domain.unwatch(this.account, this);
+    session.domain.isHeldNoMore(this.account, this);
     this.#state = 'over';
     session.domain.backlogs.hasPutAway(this.account, this);
     session.client.close();

@@ -7,9 +7,9 @@ import { keptSince, withDelay } from './delay.js';
 import type { DomainRuntime } from './domain.js';
 import type { ServerKind, SessionIdentity } from './feature.js';
 import type { SessionPort } from './port.js';
-import { messageKeys } from './sightings.js';
+import { messageKeys, SAME_TIME } from './sightings.js';
 import type { Arrival } from './start/arrival.js';
-import { readUndelivered, type Undelivered, undeliveredPrefix } from './undelivered.js';
+import { isKept, readUndelivered, type Undelivered, undeliveredPrefix } from './undelivered.js';
 
 /** What this needs of the session around it. */
 export interface MissedSurroundings {
@@ -37,11 +37,8 @@ interface FromStore {
   readonly message: Undelivered;
 }
 
-/** So far apart a message reaches the devices of an account; ms. */
-const SAME_TIME = 30_000;
-
-/** Keys of messages that are remembered by a session. */
-const MOST_SEEN = 1_000;
+/** Keys of what a session has found in the store that are remembered. */
+const MOST_FOUND = 4_000;
 
 /**
  * What other sessions of the account have missed and waits in the store, seen from a session that wants it: it gets each message that it
@@ -57,8 +54,6 @@ export class MissedMessages implements MessageTaker {
   #waitsForOthers = false;
   /** Questions to the store that are open. */
   #looking = 0;
-  /** Keys of messages that came while another session of the account was held. */
-  #seen: Set<string> | undefined;
   /** What has been found in the store: how often under each key, of each session that put it there and in all, and when it came last. */
   #found: Map<string, { readonly count: number; readonly at: number }> | undefined;
   /** What has come out of the store and waits for what the server has that is older. */
@@ -155,14 +150,12 @@ export class MissedMessages implements MessageTaker {
       // Somebody is getting it, perhaps this session.
       if (domain.backlogs.delivering.has(entry.key)) continue;
       const message = readUndelivered(entry, wall);
-      if (
-        message === undefined ||
-        this.#isCopy(entry.key, message) ||
-        message.keys.some((key) => this.#seen?.has(key) === true) ||
-        arrival?.knows(message.keys) === true
-      )
+      if (message === undefined) useless.push(entry.key);
+      // It is for another device, and what this one has put away of it itself is for this one.
+      else if (message.seenBy.includes(identity.resource)) continue;
+      else if (this.#isCopy(entry.key, message) || arrival?.knows(message.keys) === true)
         useless.push(entry.key);
-      else if (!message.seenBy.includes(identity.resource)) {
+      else {
         domain.backlogs.delivering.add(entry.key);
         this.#fromStore.push({ key: entry.key, message });
       }
@@ -192,7 +185,7 @@ export class MissedMessages implements MessageTaker {
       if (known !== undefined && count <= known.count && Math.abs(at - known.at) < SAME_TIME) isCopy = true;
       else this.#found.set(key, { count, at });
     }
-    if (this.#found.size > MOST_SEEN * 4) this.#found = undefined;
+    if (this.#found.size > MOST_FOUND) this.#found = undefined;
     return isCopy;
   }
 
@@ -212,15 +205,11 @@ export class MissedMessages implements MessageTaker {
     return false;
   }
 
-  /** A stanza has gone to the client. While another session of the account is held it is to be known what this device has seen. */
+  /** A stanza has gone to the client, or waits for it: what another session of the account misses of it this device does not. */
   note(frame: Frame): void {
-    if (frame.kind !== StanzaKind.Message || this.around.clientIsHeld) return;
-    const sightings = this.around.domain.sightingsOf(this.account);
-    if (sightings === undefined) return;
-    const keys = messageKeys(frame, this.account);
-    sightings.note(keys, this.around.identity.resource);
-    this.#seen ??= new Set();
-    if (this.#seen.size < MOST_SEEN) for (const key of keys) this.#seen.add(key);
+    const { domain, identity, now } = this.around;
+    if (!domain.hasOthers(this.account) || !isKept(frame)) return;
+    domain.sightings.note(this.account, messageKeys(frame, this.account), identity.resource, now);
   }
 
   /** The connection is lost: nothing of what has come out of the store waits for the server any more. */

@@ -1,39 +1,76 @@
+import { createHash } from 'node:crypto';
 import type { Element } from 'ltx';
 import { prepareJid } from '../jid.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
 import { frameToElement } from '../xml/tree.js';
 
-/** Messages of one account that are remembered at a time. */
-const MOST = 1_000;
+/** Keys that are remembered: of one account, of which messages have one or two, and in all. */
+const MOST_OF_ACCOUNT = 1_000;
+const MOST = 100_000;
+
+/** So far apart a message reaches the devices of an account; ms. */
+export const SAME_TIME = 30_000;
+
+/** Of a text longer than this only a hash is kept. */
+const LONGEST_TEXT = 64;
+
+interface Sighting {
+  readonly resource: string;
+  /** ms on the sessions' clock. */
+  readonly at: number;
+}
 
 /**
- * Which of an account's sessions have been sent which message, while one of them is held: so that what the held one missed does not come
- * a second time to a device that has seen it.
+ * Which of an account's sessions have been sent which message, so that what one of them has missed does not come a second time to a device
+ * that has seen it. It may forget: what is not known here comes again.
  */
 export class Sightings {
-  readonly #seen = new Map<string, Set<string>>();
+  /** By account and key; what was noted last is last. */
+  readonly #accounts = new Map<string, Map<string, Sighting[]>>();
+  #size = 0;
 
-  note(keys: readonly string[], resource: string): void {
+  /** @param at ms on the sessions' clock */
+  note(account: string, keys: readonly string[], resource: string, at: number): void {
+    const seen = this.#accounts.get(account) ?? new Map<string, Sighting[]>();
+    this.#accounts.delete(account);
+    this.#accounts.set(account, seen);
+    this.#size -= seen.size;
     for (const key of keys) {
-      const resources = this.#seen.get(key);
-      if (resources !== undefined) {
-        resources.add(resource);
-        continue;
-      }
-      if (this.#seen.size >= MOST) {
-        const { value: oldest } = this.#seen.keys().next();
-        if (oldest !== undefined) this.#seen.delete(oldest);
-      }
-      this.#seen.set(key, new Set([resource]));
+      const others = seen.get(key)?.filter((sighting) => sighting.resource !== resource) ?? [];
+      seen.delete(key);
+      seen.set(key, [...others, { resource, at }]);
+    }
+    for (const key of seen.keys()) {
+      if (seen.size <= MOST_OF_ACCOUNT) break;
+      seen.delete(key);
+    }
+    this.#size += seen.size;
+    for (const longest of this.#accounts.keys()) {
+      if (this.#size <= MOST) break;
+      this.forget(longest);
     }
   }
 
-  /** Resources that have been sent a message with one of these keys. */
-  of(keys: readonly string[]): readonly string[] {
+  /**
+   * Resources that have been sent a message with one of these keys.
+   *
+   * @param at when it came; ms on the same clock. Not every sender gives each message an id of its own
+   */
+  of(account: string, keys: readonly string[], at: number): readonly string[] {
+    const seen = this.#accounts.get(account);
     const all = new Set<string>();
-    for (const key of keys) for (const resource of this.#seen.get(key) ?? []) all.add(resource);
+    for (const key of seen === undefined ? [] : keys) {
+      for (const sighting of seen?.get(key) ?? [])
+        if (isArchived(key) || Math.abs(sighting.at - at) < SAME_TIME) all.add(sighting.resource);
+    }
     return [...all];
+  }
+
+  /** The account has no session any more. */
+  forget(account: string): void {
+    this.#size -= this.#accounts.get(account)?.size ?? 0;
+    this.#accounts.delete(account);
   }
 }
 
@@ -57,6 +94,11 @@ export function messageKeys(frame: Frame, account: string): readonly string[] {
   return keysOf(inner ?? message, own);
 }
 
+/** A key that the server made, and gave to one message only. */
+function isArchived(key: string): boolean {
+  return key.startsWith('archive ');
+}
+
 /** The same of a message as a tree, which is no copy of another. @param account prepared */
 export function keysOf(message: Element, account: string): string[] {
   const keys: string[] = [];
@@ -67,6 +109,13 @@ export function keysOf(message: Element, account: string): string[] {
   }
   const { from, id } = message.attrs;
   // With the text, because there are clients that give all their messages one id.
-  keys.push(`sent ${prepareJid(String(from ?? account))} ${id ?? ''} ${message.getChildText('body') ?? ''}`);
+  keys.push(
+    `sent ${prepareJid(String(from ?? account))} ${id ?? ''} ${short(message.getChildText('body') ?? '')}`,
+  );
   return keys;
+}
+
+function short(text: string): string {
+  if (text.length <= LONGEST_TEXT) return text;
+  return `${text.length} ${createHash('sha256').update(text).digest('base64url')}`;
 }

@@ -79,7 +79,8 @@ export function readUndelivered(entry: StoreEntry, now: number): Undelivered | u
   }
 }
 
-function isKept(frame: Frame): boolean {
+/** Whether a message waits for its account's next session when nobody has had it. */
+export function isKept(frame: Frame): boolean {
   if (frame.kind !== StanzaKind.Message) return false;
   const type = frame.type ?? 'normal';
   if (type !== 'chat' && type !== 'normal') return false;

@@ -402,17 +402,83 @@ describe('the hold ends', () => {
     next.toClient(new RegExp(`^${delayed(1)}${delayed(2)}${delayed(1)}$`)).done();
   });
 
-  test('nor one that had it before the other was gone', () => {
+  /** Phone and tablet are sent the same; then the phone breaks off and does not come back. */
+  function phoneMisses(words: string, ofTablet: (tablet: Playbook) => void): Playbook {
     const phone = resumable();
     const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
-    for (const device of [tablet, phone]) device.server(message(1)).toClient(message(1));
+    for (const device of [tablet, phone]) device.server(words).toClient(words);
+    ofTablet(tablet);
     phone.lost('client').passes(301).sendsOnly().stored().takeSent('server');
     isOver(phone);
+    expect(phone.inStore.size).toBe(1);
+    return phone;
+  }
+
+  function tabletAgain(phone: Playbook): Playbook {
     const again = new Playbook({ with: phone, hold: { seconds: 300 } }).at(phone.now);
     again.bound({ features: FEATURES, jid: 'a@example.org/tablet' }).client('<presence/>');
-    again.toServer('<presence/>').commands('load undelivered').loaded().done();
-    expect(phone.inStore.size).toBe(1);
-    tablet.done();
+    return again.toServer('<presence/>').commands('load undelivered').loaded();
+  }
+
+  test('nor one that had it before the other was gone, and has acknowledged it', () => {
+    const phone = phoneMisses(message(1), (tablet) =>
+      tablet.client(`<a xmlns='${SM}' h='1'/>`).toServer(`<a xmlns='${SM}' h='1'/>`),
+    );
+    tabletAgain(phone).done();
+  });
+
+  test('or has not yet', () => {
+    const phone = phoneMisses(message(1), () => {});
+    tabletAgain(phone).done();
+  });
+
+  test('or as a copy of its own', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
+    const forwarded = `<forwarded xmlns='urn:xmpp:forward:0'>${message(1).replace('<message', "<message xmlns='jabber:client'")}</forwarded>`;
+    tablet.server(
+      `<message from='a@example.org'><received xmlns='urn:xmpp:carbons:2'>${forwarded}</received></message>`,
+    );
+    tablet.takeSent('client');
+    phone.server(message(1)).toClient(message(1)).lost('client').passes(301).sendsOnly().stored();
+    phone.takeSent('server');
+    isOver(phone);
+    tabletAgain(phone).done();
+  });
+
+  test('the same words without an id, said again much later, are another message', () => {
+    const words = "<message from='b@example.net/x' type='chat'><body>ok</body></message>";
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
+    tablet.server(words).toClient(words).done();
+    phone.at(60_000).server(words).toClient(words);
+    phone.lost('client').passes(301).sendsOnly().stored().takeSent('server');
+    isOver(phone);
+    tabletAgain(phone)
+      .toClient(/<body>ok<\/body><delay /)
+      .commands('store delivered -')
+      .done();
+  });
+
+  test('two devices were sent it and neither has acknowledged it: each gets it when it is back', () => {
+    const phone = resumable();
+    const tablet = new Playbook({ with: phone, hold: { seconds: 300 }, ids: ['other-id'] });
+    tablet.bound({ features: FEATURES + SM_FEATURE, jid: 'a@example.org/tablet' }).client(ENABLE);
+    tablet.takeSent('server');
+    for (const device of [phone, tablet]) {
+      device.takeSent('client');
+      device.server(message(1)).toClient(message(1)).lost('client');
+    }
+    for (const device of [phone, tablet]) {
+      device.passes(301).sendsOnly().stored().takeSent('server');
+      isOver(device);
+    }
+    for (const resource of ['tablet', 'r']) {
+      const next = new Playbook({ with: phone, hold: { seconds: 300 } }).at(phone.now);
+      next.bound({ features: FEATURES, jid: `a@example.org/${resource}` }).client('<presence/>');
+      next.toServer('<presence/>').commands('load undelivered').loaded().sendsOnly();
+      next.toClient(new RegExp(`^${delayed(1)}$`)).done();
+    }
   });
 
   test('a session that began while the other was held gets what is stored only now', () => {
