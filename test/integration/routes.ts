@@ -61,10 +61,11 @@ export function describeRoutes(
 
 /**
  * jabberd2 treats a fresh stream now and then to what was meant for an earlier
- * connection on the same file descriptor: an internal-server-error, or "conflict" to
- * the registration of a name that nobody ever had.
+ * connection on the same file descriptor: an internal-server-error, "conflict" to
+ * the registration of a name that nobody ever had, or the end of that connection's session,
+ * so that what is bound is not any more.
  */
-const LEFTOVER = /internal-server-error|registration refused.*<conflict/;
+const LEFTOVER = /internal-server-error|registration refused.*<conflict|stanza sent before session start/;
 
 /** Nothing but those leftovers is tried again. */
 function patience(kind: ServerKind) {
