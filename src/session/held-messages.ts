@@ -132,6 +132,6 @@ export class HeldMessages {
     if (type !== 'get' && type !== 'set') return;
     const answered = { name: 'iq', id, from: undefined, to: from } as const;
     const error = stanzaError(answered, 'cancel', 'service-unavailable');
-    this.session.bound!.inject('server', Buffer.from(error), 'held-iq-answered');
+    this.session.bound!.injections.send('server', Buffer.from(error), 'held-iq-answered');
   }
 }

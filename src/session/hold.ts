@@ -279,8 +279,8 @@ export class Hold {
     const expires = port.wallClock() + counts.serverResumption.max * 1000;
     const { max, id } = this.resumption;
     const { full } = this;
-    const features = session.bound!.snapshots();
-    const { receipts } = session.bound!;
+    const features = session.bound!.features.snapshots();
+    const { receipts } = session.bound!.features;
     this.#suspending = true;
     // It need not come to the client again even if it does not resume.
     this.acknowledgement.lastWordToServer();

@@ -21,7 +21,7 @@ export class Keep {
     const { session } = this;
     if (this.#active) return true;
     if (session.bound === undefined || session.server.state !== 'open' || session.goingDown) return false;
-    const until = session.bound.neededUntil();
+    const until = session.bound.features.neededUntil();
     if (until <= session.now) return false;
     // It comes here again when all is in the store.
     if (session.hold?.putsAway() === true) return true;

@@ -39,15 +39,15 @@ export class ResourceBinding {
     if (this.session.holdTime === 0) this.enableServer(false);
     else this.serverUndecided = this.session.server.sm !== undefined;
     welcome?.();
-    bound.open({}, enabled);
+    bound.features.open({}, enabled);
   }
 
   /** A session of a process before this one goes on here. @param suspended with what its features have to know again */
   restore(bound: BoundSession, { features, receipts = [] }: SuspendedSession): void {
     this.session.enter(bound);
     // Before the features begin: what they are told first is what the client has.
-    bound.restoreReceipts(receipts);
-    bound.open(features);
+    bound.features.restoreReceipts(receipts);
+    bound.features.open(features);
   }
 
   /** Turns stream management on towards the server, if it has it and has not been asked yet. */

@@ -151,7 +151,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     else if (token === 'delivered') {
       (this.bound ?? this.#resuming?.restoring)?.missed.forgotten();
       this.hold?.comingBack.settle();
-    } else this.bound?.stored(token, ok);
+    } else this.bound?.features.stored(token, ok);
     this.#settle();
   }
 
@@ -162,13 +162,13 @@ export class Session implements SessionEvents, BoundSurroundings {
     else if (token === 'resume') this.resuming.found(entries);
     else if (token === 'resume-undelivered') this.resuming.askToRestore(entries);
     else if (token === 'token') this.client.start?.loaded(entries);
-    else this.bound?.loaded(token, entries);
+    else this.bound?.features.loaded(token, entries);
     this.#settle();
   }
 
   onPublished(message: string, now: number): void {
     this.now = now;
-    this.bound?.told(message);
+    this.bound?.features.told(message);
     this.#settle();
   }
 
@@ -189,7 +189,7 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   onPaused(paused: boolean, now: number): void {
     this.now = now;
-    this.bound?.paused(paused);
+    this.bound?.features.paused(paused);
     this.#settle();
   }
 
