@@ -33,8 +33,8 @@ export interface FeatureHost {
   readonly now: number;
   readonly questions: FeatureQuestions;
   inject(leg: Leg, bytes: Buffer, reason: Reason): void;
-  /** As `FeatureContext.sendStored`. */
-  injectStored(bytes: Buffer, reason: Reason, copy: string): boolean;
+  /** As `FeatureContext.sendStored`. @param feature its name */
+  injectStored(feature: string, bytes: Buffer, reason: Reason, token: string): void;
   /** Towards the client, in the turn of another session. */
   injectInOthersTurn(bytes: Buffer, reason: Reason, now: number): void;
   injectAhead(bytes: Buffer, reason: Reason): void;
@@ -127,8 +127,8 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
     this.host.waits(prepareJid(bare) ?? bare, Buffer.from(xml));
   }
 
-  sendStored(xml: string | Buffer, reason: Reason, copy: string): boolean {
-    return this.host.injectStored(Buffer.from(xml), reason, copy);
+  sendStored(xml: string | Buffer, reason: Reason, token: string): void {
+    this.host.injectStored(this.feature.name, Buffer.from(xml), reason, token);
   }
 
   holdAcknowledgement(): () => void {

@@ -141,8 +141,9 @@ export interface FeatureContext {
   /** Injects towards the server, ahead of the client's stanza that is being handled. */
   sendAhead(xml: string | Buffer, reason: Reason): void;
   /**
-   * `onReceived(token)` of this feature is called when the client has acknowledged all that it has been sent up to here, the stanza that is being
-   * handled included (XEP-0198); of a client without stream management, when it is written. Never, when the session ends before.
+   * `onReceived` of this feature is told the token when the client has acknowledged all that it has been sent up to here, the stanza that is being
+   * handled included (XEP-0198); of a client without stream management, when it is written. Never, when the session ends before. At most 5,000 may be
+   * open in a session, what is beyond is never told.
    * @param asks the client is to be asked soon, and not only when it will be anyway
    */
   whenReceived(token: string, asks?: boolean): void;
@@ -166,12 +167,10 @@ export interface FeatureContext {
    */
   waits(bare: string, xml: string | Buffer): void;
   /**
-   * Injects one complete element towards the client, of which the feature has a copy in the store: `onSettled` is told when the client has
-   * acknowledged it, also by the process after this one. When the session ends before, nobody is told, and nothing else is kept of it.
-   * @param copy names the copy: a key that begins with the feature's name (`storeKey`); it need not be the key of an entry
-   * @returns false when this client acknowledges nothing: it has it as soon as it is written
+   * Injects one complete element towards the client, of which the feature itself has a copy in the store: as `send` with `whenReceived(token)` behind
+   * it, but that nothing else is kept of it when the session ends before, and no `onWaiting` is called for it.
    */
-  sendStored(xml: string | Buffer, reason: Reason, copy: string): boolean;
+  sendStored(xml: string | Buffer, reason: Reason, token: string): void;
   /** Sends an iq of the proxy's own and hands the answer to `done` once, never from inside this call. */
   request(iq: IqRequest, done: (answer: IqAnswer) => void): void;
   /** `onWakeup(token)` of this feature is called at or soon after `time`; the same token again replaces it. */
@@ -239,10 +238,10 @@ export interface FeatureSession {
   onPause?(paused: boolean, now: number): void;
   onWakeup?(token: string, now: number): void;
   /**
-   * See `whenReceived`; in the order of the places. A session that is gone on with by another process hears of what the client had by then, before
-   * anything else, and of what it had not never.
+   * The client has what `whenReceived` or `sendStored` named by these tokens, in the order of the places. A session that is gone on with by another
+   * process hears of what the client had by then, before its first wake-up, and of what it had not never.
    */
-  onReceived?(token: string, now: number): void;
+  onReceived?(tokens: readonly string[], now: number): void;
   /**
    * Asked of what the proxy itself has read for the client out of its account's archive (XEP-0313): such messages pass no watch.
    * @param message the whole stanza, with the envelope
@@ -251,8 +250,6 @@ export interface FeatureSession {
   hidesArchived?(message: Element): boolean;
   /** Another session has said something by `tell`. @param from its full JID */
   onTold?(message: string, from: string): void;
-  /** The client has acknowledged what was sent to it by `sendStored`. @param copies of it, oldest first */
-  onSettled?(copies: readonly string[]): void;
   /**
    * The process is being stopped and the session will be gone on with by the next one: what this needs to know then, which `open` is given. Small;
    * undefined: nothing.

@@ -9,8 +9,8 @@ export interface ReceiptSurroundings {
   readonly clientIsGone: boolean;
   /** Asks for a call of `wake` in a turn of its own, soon. */
   receiptsMayBeDue(): void;
-  /** The client has what came before a place that a feature has asked about. */
-  tellReceived(feature: string, token: string): void;
+  /** The client has what came before the places that a feature has asked about. */
+  tellReceived(feature: string, tokens: readonly string[]): void;
 }
 
 /** A place in what a client is sent, and which feature wants to know that the client has everything before it. */
@@ -71,7 +71,13 @@ export class Receipts {
     const { acknowledged } = around.acknowledgement.down;
     const first = this.#waiting.findIndex(({ ordinal }) => ordinal > acknowledged);
     const settled = this.#waiting.splice(0, first === -1 ? this.#waiting.length : first);
-    for (const { feature, token } of settled) around.tellReceived(feature, token);
+    const tokens = new Map<string, string[]>();
+    for (const { feature, token } of settled) {
+      const its = tokens.get(feature);
+      if (its === undefined) tokens.set(feature, [token]);
+      else its.push(token);
+    }
+    for (const [feature, its] of tokens) around.tellReceived(feature, its);
   }
 
   /** The client may have more. One question at a time: what has been sent since the last is asked for now. */

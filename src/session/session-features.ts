@@ -63,8 +63,8 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
   #asked: FeatureQuestions | undefined;
   /** What they want to know of the client's acknowledgements. Made when needed. */
   #receipts: Receipts | undefined;
-  /** Copies of their own that the client has acknowledged before they were opened. */
-  #settledEarly: string[] = [];
+  /** Of what they have sent out of the store: what the client has acknowledged before they were opened. */
+  #settledEarly: readonly string[] = [];
   enabledAtStart = NOTHING_ENABLED;
   /** As it was when they were opened: the leg may have become another session's since. */
   serverKind: ServerKind;
@@ -96,7 +96,7 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     if (this.#instances.some(({ onTold }) => onTold !== undefined)) around.port.subscribe(account);
     const settled = this.#settledEarly;
     this.#settledEarly = [];
-    this.settled(settled);
+    this.#settledOfTheirs(settled);
   }
 
   get #instances(): readonly FeatureSession[] {
@@ -203,15 +203,19 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
   settled(copies: readonly string[]): void {
     const own = undeliveredPrefix(this.domain.name, this.session.account);
     this.session.missed.forget(copies.filter((copy) => copy.startsWith(own)));
-    const others = copies.filter((copy) => !copy.startsWith(own));
-    if (others.length === 0) return;
+    this.#settledOfTheirs(copies.filter((copy) => !copy.startsWith(own)));
+  }
+
+  #settledOfTheirs(copies: readonly string[]): void {
+    if (copies.length === 0) return;
     if (this.#pipeline === undefined) {
-      this.#settledEarly.push(...others);
+      this.#settledEarly = [...this.#settledEarly, ...copies];
       return;
     }
-    for (const [at, { name }] of this.domain.pipeline.features.entries()) {
-      const its = others.filter((copy) => copy.startsWith(storeKey(name, '')));
-      if (its.length > 0) this.#instances[at]?.onSettled?.(its);
+    for (const { name } of this.domain.pipeline.features) {
+      const prefix = sentBy(name);
+      const tokens = copies.flatMap((copy) => (copy.startsWith(prefix) ? copy.slice(prefix.length) : []));
+      if (tokens.length > 0) this.tellReceived(name, tokens);
     }
   }
 
@@ -261,8 +265,8 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     this.session.setDeadline(RECEIPTS, this.now);
   }
 
-  tellReceived(feature: string, token: string): void {
-    this.#instanceOf(feature)?.onReceived?.(token, this.now);
+  tellReceived(feature: string, tokens: readonly string[]): void {
+    this.#instanceOf(feature)?.onReceived?.(tokens, this.now);
   }
 
   // What they reach of the session.
@@ -296,9 +300,10 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     this.session.injections.send(leg, bytes, reason);
   }
 
-  injectStored(bytes: Buffer, reason: Reason, copy: string): boolean {
-    this.session.injections.send('client', bytes, reason, copy);
-    return this.acknowledgement.waiting !== undefined;
+  injectStored(feature: string, bytes: Buffer, reason: Reason, token: string): void {
+    this.session.injections.send('client', bytes, reason, sentBy(feature) + token);
+    // Of a client that may resume the stanza is known until it is acknowledged, and by it the token.
+    if (this.acknowledgement.waiting === undefined) this.whenReceived(feature, token, false);
   }
 
   injectInOthersTurn(bytes: Buffer, reason: Reason, now: number): void {
@@ -379,4 +384,9 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     this.#waking.set(name, { feature, token });
     this.session.setDeadline(name, time);
   }
+}
+
+/** Begins what a copy is known by that a feature has of something it has sent. */
+function sentBy(feature: string): string {
+  return storeKey(feature, 'sent', '');
 }

@@ -65,8 +65,8 @@ export class Dormant implements FeatureSession {
     return this.#awake.onStanza?.(stanza, watch) ?? PASS;
   }
 
-  onReceived(token: string, now: number): void {
-    this.#awake?.onReceived?.(token, now);
+  onReceived(tokens: readonly string[], now: number): void {
+    this.#awake?.onReceived?.(tokens, now);
   }
 
   onLegDown(leg: 'client' | 'server', now: number): void {

@@ -108,17 +108,19 @@ export class Handing {
     else this.#had({ room, mark: undefined, seq: lastSeq });
   }
 
-  /** @param token as it was given to `whenReceived` */
-  received(token: string): void {
+  /**
+   * The client has had all that was on its way up to some place.
+   * @param token as it was given to `whenReceived`
+   * @returns notes it in the book, which has to be read by then
+   */
+  received(token: string): () => void {
     const place = Number(token);
-    let count = 0;
-    for (const handed of this.#handed) {
-      if (handed.place > place) break;
-      count += 1;
-      this.#bytes -= handed.xml?.length ?? 0;
-      this.#had(handed);
-    }
-    this.#handed.splice(0, count);
+    const behind = this.#handed.findIndex((handed) => handed.place > place);
+    const had = this.#handed.splice(0, behind === -1 ? this.#handed.length : behind);
+    for (const { xml } of had) this.#bytes -= xml?.length ?? 0;
+    return () => {
+      for (const each of had) this.#had(each);
+    };
   }
 
   #had({ room, mark, seq }: Pick<Handed, 'room' | 'mark' | 'seq'>): void {
@@ -214,6 +216,7 @@ export class Handing {
     for (const { place, room, mark, seq, xml, isOurs } of handed) {
       const bytes = xml === undefined ? undefined : Buffer.from(xml);
       this.#handed.push({ place, room, mark, seq, xml: bytes, isOurs });
+      this.#bytes += bytes?.length ?? 0;
       this.#places = Math.max(this.#places, place);
     }
   }

@@ -217,8 +217,9 @@ export class MucSubClientSession implements FeatureSession {
     return this.#events.hides(message);
   }
 
-  onReceived(token: string): void {
-    this.#soon(() => this.#handing.received(token));
+  onReceived(tokens: readonly string[]): void {
+    // At once: it is not lost, though the book may not be read yet.
+    this.#soon(this.#handing.received(tokens.at(-1) ?? ''));
   }
 
   onLegDown(leg: 'client' | 'server'): void {

@@ -61,7 +61,7 @@ class MucSubSession implements FeatureSession, Reader {
   readonly #handingOver: HandingOver | undefined;
   #watchesGhosts = false;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
-  readonly #settledEarly: string[] = [];
+  readonly #receivedEarly: string[] = [];
 
   constructor(
     private readonly context: FeatureContext,
@@ -173,7 +173,7 @@ class MucSubSession implements FeatureSession, Reader {
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);
     else {
-      this.#storing.settled(this.#settledEarly.splice(0));
+      this.#storing.received(this.#receivedEarly.splice(0));
       this.#subscribing.proceed();
       this.#claim();
     }
@@ -219,9 +219,9 @@ class MucSubSession implements FeatureSession, Reader {
     if (this.#delivery.wanted) this.#storing.read();
   }
 
-  onSettled(copies: readonly string[]): void {
-    if (this.#around.book.isRead) this.#storing.settled(copies);
-    else this.#settledEarly.push(...copies);
+  onReceived(tokens: readonly string[]): void {
+    if (this.#around.book.isRead) this.#storing.received(tokens);
+    else this.#receivedEarly.push(...tokens);
   }
 
   #noteHeard(): void {

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer';
-import { type StoreChange, storeKey } from '../../store/store.js';
+import type { StoreChange } from '../../store/store.js';
 import { Frame } from '../../xml/frame.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
@@ -14,8 +14,6 @@ import type { Surroundings } from './surroundings.js';
 /** Wakes the feature when a log is to be read that another session was reading. */
 export const READ = 'read';
 const AGAIN_AFTER = 20;
-/** Begins the name of what a client is sent out of a log. */
-const COPY = storeKey('mucsub', 'sent', '');
 
 /** Events for who is away: into the room's log, and out of it when a client of the account is there. */
 export class Storing {
@@ -124,9 +122,10 @@ export class Storing {
     if (log.cursors.get(account) !== cursor || cursor.reader !== context.identity.full) return;
     const { room } = log;
     const where = book.whereabouts(room, account);
-    let settled = true;
+    let sent = false;
     const send = (bytes: Buffer, seq: number) => {
-      settled = !context.sendStored(bytes, 'mucsub-event', COPY + JSON.stringify([room, seq]));
+      context.sendStored(bytes, 'mucsub-event', JSON.stringify([room, seq]));
+      sent = true;
     };
     let last = cursor.sent;
     const { lost } = cursor;
@@ -147,7 +146,7 @@ export class Storing {
       last = told.seq;
     }
     cursor.isRead(last);
-    if (settled) this.#acknowledged(log, last);
+    if (!sent) this.#acknowledged(log, last);
   }
 
   #event(room: string, event: EventName, { id, at, inner }: Told): Buffer | undefined {
@@ -158,11 +157,11 @@ export class Storing {
     return wrap({ room, account, event, id, stamp: stampOf(at) }, readdressed);
   }
 
-  /** A client has acknowledged some of what it was sent. */
-  settled(copies: readonly string[]): void {
+  /** The client has some of what it was sent. @param tokens as they were given to `sendStored` */
+  received(tokens: readonly string[]): void {
     const upTo = new Map<string, number>();
-    for (const copy of copies) {
-      const [room, seq] = JSON.parse(copy.slice(COPY.length)) as [string, number];
+    for (const token of tokens) {
+      const [room, seq] = JSON.parse(token) as [string, number];
       upTo.set(room, seq);
     }
     for (const [room, seq] of upTo) {

@@ -295,10 +295,7 @@ class World {
         return world.now;
       },
       send: (leg, xml) => say(`sends ${leg} ${xml.toString()}`),
-      sendStored: (xml) => {
-        say(`sends stored ${xml.toString()}`);
-        return false;
-      },
+      sendStored: (xml) => say(`sends stored ${xml.toString()}`),
       sendInOthersTurn: (xml) => say(`sends client ${xml.toString()}`),
       sendAsClient: (xml) => show('to-server', xml),
       sendAsServer: (xml) => show('to-client', xml),

@@ -115,8 +115,6 @@ export class Playbook<S extends FeatureSession> {
   >();
   readonly #pipeline: PipelineSession;
   readonly #scene: Scene;
-  /** Copies of what the client was sent out of the store. */
-  readonly #unacknowledged: string[] = [];
   /** Of which features, and by which tokens, the client's acknowledgement is waited for. */
   #receipts: { readonly feature: Feature; readonly token: string }[] = [];
   /** What the store has answered and nobody has been told yet. */
@@ -181,9 +179,10 @@ export class Playbook<S extends FeatureSession> {
     return this.#expect(`sends to server ahead: ${canonical(xml)}`);
   }
 
-  /** The client acknowledges what it was sent out of the store. @param count so many of it; by default all */
-  acknowledges(count = this.#unacknowledged.length): this {
-    this.session.onSettled?.(this.#unacknowledged.splice(0, count));
+  /** The client acknowledges what features wait for. @param count so many of it; by default all */
+  acknowledges(count = this.#receipts.length): this {
+    for (const { feature, token } of this.#receipts.splice(0, count))
+      this.#instance(feature).onReceived?.([token], this.now);
     return this;
   }
 
@@ -255,15 +254,6 @@ export class Playbook<S extends FeatureSession> {
       this.#instance(wakeup.feature).onWakeup?.(wakeup.token, this.now);
     }
     this.now = until;
-    return this;
-  }
-
-  /** The client has acknowledged all that it has been sent. */
-  clientHasAll(): this {
-    this.#settle();
-    this.#transcript.push('the client acknowledges everything');
-    for (const { feature, token } of this.#receipts.splice(0))
-      this.#instance(feature).onReceived?.(token, this.now);
     return this;
   }
 
@@ -430,11 +420,10 @@ export class Playbook<S extends FeatureSession> {
         if (this.#scene.showsWaiting === true)
           this.#pending.push(`waits for ${bare}: ${canonical(xml.toString())}`);
       },
-      sendStored: (xml, _reason, copy) => {
+      sendStored: (xml, _reason, token) => {
         this.#pending.push(`sends to client: ${canonical(xml.toString())}`);
-        if (this.#scene.clientAcknowledges !== true) return false;
-        this.#unacknowledged.push(copy);
-        return true;
+        if (this.#scene.clientAcknowledges === true) this.#receipts.push({ feature, token });
+        else this.#answers.push(() => this.#instance(feature).onReceived?.([token], this.now));
       },
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.#scene.settings ?? {}),
       store: {

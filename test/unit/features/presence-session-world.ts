@@ -194,7 +194,7 @@ export class ProxiedSession {
         keepForAccount: () => {},
         waits: () => {},
       },
-      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
+      ...{ sendStored: () => {}, sendInOthersTurn: () => {} },
       holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),

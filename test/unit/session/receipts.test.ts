@@ -27,7 +27,7 @@ class Probe {
           this.release.push(context.holdAcknowledgement());
           return { action: 'handled', reason: 'test-dropped' };
         },
-        onReceived: (token) => this.received.push(token),
+        onReceived: (tokens) => this.received.push(...tokens),
       };
     },
   };
@@ -84,7 +84,7 @@ test('what the next process is told of is what the client had when it came back'
     acknowledgement.down.inject();
     const receipts = new Receipts({
       ...{ acknowledgement, clientIsHeld: false, clientIsGone: false, receiptsMayBeDue: () => {} },
-      tellReceived: (_feature, token) => told.push(token),
+      tellReceived: (_feature, tokens) => told.push(...tokens),
     });
     return { receipts, down: acknowledgement.down };
   };

@@ -211,6 +211,26 @@ describe('coming back', () => {
     expect(phone.shown).toEqual(['live', 'missed', 'missed too']);
   });
 
+  test('what the client says to have when it comes back to the next process it is not told again', () => {
+    const world = new World();
+    const phone = away(world);
+    says(world, 'one', 'two');
+    phone.joins();
+    const { session } = phone;
+    const [snapshots, awaited] = [session!.snapshots(), session!.awaited];
+    expect(awaited.length).toBeGreaterThan(1);
+    phone.reads();
+    const shown = phone.shown.slice();
+    expect(shown).toEqual(['live', 'one', 'two']);
+    world.nextProcess();
+    phone.restarted(snapshots, [], awaited).reads();
+    says(world, 'three');
+    phone.closes();
+    says(world, 'four');
+    phone.joins().reads();
+    expect(phone.shown).toEqual([...shown, 'three', 'four']);
+  });
+
   test('a client whose resource the server has made up is the one before', () => {
     const world = new World({ archive: false });
     const first = world.device('16834957207145329701').joins().reads();

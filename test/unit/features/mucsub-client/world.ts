@@ -271,7 +271,7 @@ export class ProxiedSession {
     while (this.wire.length > 0 && (stanzas.length < most || this.wire[0]!.kind === 'receipt')) {
       const first = this.wire.shift()!;
       if (first.kind === 'stanza') stanzas.push(parseElement(Buffer.from(first.xml)));
-      else this.#instance(first.feature)?.onReceived?.(first.token, this.clock.now);
+      else this.#instance(first.feature)?.onReceived?.([first.token], this.clock.now);
     }
     this.settle();
     return stanzas;
@@ -302,6 +302,16 @@ export class ProxiedSession {
   /** The server has not been told that the client has these. */
   get unreadOfServer(): string[] {
     return this.wire.flatMap((each) => (each.kind === 'stanza' && each.isServers ? each.xml : []));
+  }
+
+  /** What it has asked to be told when the client has it. */
+  get awaited(): string[] {
+    return this.wire.flatMap((each) => (each.kind === 'receipt' ? each.token : []));
+  }
+
+  /** The client has said by coming back that it had this. @param tokens of the process before */
+  hadBefore(tokens: readonly string[]): void {
+    if (tokens.length > 0) this.#instance(mucsubClient)?.onReceived?.(tokens, this.clock.now);
   }
 
   close(): void {
@@ -364,7 +374,7 @@ export class ProxiedSession {
       },
       ...{ sendAsClient: () => {}, sendAsServer: () => {}, sendAhead: () => {} },
       ...{ endKept: () => {}, keepForAccount: () => {}, tell: () => {}, count: () => {}, waits: () => {} },
-      ...{ upstream: 'xmpp://localhost', sendStored: () => false },
+      ...{ upstream: 'xmpp://localhost', sendStored: () => {} },
       attend: (interest, on) => pipeline.attend(interest, on),
       holdAcknowledgement: () => () => {},
       sendInOthersTurn: () => {},
@@ -465,10 +475,18 @@ export class Device {
     return this;
   }
 
-  /** The process is stopped and the session is gone on with by the next, over the domain of now. */
-  restarted(before: Readonly<Record<string, string>>, unread: readonly string[]): this {
+  /**
+   * The process is stopped and the session is gone on with by the next, over the domain of now.
+   * @param had what the client had in the process before, by its word of now
+   */
+  restarted(
+    before: Readonly<Record<string, string>>,
+    unread: readonly string[],
+    had: readonly string[] = [],
+  ): this {
     const { domain, clock, server } = this.world;
     this.session = new ProxiedSession(this.full, domain, clock, server, this.settings, before);
+    this.session.hadBefore(had);
     // What the client has not acknowledged the server sends again.
     for (const xml of unread) server.sessions.get(this.full)?.(xml);
     this.session.settle();

@@ -52,7 +52,7 @@ export class FreePlay {
         keepForAccount: () => {},
         waits: () => {},
       },
-      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
+      ...{ sendStored: () => {}, sendInOthersTurn: () => {} },
       holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       settings: <T>() => SETTINGS.parse({}) as T,

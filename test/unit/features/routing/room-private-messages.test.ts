@@ -125,7 +125,7 @@ class World {
         keepForAccount: () => {},
         waits: () => {},
       },
-      ...{ sendStored: () => false, sendInOthersTurn: () => {} },
+      ...{ sendStored: () => {}, sendInOthersTurn: () => {} },
       holdAcknowledgement: () => () => {},
       whenReceived: () => {},
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },
