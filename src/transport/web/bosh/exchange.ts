@@ -5,6 +5,7 @@ import { Answers } from './answers.js';
 import { type BoshRequest, writeBody } from './body.js';
 import { RECOVERABLE, type TerminalCondition, terminal } from './conditions.js';
 import { KeySequence } from './key-sequence.js';
+import { isUrgent, RequestRate } from './request-rate.js';
 
 /** The commands of an exchange. `H` is what a request can be answered by. */
 export interface ExchangePort<H> {
@@ -49,6 +50,7 @@ export class BoshExchange<H> {
   readonly #agreed: Agreement;
   readonly #keys: KeySequence;
   readonly #answers: Answers;
+  readonly #rate: RequestRate;
   /** The last request that has been taken, and the last that has been answered. */
   #last: number;
   #held: Held<H>[];
@@ -57,10 +59,6 @@ export class BoshExchange<H> {
   #quietSince: number;
   #inactivity: number;
   #paused = false;
-  /** Of the request before, for those who poll. */
-  #former: { readonly at: number; readonly empty: boolean; readonly rid: number };
-  /** Rid of the last answer that had no payload. */
-  #emptyAnswer = -1;
   #blocked = false;
   /** What ends the session, once it has been told or can be. */
   #final: { readonly condition: TerminalCondition | undefined } | undefined;
@@ -85,11 +83,11 @@ export class BoshExchange<H> {
       settings.answerBytes,
       agreedAttributes(this.#agreed, settings, request, sid),
     );
+    this.#rate = new RequestRate(this.#agreed.polls, settings.polling * 1000, rid);
     this.#inactivity = this.#agreed.inactivity;
     this.#last = rid;
     this.#held = [{ rid, since: now, key: undefined, handle, again: 0 }];
     this.#quietSince = now;
-    this.#former = { at: Number.NEGATIVE_INFINITY, empty: false, rid };
   }
 
   /** Passes on what the first request says. To be called when all around is ready to hear of it. */
@@ -165,18 +163,14 @@ export class BoshExchange<H> {
       this.#violates('item-not-found', handle);
       return;
     }
+    const pausesTooLong = request.pause !== undefined && request.pause > this.#settings.maxPause;
+    if (pausesTooLong || this.#rate.isTooHigh(request, now, this.#isFilledByOne)) {
+      this.#violates('policy-violation', handle);
+      return;
+    }
     const rid = this.#last + 1;
-    const empty = request.payload.length === 0 && !request.restart;
-    if (this.#tooBusy(request, empty, now)) {
-      this.#violates('policy-violation', handle);
-      return;
-    }
-    if (request.pause !== undefined && request.pause > this.#settings.maxPause) {
-      this.#violates('policy-violation', handle);
-      return;
-    }
     this.#last = rid;
-    this.#former = { at: now, empty, rid };
+    this.#rate.taken(request, rid, now);
     this.#held.push({ rid, since: now, key: request.key?.toLowerCase(), handle, again: 0 });
     this.#inactivity = this.#agreed.inactivity;
     if (this.#agreed.acknowledges && request.ack !== undefined) this.#answers.acknowledged(request.ack);
@@ -196,12 +190,8 @@ export class BoshExchange<H> {
     for (const piece of pieces) if (piece.length > 0) this.#port.deliver(piece);
   }
 
-  /** XEP-0124 §11 and, for those who poll, §12. */
-  #tooBusy(request: BoshRequest, empty: boolean, now: number): boolean {
-    if (!empty || isUrgent(request)) return false;
-    const { at, empty: formerEmpty, rid } = this.#former;
-    if (now - at >= this.#settings.polling * 1000) return false;
-    if (this.#agreed.polls) return formerEmpty && this.#emptyAnswer === rid;
+  /** With one request more there are as many open ones as may be. */
+  get #isFilledByOne(): boolean {
     return (
       this.#held.length + 1 >= this.#agreed.requests && this.#held.every(({ handle }) => handle !== undefined)
     );
@@ -351,7 +341,7 @@ export class BoshExchange<H> {
       payload && held.handle !== undefined,
       ack,
     );
-    if (isEmpty) this.#emptyAnswer = held.rid;
+    if (isEmpty) this.#rate.answeredEmpty(held.rid);
     if (held.handle !== undefined) this.#port.answer(held.handle, body, undefined);
     this.#noteQuiet(now);
   }
@@ -393,9 +383,4 @@ export class BoshExchange<H> {
     this.#answers.forget();
     this.#port.wakeAt(Number.POSITIVE_INFINITY);
   }
-}
-
-/** What may be sent besides the requests that are allowed (XEP-0124 §11). */
-function isUrgent({ pause, terminate }: BoshRequest): boolean {
-  return pause !== undefined || terminate;
 }
