@@ -3,9 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { chromiumMissing, launch, screenshot } from './browsers/chromium.js';
 import { Pages } from './browsers/pages.js';
 import { Cable } from './cable.js';
+import { HTTP_BIND, post } from './clients/bosh.js';
 import { type RawClient, uniqueId } from './clients/raw.js';
 import { RunningProxy } from './proxy.js';
 import { describeRoutes, logIn, newAccount, newSession, type Route, THROUGH_THE_PROXY } from './routes.js';
+import { bodiesOf } from './web-scenes.js';
 
 /** What the pages around the libraries have under `page`. */
 interface Played {
@@ -16,6 +18,8 @@ interface Played {
   roster(contact: string): Promise<string[]>;
   say(to: string, type: string, body: string): void;
   join(room: string, nick: string): void;
+  /** Of stanza over BOSH: once, as soon as the client knows that its BOSH session has ended. */
+  sayWhenEnded(to: string, body: string): void;
   resumed(): boolean;
   leave(): void;
   /** Of converse.js. */
@@ -214,6 +218,40 @@ describeRoutes(
         await page.evaluate(() => globalThis.page.leave());
       },
     );
+
+    test('stanza resumes its session over BOSH when its BOSH session was ended', async () => {
+      const account = await newAccount(server, 'stanza');
+      const bob = await newSession(tcp, 'bob');
+      const page = await visit('/stanza.html');
+      let sid: string | undefined;
+      page.on('request', (request) => {
+        sid = /\ssid="([^"]+)"/.exec(request.postData() ?? '')?.[1] ?? sid;
+      });
+      const jid = await page.evaluate(([url, jid, password]) => globalThis.page.logIn(url, jid, password), [
+        urls.bosh,
+        account.jid,
+        account.password,
+      ] as const);
+      bob.send(`<message to='${jid}' type='chat'><body>one</body></message>`);
+      await hears(page, 'one');
+      await page.evaluate((to) => globalThis.page.sayWhenEnded(to, 'while it ended'), bob.jid);
+      // A request out of the window ends it, and the client is told that it was another one.
+      const ended = await post(urls.bosh, `<body xmlns='${HTTP_BIND}' rid='1' sid='${sid}'/>`);
+      expect(ended.body).toContain('item-not-found');
+      await bob.body('while it ended', PATIENCE_MS);
+      bob.send(`<message to='${jid}' type='chat'><body>two</body></message>`);
+      await hears(page, 'two');
+      expect(await page.evaluate(() => globalThis.page.resumed())).toBe(true);
+      await page.evaluate((to) => globalThis.page.say(to, 'chat', 'after'), bob.jid);
+      await bob.body('after', PATIENCE_MS);
+      expect(await page.evaluate(() => globalThis.page.heard.map(({ body }) => body))).toEqual([
+        'one',
+        'two',
+      ]);
+      expect(bob.stream.inbox.filter(({ attrs }) => attrs.type === 'unavailable')).toEqual([]);
+      expect(bodiesOf(bob)).toEqual([]);
+      await page.evaluate(() => globalThis.page.leave());
+    });
 
     describe.each(['websocket', 'bosh'] as const)('over %s', (transport) => {
       test('converse.js, by its own user interface: login, roster, chat, a room, the network breaks', {
