@@ -15,6 +15,8 @@ const MOST_PROBES = 1_000;
 
 /** Sessions of one account that may be held at a time: somebody who connects and breaks off again and again takes no more. */
 const MOST_HELD = 10;
+/** Of an account that nobody is here of. */
+const NOBODY: readonly SessionIdentity[] = [];
 
 /** A session that has something to write. */
 interface Unsettled {
@@ -94,8 +96,8 @@ export class DomainRuntime implements DomainContext {
   }
 
   sessionsOf(bare: string): readonly SessionIdentity[] {
-    const sessions = this.#sessions.get(prepareJid(bare) ?? bare);
-    return sessions === undefined ? [] : [...sessions];
+    const sessions = this.#sessions.get(bare);
+    return sessions === undefined ? NOBODY : [...sessions];
   }
 
   /** A resource was bound only to learn whose a leg is: nobody need hear of its end. */

@@ -74,9 +74,11 @@ export class Leaving {
       if (this.known.common.optedIn.size > 0) this.#reflect(frame, flags, to);
       return marked(stanza, this.#children.plain(flags));
     }
-    if (!this.#isForAll(frame, flags)) return marked(stanza, this.#children.alone(flags, to));
+    const device = this.#lastDevice;
+    if (device === undefined || !this.#isForAll(frame, flags, device))
+      return marked(stanza, this.#children.alone(flags, to));
     // What is for the account would never reach a device that wants no messages; the others have a copy of what is said to it, where there are copies.
-    if (this.#isPassedOver(to)) return marked(stanza, this.#children.plain(flags));
+    if (this.#isPassedOver(device, to)) return marked(stanza, this.#children.plain(flags));
     // Another proxy has found the same, and has left it to us as it is to be.
     if ((flags & TWO) !== 0) return marked(stanza, this.#children.alone(flags, to));
     this.#readdressed ??= new Readdressed();
@@ -106,15 +108,15 @@ export class Leaving {
   }
 
   /** What a client that knows nothing of all this says to one resource because it had heard from there last (RFC 6121 §5.1). */
-  #isForAll(frame: Frame, flags: number): boolean {
+  #isForAll(frame: Frame, flags: number, device: DeviceAddress): boolean {
     if (!this.settings.readdress || (flags & CONVERSATIONAL) === 0) return false;
     if ((flags & (SINGLE | PRIVATE | NO_COPY | ALONE)) !== 0) return false;
     if (isOfOneResource(messageType(frame))) return false;
-    return this.#lastDevice !== undefined && isSomebodysDevice(this.#lastDevice, this.#addresses);
+    return isSomebodysDevice(device, this.#addresses);
   }
 
-  #isPassedOver(to: string): boolean {
-    return this.known.carbons.server !== 'none' && this.known.account.isPassedOver(to);
+  #isPassedOver({ bare }: DeviceAddress, to: string): boolean {
+    return this.known.carbons.server !== 'none' && this.known.account.isPassedOver(bare, to);
   }
 
   /** What one resource says, the others that have opted in hear (XEP-0409 §3.3). */

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { bare, isSameJid, prepareJid } from '../../jid.js';
+import { isSameJid, prepareJid } from '../../jid.js';
 import {
   type FeatureContext,
   type FeatureSession,
@@ -88,11 +88,12 @@ export class AccountSession implements FeatureSession {
 
   /**
    * Whether a device is here and gets nothing of what is for its account: it is unavailable, or its priority is negative (RFC 6121 §8.5.2).
-   * @param full of any account, as written
+   * @param account of anybody, prepared
+   * @param full one of its devices, as written
    */
-  isPassedOver(full: string): boolean {
+  isPassedOver(account: string, full: string): boolean {
     const session = this.#context.domain
-      .sessionsOf(bare(full))
+      .sessionsOf(account)
       .find((candidate) => candidate.full === full || isSameJid(candidate.full, full));
     if (session === undefined) return false;
     const availability = this.#all.of(session);
