@@ -62,6 +62,8 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   #goesOn = false;
   #trusted = false;
   #closing = false;
+  /** A pong is behind what waits for a slow reader. */
+  #pongWaits = false;
   #closeCode = NORMAL;
   /** What one write of the session's is to be on the wire. */
   #frames: Buffer[] = [];
@@ -239,10 +241,12 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
     this.#owner.legMisframed(this, condition, text);
   }
 
-  /** RFC 6455 §5.5.3: who asks faster than he reads gets the answer to the last question only. */
+  /** RFC 6455 §5.5.3: who asks faster than he reads is answered once behind all that he has not read. */
   #pinged(data: Buffer): void {
     if (this.#closing || this.dead) return;
-    if (this.#below.unsent() === 0) {
+    if (this.#below.unsent() === 0) this.#pongWaits = false;
+    if (!this.#pongWaits) {
+      this.#pongWaits = true;
       this.#below.write(Buffer.concat([frameHead(PONG, data.length), data]));
       this.#owner.legMoved(this);
     }

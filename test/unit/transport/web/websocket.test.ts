@@ -420,4 +420,24 @@ describe('what breaks the framing', () => {
     await until(() => socket.socket.writableLength === 0);
     expect(it.port.unsent('client')).toBeLessThan(10_000);
   });
+
+  it('who pings while much is on its way to him is answered behind it, once', async () => {
+    const { connect, session } = await open();
+    const socket = await connect();
+    const it = await session();
+    socket.say(OPEN);
+    await until(() => it.read !== '');
+    socket.socket.pause();
+    it.port.write('client', Buffer.from(STREAM));
+    const large = Buffer.from(`<message>${'x'.repeat(100_000)}</message>`);
+    while (it.port.write('client', large)) await new Promise((resolve) => setImmediate(resolve));
+    socket.socket.write(Buffer.concat([0, 1, 2].map((n) => frame(0x89, `ping ${n}`))));
+    await until(() => it.read.endsWith('   '));
+    it.port.write('client', Buffer.from('<message>last</message>'));
+    socket.socket.resume();
+    await socket.until('the last message', () => socket.text.includes('last<'));
+    const pongs = socket.text.match(/ping \d/g);
+    expect(pongs).toEqual(['ping 0']);
+    expect(socket.text.indexOf('ping 0')).toBeGreaterThan(socket.text.lastIndexOf('xxx'));
+  });
 });
