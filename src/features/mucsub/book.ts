@@ -3,6 +3,7 @@ import { parseJid } from '../../jid.js';
 import { type DomainContext, type FeatureContext, KnowledgeKey } from '../../session/feature.js';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../store/store.js';
 import { EventLogs } from './event-logs.js';
+import { HeardMessages } from './heard.js';
 import { EVENTS, type EventName } from './nodes.js';
 import { Whereabouts } from './whereabouts.js';
 
@@ -70,6 +71,7 @@ export class Book {
   readonly #eventLists = new Map<string, readonly EventName[]>();
   readonly #readers = new Set<Reader>();
   readonly logs = new EventLogs();
+  readonly latest = new HeardMessages();
   /** By account. */
   readonly #enlisted = new Map<string, readonly Enlisted[]>();
   /** Full JIDs of sessions whose server leg is kept without a client. */
@@ -161,6 +163,11 @@ export class Book {
 
   room(jid: string): Room | undefined {
     return this.#rooms.get(jid);
+  }
+
+  /** Whether more than one account has subscribed to it. */
+  isShared(room: string): boolean {
+    return (this.#rooms.get(room)?.subscriptions.size ?? 0) > 1;
   }
 
   /** All of which anything is known. */

@@ -7,15 +7,19 @@ import type { Surroundings } from './surroundings.js';
 /** What the room itself says to all is an event of `messages` to some and of `system` to others. */
 export type LoggedKind = EventName | 'announcement';
 
-/** Something that a room has told its subscribers, as it stands in an event. */
-export interface Said {
-  readonly kind: LoggedKind;
-  /** Of the item. */
-  readonly id: string;
+/** How something that a room has told is told from the rest. */
+export interface Known {
   /** What every ghost of the room knows it by. */
   readonly key: string;
   /** Nobody else in the room has the same key, ever: it is that of the room's archive. */
   readonly isUnique: boolean;
+}
+
+/** Something that a room has told its subscribers, as it stands in an event. */
+export interface Said extends Known {
+  readonly kind: LoggedKind;
+  /** Of the item. */
+  readonly id: string;
   /** When it was said; ms since 1970. */
   readonly at: number;
   /** Said to whom does not matter: it is addressed again for whoever gets it. */
@@ -23,13 +27,11 @@ export interface Said {
 }
 
 /** One place in a log. */
-export interface Logged {
+export interface Logged extends Known {
   /** Greater than all before it, and no less than the time at which it was written, in ms since 1970. */
   readonly seq: number;
   readonly kind: LoggedKind;
   readonly id: string;
-  readonly key: string;
-  readonly isUnique: boolean;
   readonly at: number;
   /** Bytes of its value in the store. */
   readonly size: number;
@@ -87,19 +89,22 @@ export class RoomLog {
 
   /**
    * Takes in what a ghost has heard, unless another one has been before it.
+   * @param made what it is to all, asked for when it is new
    * @param after what this ghost's account has heard last: what it hears now comes behind that
    * @param changes gets what is to be written
    */
-  hear(around: Surroundings, said: Said, after: number | undefined, changes: StoreChange[]): Logged {
-    return this.find(said, after, around.context.wallClock()) ?? this.#append(around, said, changes);
+  hear(
+    around: Surroundings,
+    known: Known,
+    made: () => Said,
+    after: number | undefined,
+    changes: StoreChange[],
+  ): Logged {
+    return this.find(known, after, around.context.wallClock()) ?? this.#append(around, made(), changes);
   }
 
   /** What has the same key, unless this account's ghost is behind it already. */
-  find(
-    { key, isUnique }: Pick<Said, 'key' | 'isUnique'>,
-    after: number | undefined,
-    now: number,
-  ): Logged | undefined {
+  find({ key, isUnique }: Known, after: number | undefined, now: number): Logged | undefined {
     if (isUnique) {
       const seq = this.#known.get(key);
       return seq === undefined ? undefined : this.#entries[this.#at(seq)];

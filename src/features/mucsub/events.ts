@@ -46,6 +46,11 @@ function tailOf({ room, stamp }: Wrapping): Buffer {
   return Buffer.from(`</item></items></event>${delay}</message>`);
 }
 
+/** An address as it stands in an attribute. */
+export function addressBytes(address: string): Buffer {
+  return Buffer.from(escapeAttribute(address));
+}
+
 /** Something was said that cannot be had any more: ours, and the same whatever was subscribed to. */
 export function gap(room: string, account: string, id: string, since: string, until: string): Buffer {
   const what = `<gap xmlns='${NS.mucsubGap}' since='${since}' until='${until}'/>`;

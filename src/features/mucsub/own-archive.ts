@@ -8,7 +8,7 @@ import { parseStanza } from '../../xml/tokenizer.js';
 import { type Asked, errorAnswer, refusalOf, resultAnswer } from './answers.js';
 import { archivedIn } from './archive-fill.js';
 import { innerStanza, wrap } from './events.js';
-import { kindOf } from './room-events.js';
+import { kindOf } from './heard.js';
 import { hasArchive } from './services.js';
 import { eventOf } from './storing.js';
 import type { Surroundings } from './surroundings.js';

@@ -10,24 +10,28 @@ import { frameToElement, parseElement } from '../../xml/tree.js';
 import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
-import type { LoggedKind, Said } from './event-log.js';
-import { archiveId, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
+import type { Said } from './event-log.js';
+import { addressBytes, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
 import type { Ghost } from './ghost.js';
+import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
 import { stampOf, timeOf } from './presences.js';
 import { hasArchive, lacksArchive } from './services.js';
 import { eventOf, type Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
+import { Template } from './template.js';
+import { keyHash } from './whereabouts.js';
 
 const OCCUPANT_EVENTS: readonly EventName[] = ['presence', 'participants', 'affiliations'];
 /** Events that are of no use later, as ejabberd has it. */
 export const FLEETING: readonly EventName[] = ['presence', 'participants'];
-/** Characters of a body that tell apart messages for which the room gives no id. */
-const KEY_LENGTH = 200;
 
 /** Makes events of what a room sends to a ghost. */
 export class RoomEvents {
+  /** Of the account, made when the first event is. */
+  #address: Buffer | undefined;
+
   constructor(
     private readonly around: Surroundings,
     private readonly delivery: Delivery,
@@ -43,44 +47,49 @@ export class RoomEvents {
   groupchat(ghost: Ghost, stanza: PassingStanza, ofRoom: boolean): Verdict {
     const { frame } = stanza;
     const { book, account, context } = this.around;
-    if (ghost.subjects > 0 && isSubject(frame)) {
+    const heard = this.#heard(ghost.room, frame, ofRoom);
+    if (ghost.subjects > 0 && heard.isSubject) {
       ghost.subjects -= 1;
       return SWALLOWED;
     }
     // COMPAT: mu-conference tells everybody who enters the name of the room, and who has set the topic, as if somebody had said it.
-    if (ofRoom && context.serverKind === 'jabberd2' && frame.findChild('x', NS.mucUser) < 0) return SWALLOWED;
+    if (ofRoom && context.serverKind === 'jabberd2' && !heard.isOfMuc) return SWALLOWED;
     const where = book.knownWhereabouts(ghost.room, account);
     if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
-    const isOld = frame.findChild('delay', NS.delay) >= 0 && ghost.isBeingTold;
+    const isOld = heard.isDelayed && ghost.isBeingTold;
     if (!isOld) ghost.isBeingTold = false;
     if (ghost.fill !== undefined && !isOld) {
       if (ghost.fill.waiting.length < MOST_WAITING) ghost.fill.waiting.push(Buffer.from(frame.bytes()));
       else ghost.fillIsComplete = false;
       return SWALLOWED;
     }
-    const bytes = this.#made(
-      ghost,
-      frame,
-      ofRoom,
-      isOld ? { stamp: stampIn(stanza.tree()) } : undefined,
-      isOld,
-    );
+    const old = isOld ? { stamp: stampIn(stanza.tree()) } : undefined;
+    const bytes = this.#made(ghost, frame, heard, old, isOld);
     return bytes === undefined ? SWALLOWED : this.delivery.deliver(ghost.room, bytes, true);
+  }
+
+  /** Of a room that others have subscribed to as well, what is known of a message is known from the first of them on. */
+  #heard(room: string, frame: Frame, ofRoom: boolean): Heard {
+    const { book } = this.around;
+    const isOurs = lacksArchive(this.around, room);
+    return book.isShared(room)
+      ? book.latest.of(frame, room, ofRoom, isOurs)
+      : new Heard(frame, room, ofRoom, isOurs);
   }
 
   /** Groupchat that has reached the client as it is: for the account it is not missed. */
   seen(ghost: Ghost, frame: Frame): void {
     const { book, account, context } = this.around;
-    const where = book.knownWhereabouts(ghost.room, account);
+    const { room } = ghost;
+    const where = book.knownWhereabouts(room, account);
     if (where === undefined || frame.findChild('delay', NS.delay) >= 0) return;
-    const isOurs = lacksArchive(this.around, ghost.room);
-    const id = isOurs ? undefined : archiveId(frame, ghost.room);
-    where.isNew(id ?? keyOf(frame));
-    where.lastId = id ?? where.lastId;
+    const ofRoom = frame.from?.includes('/') !== true;
+    const heard = this.#heard(room, frame, ofRoom);
+    where.isNew(heard.hash);
+    where.lastId = heard.archiveId ?? where.lastId;
     where.heardAt = context.wallClock();
-    if (!isOurs || (frame.from?.includes('/') !== true && frame.findChild('x', NS.mucUser) < 0)) return;
-    const kind = kindOf(frame, frame.from?.includes('/') !== true);
-    this.storing.take(ghost.room, this.#said(ghost.room, frame, kind, undefined, undefined));
+    if (!heard.isOurs || (ofRoom && !heard.isOfMuc)) return;
+    this.storing.take(room, heard, () => this.#said(room, frame, heard, undefined));
   }
 
   /** A session does not hear the room any more. */
@@ -91,8 +100,9 @@ export class RoomEvents {
 
   /** A message out of the room's archive, or one that has waited while the archive was being read. */
   late(ghost: Ghost, frame: Frame, old?: Old): void {
+    const heard = this.#heard(ghost.room, frame, frame.from?.includes('/') !== true);
     // The archive may have had it already.
-    const bytes = this.#made(ghost, frame, frame.from?.includes('/') !== true, old, true);
+    const bytes = this.#made(ghost, frame, heard, old, true);
     if (bytes !== undefined) this.delivery.give(ghost.room, bytes, true);
   }
 
@@ -107,56 +117,79 @@ export class RoomEvents {
   #made(
     ghost: Ghost,
     frame: Frame,
-    ofRoom: boolean,
+    heard: Heard,
     old: Old | undefined,
     mayBeKnown: boolean,
   ): Buffer | undefined {
     const { book, account, context, settings } = this.around;
     const { room } = ghost;
+    const { isOurs, kind } = heard;
     const subscription = book.subscription(room, account);
     const where = book.knownWhereabouts(room, account);
     if (subscription === undefined || where === undefined) return undefined;
     const { storing } = this;
     const isStored = !this.delivery.anybody || storing.isBehind(room);
-    const isOurs = lacksArchive(this.around, room);
     // Beyond what is stored, the room has it: from here on it will be asked.
     if (isStored && !isOurs && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
       where.isFrozen = true;
     if (where.isFrozen && (isStored || book.kept.has(context.identity.full))) return undefined;
-    const id = old?.id ?? (isOurs ? undefined : archiveId(frame, room));
-    const isNew = where.isNew(id ?? keyOf(frame));
+    const id = old?.id ?? heard.archiveId;
+    const isNew = where.isNew(old?.id === undefined ? heard.hash : keyHash(old.id));
     const doubtful = mayBeKnown || where.sources.size > 1;
     if (doubtful && !isNew) return undefined;
     if (old === undefined) where.heardAt = context.wallClock();
     where.lastId = id ?? where.lastId;
-    const kind = kindOf(frame, ofRoom);
     if (kind === 'config') this.#configured(ghost, frame);
     const event = eventOf(kind, subscription.events);
     const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
     if (!isOurs && !isWanted) return undefined;
-    if (!isOurs && !isStored) {
-      const wrapping = { room, account, event: event!, id: id ?? context.randomId(), stamp: old?.stamp };
-      return wrapSplice(wrapping, innerStanza(frame, account, room, id));
-    }
-    const said = this.#said(room, frame, kind, id, old);
-    storing.take(room, said, isWanted && isStored ? subscription.events : undefined);
+    if (!isOurs && !isStored) return this.#event(room, frame, heard, event!, id, old?.stamp);
+    const known = old?.id === undefined ? heard : { key: old.id, isUnique: true };
+    const made = () => this.#said(room, frame, heard, id, old?.stamp);
+    const logged = storing.take(room, known, made, isWanted && isStored ? subscription.events : undefined);
     if (!isWanted || isStored) return undefined;
-    return wrap({ room, account, event, id: said.id, stamp: old?.stamp }, said.inner);
+    return this.#event(room, frame, heard, event, logged.id, old?.stamp);
+  }
+
+  /**
+   * The event for this session's account.
+   * @param id in the archive, the room's or ours
+   * @param stamp when it was said, where that was not now
+   */
+  #event(
+    room: string,
+    frame: Frame,
+    heard: Heard,
+    event: EventName,
+    id: string | undefined,
+    stamp: string | undefined,
+  ): Buffer {
+    const { account, context, book } = this.around;
+    const { isOurs } = heard;
+    if (id === undefined || stamp !== undefined || !book.isShared(room)) {
+      const wrapping = { room, account, event, id: id ?? context.randomId(), stamp };
+      return wrapSplice(wrapping, innerStanza(frame, account, room, id, isOurs));
+    }
+    const template = heard.event(event, id, () => {
+      const marker = `to-${context.randomId()}`;
+      const inner = innerStanza(frame, marker, room, id, isOurs);
+      return new Template(wrapSplice({ room, account: marker, event, id }, inner), marker);
+    });
+    this.#address ??= addressBytes(account);
+    return template.for(this.#address);
   }
 
   /** What a groupchat message is to all who have subscribed. @param id in the room's archive */
-  #said(room: string, frame: Frame, kind: LoggedKind, id: string | undefined, old: Old | undefined): Said {
+  #said(room: string, frame: Frame, heard: Heard, id: string | undefined, stamp?: string): Said {
     const { account, context } = this.around;
-    const isOurs = lacksArchive(this.around, room);
-    const key = id ?? keyOf(frame);
-    const known = isOurs ? this.storing.known(room, key) : undefined;
-    const itemId = id ?? known ?? context.randomId();
+    const { kind, isOurs } = heard;
+    const itemId = id ?? context.randomId();
     return {
       kind,
       id: itemId,
-      key,
+      key: id ?? heard.key,
       isUnique: id !== undefined,
-      at: timeOf(old?.stamp) ?? context.wallClock(),
+      at: timeOf(stamp) ?? context.wallClock(),
       inner: innerStanza(frame, account, room, isOurs ? itemId : id, isOurs).toBuffer(),
     };
   }
@@ -231,7 +264,7 @@ export class RoomEvents {
           at: context.wallClock(),
           inner,
         };
-        this.storing.take(room, said, subscription.events);
+        this.storing.take(room, said, () => said, subscription.events);
       }
     }
   }
@@ -322,30 +355,9 @@ function markedNoStore(frame: Frame): number | undefined {
   return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
 }
 
-/** @param ofRoom from the room itself, not from an occupant */
-export function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
-  if (isSubject(frame)) return 'subject';
-  if (!ofRoom) return 'messages';
-  return frame.findChild('x', NS.mucUser) >= 0 ? 'config' : 'announcement';
-}
-
-export function isSubject(frame: Frame): boolean {
-  return frame.findChild('subject', NS.client) >= 0 && frame.findChild('body', NS.client) < 0;
-}
-
 function stampIn(message: Element): string | undefined {
   const stamp: unknown = message.getChild('delay', NS.delay)?.attrs.stamp;
   return typeof stamp === 'string' ? stamp : undefined;
-}
-
-/** What a message without an id of the room's is known by. */
-export function keyOf(frame: Frame): string {
-  const body = frame.findChild('body', NS.client);
-  const text =
-    body < 0
-      ? ''
-      : frame.buffer.toString('latin1', frame.childStart(body), frame.childEnd(body)).slice(0, KEY_LENGTH);
-  return `${frame.from} ${frame.id} ${text}`;
 }
 
 /** What a change of somebody's standing is known by. */

@@ -4,12 +4,13 @@ import { Frame } from '../../xml/frame.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { Cursor } from './cursor.js';
-import type { Logged, LoggedKind, RoomLog, Said, Told } from './event-log.js';
+import type { Known, Logged, LoggedKind, RoomLog, Said, Told } from './event-log.js';
 import { gap, wrap } from './events.js';
 import type { EventName } from './nodes.js';
 import { stampOf } from './presences.js';
 import { hasArchive, lacksArchive } from './services.js';
 import type { Surroundings } from './surroundings.js';
+import { keyHash } from './whereabouts.js';
 
 /** Wakes the feature when a log is to be read that another session was reading. */
 export const READ = 'read';
@@ -42,23 +43,29 @@ export class Storing {
 
   /**
    * Takes in what the session hears of a room.
+   * @param made what it is to all, asked for where the log does not have it yet, or it has to wait
    * @param events all that the account has subscribed to, when it is to get this later; undefined: nobody is to get it for that
    */
-  take(room: string, said: Said, events?: readonly EventName[]): Logged {
+  take(room: string, known: Known, made: () => Said, events?: readonly EventName[]): Logged {
     const { book, account, context, settings } = this.around;
     const log = this.#log(room);
     log.isArchive = lacksArchive(this.around, room);
     const where = book.whereabouts(room, account);
     const changes: StoreChange[] = [];
-    const logged = log.hear(this.around, said, where.place, changes);
+    let said: Said | undefined;
+    const once = () => {
+      said ??= made();
+      return said;
+    };
+    const logged = log.hear(this.around, known, once, where.place, changes);
     where.place = Math.max(where.place ?? 0, logged.seq);
     if (events !== undefined) {
       const cursor = log.cursors.get(account) ?? new Cursor(events);
       log.cursors.set(account, cursor);
       if (cursor.add(logged.seq)) changes.push(log.change(account, cursor));
-      const event = eventOf(said.kind, events);
+      const event = eventOf(logged.kind, events);
       if (event !== undefined)
-        context.waits(account, wrap({ room, account, event, id: logged.id }, said.inner));
+        context.waits(account, wrap({ room, account, event, id: logged.id }, once().inner));
     }
     // What a room with an archive says beyond the limit it has itself.
     const bytes = hasArchive(this.around, room) ? Number.POSITIVE_INFINITY : settings.storeBytes;
@@ -136,7 +143,7 @@ export class Storing {
     for (const told of all) {
       if (told.seq <= cursor.sent || !cursor.has(told.seq)) continue;
       // What comes out of the room's archive later is known by this to have been heard.
-      where.isNew(told.key);
+      where.isNew(keyHash(told.key));
       if (told.isUnique) where.lastId = told.key;
       if (where.heardAt === undefined || told.at > where.heardAt) where.heardAt = told.at;
       const event = eventOf(told.kind, cursor.events);

@@ -69,11 +69,10 @@ export class Whereabouts {
 
   /**
    * Something of the room's has come.
-   * @param key what it is known by
+   * @param hash of the key that it is known by
    * @returns false when it has come before
    */
-  isNew(key: string): boolean {
-    const hash = hashOf(key);
+  isNew(hash: number): boolean {
     this.#hashes ??= new Int32Array(REMEMBERED);
     if (this.#hashes.includes(hash)) return false;
     this.#hashes[this.#next] = hash;
@@ -82,9 +81,9 @@ export class Whereabouts {
   }
 }
 
-/** FNV-1a; 0 stands for an empty place. */
-function hashOf(key: string): number {
-  let hash = 0x811c9dc5;
+/** What is remembered of a key. FNV-1a as a signed number; 0 stands for an empty place. */
+export function keyHash(key: string): number {
+  let hash = 0x811c9dc5 | 0;
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
   return hash === 0 ? 1 : hash;
 }

@@ -7,15 +7,16 @@ import { parseStanza } from '../../../xml/tokenizer.js';
 import { frameToElement } from '../../../xml/tree.js';
 import type { Subscription } from '../book.js';
 import type { Said } from '../event-log.js';
-import { archiveId, innerStanza, wrap } from '../events.js';
+import { addressBytes, innerStanza, wrap } from '../events.js';
+import { Heard } from '../heard.js';
 import type { EventName } from '../nodes.js';
-import { FLEETING, keyOf, keyOfPresence, kindOf, presenceInside } from '../room-events.js';
+import { FLEETING, keyOfPresence, presenceInside } from '../room-events.js';
 import { hasArchive, lacksArchive } from '../services.js';
 import { eventOf, Storing } from '../storing.js';
 import type { Surroundings } from '../surroundings.js';
+import { Template } from '../template.js';
 import type { Whereabouts } from '../whereabouts.js';
 import { observationOf } from './observation.js';
-import { Template } from './template.js';
 
 /** XEP-0033: an older way in which rooms say who has said something. */
 const ADDRESSES = 'http://jabber.org/protocol/address';
@@ -25,7 +26,8 @@ interface News {
   readonly said: Said;
   /** In place of whom it is addressed to. */
   readonly marker: string;
-  readonly isGroupchat: boolean;
+  /** Of the key of a groupchat message; undefined: it is no message. */
+  readonly hash: number | undefined;
 }
 
 /** Takes what the observer hears of a room to all for whom it does: wrapped once, and written for each. */
@@ -41,13 +43,12 @@ export class FanOut {
     const { context } = this.around;
     const frame = nonAnonymous ? heard : withoutRealJids(heard, this.around);
     const isOurs = lacksArchive(this.around, room);
-    const id = isOurs ? undefined : archiveId(frame, room);
-    const key = id ?? keyOf(frame);
+    const { archiveId: id, key, hash, kind } = new Heard(frame, room, ofRoom, isOurs);
     const itemId = id ?? this.#known(room, key, isOurs) ?? context.randomId();
     const marker = context.randomId();
     const inner = innerStanza(frame, marker, room, isOurs ? itemId : id, isOurs).toBuffer();
     const said = { key, id: itemId, isUnique: id !== undefined, at: context.wallClock(), inner };
-    const news = { said: { ...said, kind: kindOf(frame, ofRoom) }, marker, isGroupchat: true };
+    const news = { said: { ...said, kind }, marker, hash };
     this.#tell(room, news);
   }
 
@@ -60,7 +61,7 @@ export class FanOut {
     for (const kind of events) {
       const id = context.randomId();
       const said = { kind, id, key, isUnique: false, at: context.wallClock(), inner };
-      this.#tell(room, { said, marker, isGroupchat: false });
+      this.#tell(room, { said, marker, hash: undefined });
     }
   }
 
@@ -92,7 +93,7 @@ export class FanOut {
           template = new Template(wrap({ room, account: news.marker, event, id }, inner), news.marker);
           templates.set(event, template);
         }
-        return template.for(subscription.account);
+        return template.for(addressBytes(subscription.account));
       });
     }
   }
@@ -100,7 +101,7 @@ export class FanOut {
   #tellOne(
     { room, account, events }: Subscription,
     where: Whereabouts,
-    { said, isGroupchat }: News,
+    { said, hash }: News,
     made: (event: EventName) => Buffer,
   ): void {
     const { book, context, settings } = this.around;
@@ -108,20 +109,20 @@ export class FanOut {
     let isWanted = false;
     for (const listener of listeners) isWanted ||= listener.isWanting;
     const isStored = !isWanted || book.logs.known(room)?.cursors.get(account)?.isBehind === true;
-    if (isGroupchat && this.#isFull(room, account, where, isStored)) return;
-    if (isGroupchat) {
-      const isNew = where.isNew(said.key);
+    if (hash !== undefined && this.#isFull(room, account, where, isStored)) return;
+    if (hash !== undefined) {
+      const isNew = where.isNew(hash);
       if (!isNew && where.sources.size > 1) return;
       where.heardAt = said.at;
       if (said.isUnique) where.lastId = said.key;
     }
-    const isOurs = isGroupchat && lacksArchive(this.around, room);
+    const isOurs = hash !== undefined && lacksArchive(this.around, room);
     const allowed = where.inside.size === 0 || settings.eventsWhileJoined;
     const event = allowed ? eventOf(said.kind, events) : undefined;
     if (event === undefined && !isOurs) return;
     const isKept = isStored && event !== undefined && !FLEETING.includes(event);
     if (isKept || isOurs)
-      new Storing({ ...this.around, account }).take(room, said, isKept ? events : undefined);
+      new Storing({ ...this.around, account }).take(room, said, () => said, isKept ? events : undefined);
     if (event === undefined) return;
     if (isKept) {
       const [first] = listeners;

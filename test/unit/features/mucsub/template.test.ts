@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { wrap } from '../../../../src/features/mucsub/events.js';
+import { addressBytes, wrap } from '../../../../src/features/mucsub/events.js';
 import { Affiliations } from '../../../../src/features/mucsub/observer/affiliations.js';
-import { Template } from '../../../../src/features/mucsub/observer/template.js';
+import { Template } from '../../../../src/features/mucsub/template.js';
 import { NS } from '../../../../src/xml/namespaces.js';
 import { parseElement } from '../../../../src/xml/tree.js';
 
@@ -15,7 +15,7 @@ describe('a template', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (account) => {
         const template = new Template(made('an-unguessable-marker'), 'an-unguessable-marker');
-        expect(template.for(account)).toEqual(made(account));
+        expect(template.for(addressBytes(account))).toEqual(made(account));
       }),
     );
   });
