@@ -49,7 +49,6 @@ export class Storing {
   take(room: string, known: Known, made: () => Said, events?: readonly EventName[]): Logged {
     const { book, account, context, settings } = this.around;
     const log = this.#log(room);
-    log.isArchive = lacksArchive(this.around, room);
     const where = book.whereabouts(room, account);
     const changes: StoreChange[] = [];
     let said: Said | undefined;
@@ -59,6 +58,12 @@ export class Storing {
     };
     const logged = log.hear(this.around, known, once, where.place, changes);
     where.place = Math.max(where.place ?? 0, logged.seq);
+    if (changes.length > 0) {
+      log.isArchive = lacksArchive(this.around, room);
+      // What a room with an archive says beyond the limit it has itself.
+      const bytes = hasArchive(this.around, room) ? Number.POSITIVE_INFINITY : settings.storeBytes;
+      log.limit(context.wallClock(), bytes, settings.storeSeconds, changes);
+    }
     if (events !== undefined) {
       const cursor = log.cursors.get(account) ?? new Cursor(events);
       log.cursors.set(account, cursor);
@@ -67,9 +72,6 @@ export class Storing {
       if (event !== undefined)
         context.waits(account, wrap({ room, account, event, id: logged.id }, once().inner));
     }
-    // What a room with an archive says beyond the limit it has itself.
-    const bytes = hasArchive(this.around, room) ? Number.POSITIVE_INFINITY : settings.storeBytes;
-    log.limit(context.wallClock(), bytes, settings.storeSeconds, changes);
     if (changes.length > 0)
       context.store.write(changes, (ok) => {
         if (ok) log.written(logged.seq);
