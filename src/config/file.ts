@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
+import { whyNot } from '../files.js';
 import { ConfigError, didYouMean, shown } from './problem.js';
 import { FILE_SCHEMA, type FileSettings, knownKeys } from './schema.js';
 
@@ -22,9 +23,7 @@ export async function readConfigFile(file: string): Promise<ConfigFile> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    const why = missing ? 'there is no such file' : error instanceof Error ? error.message : String(error);
-    throw new ConfigError([`cannot read the configuration ${file}: ${why}`]);
+    throw new ConfigError([`cannot read the configuration ${file}: ${whyNot(error)}`]);
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });

@@ -16,7 +16,7 @@ function parsedBy<T>(parse: (text: string) => T) {
 
 /** What may be written as a plain string or, with more to say, as a map with that string under `url`. */
 function withUrl(value: unknown): unknown {
-  return typeof value === 'string' ? { url: value } : value;
+  return typeof value === 'object' && value !== null ? value : { url: value };
 }
 
 const count = z.int().min(1);

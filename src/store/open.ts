@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
-import { access, mkdir, open } from 'node:fs/promises';
+import { access, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../files.js';
 import { LmdbStore } from './lmdb.js';
 import { failureOf } from './lmdb-failure.js';
 import { type Store, StoreError } from './store.js';
@@ -12,15 +13,15 @@ import { type Store, StoreError } from './store.js';
 export async function openStore(dataDir: string): Promise<Store> {
   const folder = join(dataDir, 'store');
   try {
-    await mkdir(dataDir, { recursive: true });
-    const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(dataDir);
+    const made = await makeFolder(folder, 0o700);
     // Without this LMDB would say the same of a file and of the folder.
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     const store = await LmdbStore.open(folder);
     try {
       // LMDB flushes the files; that they are in their folders, nobody else does.
       await flushFolder(folder);
-      if (made !== undefined) await flushFolder(dirname(folder));
+      if (made) await flushFolder(dirname(folder));
     } catch (error) {
       await store.close();
       throw error;

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { whyNot } from '../files.js';
 import { checkXmppIdentity } from './server-identity.js';
 
 /** A certificate chain and its key, read and found to belong together. */
@@ -89,16 +90,8 @@ async function readPem(file: string, part: 'certFile' | 'keyFile', what: string)
   try {
     return await readFile(file);
   } catch (error) {
-    throw new CertificateError(`cannot read the ${what} file ${file}: ${reasonOf(error)}`, part);
+    throw new CertificateError(`cannot read the ${what} file ${file}: ${whyNot(error)}`, part);
   }
-}
-
-function reasonOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'EACCES') return 'permission denied';
-  if (code === 'EISDIR') return 'it is a directory';
-  return error instanceof Error ? error.message : String(error);
 }
 
 function subjectOf(certificate: X509Certificate): string {

@@ -1,8 +1,9 @@
 import { generateKeyPair, randomBytes } from 'node:crypto';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
+import { makeFolder, whyNot } from '../files.js';
 import { CertificateError, type KeyPair, readKeyPair } from './certificate-files.js';
 
 /** 825 days are the most that Apple's platforms accept, for private certificates too. */
@@ -44,12 +45,12 @@ export async function selfSignedPair(
   }
   const { certificate, key } = await makeCertificate(domain, now);
   try {
-    await mkdir(dataDir, { recursive: true });
+    await makeFolder(dataDir);
     await writeInPlace(keyFile, key, 0o600);
     await writeInPlace(certFile, certificate, 0o644);
   } catch (error) {
     throw new CertificateError(
-      `cannot write a self-signed certificate for ${domain} into the data folder ${dataDir}: ${error instanceof Error ? error.message : String(error)}`,
+      `cannot write a self-signed certificate for ${domain} into the data folder ${dataDir}: ${whyNot(error)}`,
       'certFile',
     );
   }

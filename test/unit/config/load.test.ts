@@ -195,6 +195,11 @@ describe('a file', () => {
       [`${file}, line 1, listeners[0]: "xmpp://h:70000" is not an address like xmpp://host:port`],
     ],
     [
+      'a number where an address belongs',
+      `listeners: [5222]\n${DOMAIN}`,
+      [`${file}, line 1, listeners[0]: must be a string, not 5222`],
+    ],
+    [
       'a missing upstream',
       'domains:\n  a.test: {}\n',
       [`${file}, line 2, domains.a.test.upstreams: is missing (a list)`],
@@ -259,6 +264,12 @@ describe('a file', () => {
   it('is refused when it is not there', async () => {
     expect(await problems(loadConfig({ ...NO_FLAGS, config: '/nowhere/x.yaml' }))).toEqual([
       'cannot read the configuration /nowhere/x.yaml: there is no such file',
+    ]);
+  });
+
+  it('is refused when it is a folder', async () => {
+    expect(await problems(loadConfig({ ...NO_FLAGS, config: folder }))).toEqual([
+      `cannot read the configuration ${folder}: it is a directory`,
     ]);
   });
 
