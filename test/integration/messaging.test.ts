@@ -20,7 +20,7 @@ describeRoutes('messaging', (route) => {
     expect(second.attrs).toMatchObject({ from: bob.jid, id: 'm2', type: 'chat', to });
   });
 
-  test('text and extensions arrive as they were meant', async () => {
+  test('12.7 custom child elements survive: text and extensions arrive as they were meant', async () => {
     const alice = await newSession(route, 'alice');
     const bob = await newSession(route, 'bob');
     const body = 'a < b && c > "d" \'e\' — ünïcödé 🦄 \u{10FFFD} end';

@@ -63,7 +63,7 @@ describeRoutes(
       expect(await scene.play()).toEqual(expected()[column(server.kind, 'proxy', mixture)]);
     });
 
-    test('nothing is put into a message twice, and the client sees nothing of what is between proxy and server', async () => {
+    test('12.7 nothing is put into a message twice, and the client sees nothing of what is between proxy and server', async () => {
       const account = await newAccount(server, 'reader');
       const readers = {
         far: await logIn(far, account, { resource: 'far' }),

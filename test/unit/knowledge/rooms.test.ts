@@ -57,7 +57,7 @@ const inRoom = () =>
     .is('joined', 'Juliet');
 
 describe('entering', () => {
-  it('is over when the room says that one is there', () => {
+  it('12.12 join completion: is over when the room says that one is there', () => {
     new RoomPlay()
       .is('unknown')
       .client(join('Juliet'))
@@ -287,7 +287,7 @@ describe('the end of being in a room', () => {
       .end();
   });
 
-  it('is a shutdown when mu-conference says that it destroys all rooms', () => {
+  it('12.14 is a shutdown when mu-conference says that it destroys all rooms', () => {
     inRoom()
       .server(destroyed('Juliet', 'The conference component is shutting down', ''))
       .told(out('service-shutdown'))
@@ -378,7 +378,7 @@ describe('a self-ping of the client’s (XEP-0410 §3.2)', () => {
     },
   );
 
-  it('comes back as it is on mu-conference; that alone shows nothing', () => {
+  it('12.13 comes back as it is on mu-conference; that alone shows nothing', () => {
     inRoom()
       .client(ping('Juliet', 'p1'))
       .server(`<iq type='get' id='p1' from='${ROOM}/Juliet'><ping xmlns='urn:xmpp:ping'/></iq>`)

@@ -46,7 +46,7 @@ describe('where an account can be in a room only once under one nick', () => {
     other.told(refused, FULL).expectSent('client', error(GARDEN)).end();
   });
 
-  it('another resource that joins waits until the ghost has left, and is a ghost itself afterwards', () => {
+  it('12.11 same nick by a second session: another resource that joins waits until the ghost has left, and is a ghost itself afterwards', () => {
     const { carrier, other } = two();
     const join = (history: string) =>
       `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'>${history}</x></presence>`;
@@ -75,7 +75,7 @@ describe('where an account can be in a room only once under one nick', () => {
   });
 });
 
-describe('a room that ends what it sends to who enters with a subject only when it has one', () => {
+describe('12.12 join completion: a room that ends what it sends to who enters with a subject only when it has one', () => {
   const enters = () =>
     stage(scene())
       .fromClient(`<presence to='${ROOM}/olga'><x xmlns='${NS.muc}'/></presence>`)

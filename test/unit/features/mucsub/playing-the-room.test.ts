@@ -606,7 +606,7 @@ describe('after a restart', () => {
 });
 
 describe('when the last client has gone', () => {
-  it('the server leg stays for the ghosts, which enter again without it; what comes is kept for the account', () => {
+  it('12.10 hidden sessions: the server leg stays for the ghosts, which enter again without it; what comes is kept for the account', () => {
     const shared = domain();
     const book = subscribed(available(stage({ settings: ALLOWED, domain: shared, service: [] })));
     const until = book.session.needsServer?.(book.now);

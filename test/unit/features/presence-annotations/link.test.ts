@@ -48,7 +48,7 @@ describe('a link goes down', () => {
     expect(link.nextProbe(true)).toBe(61_020);
   });
 
-  it('when two probes in a row are not answered', () => {
+  it('12.15 s2s silence: when two probes in a row are not answered', () => {
     const link = new Link(RULES, 0);
     link.silent(link.probing(), 70_000);
     expect(link.isDown).toBe(false);
@@ -159,7 +159,7 @@ describe('flapping is damped', () => {
   });
 });
 
-describe('ejabberd refuses for minutes after the other side is back', () => {
+describe('12.15 ejabberd refuses for minutes after the other side is back', () => {
   it('which is no news once a stanza has come from there', () => {
     const link = new Link(RULES, 0);
     down(link, 0);

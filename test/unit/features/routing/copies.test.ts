@@ -70,7 +70,7 @@ describe('copies by the server', () => {
       .end();
   });
 
-  it('a carbon is believed only from the user’s own bare JID', () => {
+  it('12.9 trust: a carbon is believed only from the user’s own bare JID', () => {
     for (const sender of ['romeo@capulet.lit', BALCONY, 'capulet.lit'])
       online('copies')
         .fromServer(carbon('received', message(JULIET, HI), sender))

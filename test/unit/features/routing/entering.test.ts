@@ -32,7 +32,7 @@ describe('entering the realm', () => {
     online('copies').fromServer(marked).expectVerdict('changed entered-realm', marked).end();
   });
 
-  it('what is marked as of 2.0 is relieved of modifiers, and the mark stays', () => {
+  it('12.8 <private/>: what is marked as of 2.0 is relieved of modifiers, and the mark stays', () => {
     online('copies')
       .fromServer(
         `<message ${from} to='${BALCONY}'>${PRIVATE}${HI}${NO_COPY}${NO_STORE}${twoTo(BALCONY)}</message>`,

@@ -177,7 +177,7 @@ describe('XMPP 2.0 session setup: the order is archive, live, presence, rooms', 
   });
 });
 
-describe('XEP-0313 §8.1: nothing comes twice', () => {
+describe('12.17 duplicates, XEP-0313 §8.1: nothing comes twice', () => {
   const upTo = (ids: readonly string[]) => {
     const play = arrives("<archive after='1'/><presence xmlns='jabber:client'/>");
     play.server(page(query(play), ids, true));
@@ -222,7 +222,7 @@ describe('XEP-0313 §8.1: nothing comes twice', () => {
     play.done();
   });
 
-  test('somebody who plays the archive is not believed', () => {
+  test('12.9 trust: somebody who plays the archive is not believed', () => {
     const play = arrives("<archive after='1'/>");
     const open = query(play);
     play.server(
