@@ -145,6 +145,37 @@ describe('a session whose client connection breaks is held', () => {
     held.done();
   });
 
+  test.each<[string, (play: Playbook) => Playbook]>([
+    [
+      'whose time is over',
+      (play) => play.lost('client').passes(301).toServer('</stream:stream>').server('</stream:stream>'),
+    ],
+    [
+      'that its client has ended',
+      (play) => play.client('</stream:stream>').toServer('</stream:stream>').server('</stream:stream>'),
+    ],
+  ])('the id of a session %s: item-not-found', (_, ends) => {
+    const held = resumable();
+    ends(held).sendsOnly().takeSent('client');
+    const back = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now).authenticated(FEATURES);
+    back.client(`<resume xmlns='${SM}' previd='${ID}' h='0'/>`).loaded();
+    back
+      .sendsOnly()
+      .toClient(/^<failed [^>]*><item-not-found /)
+      .done();
+  });
+
+  test('each connection of a session takes over from the one before, by the same id: there is never more than one', () => {
+    const held = resumable().lost('client').commands('destroy client');
+    for (const _ of [1, 2]) {
+      const back = comesBack(held).toServer(PROBE);
+      back.server(boundAs('a@example.org/probe')).toServer('</stream:stream>').sendsOnly().done();
+      held.takeSent('client');
+    }
+    expect([...held.session.domain.holds.keys()]).toEqual([ID]);
+    held.sendsOnly().server(message(1)).toClient(message(1)).done();
+  });
+
   test('the old connection still looks alive: it is told and the new one takes over', () => {
     const held = resumable();
     const back = comesBack(held).toServer(PROBE);
