@@ -5,6 +5,7 @@ import { type Frame, StanzaKind } from '../xml/frame.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import type { Session } from './session.js';
 import { messageKeys } from './sightings.js';
+import { digestOf } from './suspended.js';
 import type { Unacknowledged, WaitingStanza } from './unacknowledged.js';
 import { isKept, undeliveredChange } from './undelivered.js';
 
@@ -122,7 +123,7 @@ export class HeldMessages {
       .of(this.account, messageKeys(frame, this.account), stanza.since)
       .filter((other) => other !== resource);
     const change = undeliveredChange(frame, {
-      ...{ domain: domain.name, account: this.account, session: this.id, ordinal: stanza.ordinal },
+      ...{ domain: domain.name, account: this.account, session: digestOf(this.id), ordinal: stanza.ordinal },
       ...{ at: this.wallTime(stanza.since), doubtful, resource, seenBy },
     });
     return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };

@@ -22,9 +22,14 @@ export interface SuspendedSession {
   readonly receipts?: ReceiptsState;
 }
 
-/** Where a suspended session is. The id itself is not in the store: whoever reads the store cannot resume anything. */
+/** What stands for a resumption id in the store: whoever reads that cannot resume anything. */
+export function digestOf(id: string): string {
+  return createHash('sha256').update(id).digest('base64url');
+}
+
+/** Where a suspended session is. */
 export function suspendedKey(domain: string, id: string): string {
-  return storeKey('suspended', domain, createHash('sha256').update(id).digest('base64url'));
+  return storeKey('suspended', domain, digestOf(id));
 }
 
 export function suspend(domain: string, id: string, session: SuspendedSession): StoreChange {

@@ -9,6 +9,7 @@ import type { SessionIdentity } from '../feature.js';
 import type { Outbox } from '../outbox.js';
 import type { SessionPort } from '../port.js';
 import type { Session } from '../session.js';
+import { digestOf } from '../suspended.js';
 import type { ArrivalPlan } from './arrival.js';
 import { type AuthenticateRequest, readAuthenticate } from './authenticate.js';
 import type { CatchUpFrom } from './catch-up.js';
@@ -322,7 +323,7 @@ export class SessionStart {
     if (tokenWanted === undefined || !this.#tokenMechanisms.includes(tokenWanted)) return '';
     if (userAgent === undefined || hold === undefined || account === undefined) return '';
     const issue = new TokenIssue(this.port, this.session.domain, userAgent, this.#endPoint);
-    const { element, change } = issue.make({ mechanism: tokenWanted, account, hold });
+    const { element, change } = issue.make({ mechanism: tokenWanted, account, hold: digestOf(hold) });
     this.port.store([change], 'token-issued');
     return element;
   }

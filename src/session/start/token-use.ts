@@ -4,6 +4,7 @@ import type { StoreChange, StoreEntry } from '../../store/store.js';
 import type { DomainRuntime } from '../domain.js';
 import type { SessionPort } from '../port.js';
 import type { Session } from '../session.js';
+import { digestOf } from '../suspended.js';
 import type { AuthenticateRequest } from './authenticate.js';
 import type { SaslCondition } from './exchange.js';
 import {
@@ -95,8 +96,8 @@ export class TokenCheck {
     const shown = tokenShown(record, this.message);
     if (shown === undefined) return 'not-authorized';
     const verdict = judgeToken(shown, this.message, mechanism, token!, this.port.wallClock());
-    if (verdict === 'not-authorized' || shown.hold !== resume!.id) return 'not-authorized';
-    const hold = domain.holds.get(shown.hold);
+    if (verdict === 'not-authorized' || shown.hold !== digestOf(resume!.id)) return 'not-authorized';
+    const hold = domain.holds.get(resume!.id);
     // A session whose server leg is gone, or which only the store knows, takes the server's word for who this is.
     const there = hold?.account === shown.account && hold.serverIsThere;
     if (verdict !== 'good' || !there) {

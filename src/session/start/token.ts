@@ -39,7 +39,7 @@ export interface Token {
   readonly answer: string;
   /** Prepared. */
   readonly account: string;
-  /** The resumption id of the session that it resumes. */
+  /** Of the session that it resumes: `digestOf` its resumption id. */
   readonly hold: string;
   /** ms since 1970. */
   readonly expires: number;

@@ -957,6 +957,13 @@ describe('the proxy is stopped and another one is started', () => {
     for (const [key, value] of before.inStore) expect(`${key} ${value}`).not.toContain(ID);
   });
 
+  test('nor is it there with what a session leaves behind', () => {
+    const held = resumable().server(message(1)).toClient(message(1)).lost('client');
+    held.passes(301).sendsOnly().stored().takeSent('server');
+    expect(held.inStore.size).toBe(1);
+    for (const [key, value] of held.inStore) expect(`${key} ${value}`).not.toContain(ID);
+  });
+
   test('a server that does not keep its half: the client is told, and what was held is put away', () => {
     resumable({ serverSm: false })
       .shutdown()

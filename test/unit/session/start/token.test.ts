@@ -66,15 +66,16 @@ function refused(play: Playbook, condition: string): void {
 }
 
 describe('XEP-0484 §3.2: a token is given', () => {
-  test('with <success/>, to an installation that can resume; what is stored is neither the token nor what it shows', () => {
+  test('with <success/>, to an installation that can resume; what is stored is neither the token nor what it shows, nor the id of the session', () => {
     const play = offered(HELD);
-    const { success, token } = started(play, WANTED);
+    const { success, token, previd } = started(play, WANTED);
     expect(success).toMatch(
       /<token xmlns='urn:xmpp:fast:0' expiry='2026-11-27T12:00:01.000Z' token='[^']+'\/><\/success><stream:features>/,
     );
     play.stored();
     const [stored] = [...play.inStore.values()].map(String);
     expect(stored).not.toContain(token);
+    expect(stored).not.toContain(previd);
     for (const encoding of ['hex', 'base64'] as const)
       expect(stored).not.toContain(hmac(token, 'Initiator').toString(encoding));
     play.done();
