@@ -12,7 +12,11 @@ export interface Mark {
 /** A room that a legacy client is in, or enters. */
 export interface CachedRoom {
   readonly jid: string;
+  /** The own one, as the room has said it; undefined until it has. */
+  nick: string | undefined;
   cache: RoomCache;
+  /** What is kept began with everything. Else it is not of use, and nothing is kept until the next time the client enters. */
+  isWhole: boolean;
   /** The client is to be told everything, from the cache and what the room says. */
   joining: Joining | undefined;
   dirty: boolean;

@@ -65,7 +65,9 @@ export class ClientSide {
     if (known !== undefined || this.#rooms.size >= MOST_ROOMS) return PASS;
     const entered: CachedRoom = {
       jid: room,
+      nick: undefined,
       cache: new RoomCache(),
+      isWhole: true,
       joining: undefined,
       dirty: false,
       namespaces: stanza.frame.namespaces,
@@ -130,6 +132,7 @@ export class ClientSide {
     const { frame } = stanza;
     if (room === undefined || frame.type === 'error') return PASS;
     room.namespaces = frame.namespaces;
+    if (isSelf) room.nick = nick;
     const isPresence = frame.kind === StanzaKind.Presence;
     const tree =
       isPresence && frame.findChild('presence-session', NS.presenceSession) < 0 ? undefined : stanza.tree();
@@ -139,7 +142,7 @@ export class ClientSide {
     const verdict = isPresence
       ? this.#presence(stanza, room, nick, isSelf, mark)
       : this.#message(stanza, room, tree!, isTruncated);
-    if (mark?.session !== undefined && mark.id !== undefined) {
+    if (mark?.session !== undefined && mark.id !== undefined && room.isWhole) {
       room.cache.at = { session: mark.session, id: mark.id };
       this.#changed(room);
     }
@@ -193,6 +196,7 @@ export class ClientSide {
 
   #forget(room: CachedRoom): void {
     room.cache = new RoomCache();
+    room.isWhole = false;
     room.dirty = false;
     this.caches.remove(room.jid, CACHE);
   }
@@ -247,16 +251,17 @@ export class ClientSide {
       // A clean join follows.
       cache.forgetOccupants();
       cache.forgetMessages();
+      cache.moderator = false;
       cache.at = undefined;
       return { action: 'handled', reason: 'presence-session-held' };
     }
     if (mark === undefined && cache.at !== undefined) {
       // The room does not say any more where one is: what is kept would not be of one moment.
       this.#forget(room);
-    } else if (mark !== undefined) {
+    } else if (mark !== undefined && room.isWhole) {
       if (isGone) cache.gone(nick);
       else cache.presence(nick, xml);
-      if (isSelf && !isGone) this.#role(room, frame, joining !== undefined);
+      if (nick === room.nick && !isGone) this.#role(room, stanza, isSelf);
     }
     if (joining === undefined) return this.#stripped(stanza);
     if (joining.self !== undefined) {
@@ -302,11 +307,21 @@ export class ClientSide {
     return { action: 'handled', reason: 'presence-session-held' };
   }
 
-  /** What a moderator was shown is not kept past the role. */
-  #role(room: CachedRoom, frame: Frame, isNew: boolean): void {
-    const moderator = isModerator(this.#digest.presence(frame).flags);
-    if (room.cache.moderator && !moderator && !isNew) this.#forget(room);
-    room.cache.moderator = moderator;
+  /** What a moderator was shown is neither kept nor told past the role. @param enters with this presence the room confirms a join */
+  #role(room: CachedRoom, stanza: PassingStanza, enters: boolean): void {
+    const { cache, joining } = room;
+    const moderator = isModerator(this.#digest.presence(stanza.frame).flags);
+    if (cache.moderator && !moderator) {
+      if (joining === undefined) {
+        this.#forget(room);
+        return;
+      }
+      // A join is being told from what is kept: it is seen to when the room confirms.
+      if (!enters) return;
+      // XEP-0311 does not ask the room to begin anew, and asked from within for everything not every room answers.
+      if (!showsAddresses(stanza.tree())) cache.hideAddresses();
+    }
+    cache.moderator = moderator;
   }
 
   /** The room has confirmed: everybody who is kept, and then the client itself. */
@@ -360,6 +375,13 @@ export class ClientSide {
     if (!strip(stanza.frame, stanza.edit())) return PASS;
     return { action: 'edit', reason: 'presence-session-stripped' };
   }
+}
+
+/** Whether the room says to who enters that everybody is shown real addresses (XEP-0045 §7.2.4). */
+function showsAddresses(presence: Element): boolean {
+  return presence
+    .getChildren('x', NS.mucUser)
+    .some((x) => x.getChildren('status').some(({ attrs }) => attrs.code === '100'));
 }
 
 const SILENT: ReadonlySet<string> = new Set(['went-unavailable', 'forgotten', 'not-an-occupant']);

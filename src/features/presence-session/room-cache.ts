@@ -1,4 +1,7 @@
 import { Buffer } from 'node:buffer';
+import { NS } from '../../xml/namespaces.js';
+import { serializeElement } from '../../xml/serialize.js';
+import { parseElement } from '../../xml/tree.js';
 import type { RoomMessage } from './history.js';
 
 const FORMAT = 1;
@@ -42,6 +45,15 @@ export class RoomCache {
     if (known === undefined) return;
     this.bytes -= known.length;
     this.occupants.delete(nick);
+  }
+
+  /** Takes real addresses out of what is kept of the occupants (XEP-0045 §7.2.3), as the room would not show them to who is no moderator. */
+  hideAddresses(): void {
+    for (const [nick, xml] of this.occupants) {
+      const hidden = withoutAddresses(xml);
+      this.bytes += hidden.length - xml.length;
+      this.occupants.set(nick, hidden);
+    }
   }
 
   said(message: KeptMessage): void {
@@ -105,4 +117,15 @@ export class RoomCache {
       return undefined;
     }
   }
+}
+
+const ADDRESS = Buffer.from('jid');
+
+function withoutAddresses(presence: Buffer): Buffer {
+  if (!presence.includes(ADDRESS)) return presence;
+  const tree = parseElement(presence);
+  for (const x of tree.getChildren('x', NS.mucUser)) {
+    for (const item of x.getChildren('item')) delete item.attrs.jid;
+  }
+  return Buffer.from(serializeElement(tree));
 }

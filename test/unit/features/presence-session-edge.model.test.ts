@@ -5,6 +5,7 @@ import { NS } from '../../../src/xml/namespaces.js';
 import { parseElement } from '../../../src/xml/tree.js';
 import { FakeDomain } from './playbook.js';
 import { ClientModel } from './presence-session-client.js';
+import { LetterRoom } from './presence-session-letter.js';
 import { MemoryRoom, ROOM, type RoomTraits } from './presence-session-room.js';
 import { Clock, contentOf, ProxiedSession, upstreamOf } from './presence-session-world.js';
 
@@ -181,6 +182,65 @@ it('a legacy client behind an edge is told everything of an ordinary join, whate
       play.joins();
       for (const each of events) play.happens(each);
       play.joins();
+    }),
+    { numRuns: Number(process.env.RUNS ?? 200) },
+  );
+});
+
+/** What happens to a semi-anonymous room and to her role in it. */
+const roleEvent = fc.oneof(
+  fc.record({ kind: fc.constantFrom('enters', 'leaves', 'changes'), who }),
+  fc.record({ kind: fc.constantFrom('visit', 'promoted', 'demoted', 'promoted-inside', 'demoted-inside') }),
+) as fc.Arbitrary<{ readonly kind: string; readonly who?: number }>;
+
+it('nobody is told what a moderator was shown when the role is gone, though the room does not begin anew', () => {
+  fc.assert(
+    fc.property(fc.array(roleEvent, { minLength: 4, maxLength: 30 }), (events) => {
+      const clock = new Clock();
+      const room = new MemoryRoom({ semiAnonymous: true }, clock.wall);
+      for (const nick of OTHERS.slice(0, 3)) room.enters(nick);
+      const letter = new LetterRoom(room);
+      const domain = new FakeDomain();
+      const full = 'juliet@capulet.lit/balcony';
+      const begin = (): ProxiedSession => {
+        const session = new ProxiedSession(full, domain, clock, letter.upstreamFor(full));
+        session.disco(ROOM, [NS.presenceSession]);
+        return session;
+      };
+      let session = begin();
+      const joins = (): void => {
+        session.wire.length = 0;
+        session.send(`<presence to='${ROOM}/Juliet'><x xmlns='${NS.muc}'/></presence>`);
+        const client = new ClientModel(false);
+        for (const xml of session.wire.splice(0)) client.read(xml);
+        expect(client.breaches).toEqual([]);
+        expect(client.isIn, client.error ?? '').toBe(true);
+        expect([...client.occupants.keys()].sort()).toEqual([...room.occupants.keys()].sort());
+        for (const [nick, told] of client.occupants) {
+          const shown = `<presence xmlns='${NS.client}'>${room.shown(room.occupants.get(nick)!, full)}</presence>`;
+          const now = contentOf(parseElement(Buffer.from(shown)));
+          // Who has become a moderator may be told less than the room would show: it does not say.
+          const hidden = (content: string): string => content.replace(/ jid='[^']*'/g, '');
+          expect([now, hidden(now)]).toContain(told);
+        }
+      };
+      joins();
+      for (const { kind, who: n = 0 } of events) {
+        clock.now += 1_500;
+        const nick = OTHERS[n]!;
+        if (kind === 'enters') room.enters(nick);
+        else if (kind === 'leaves') room.leaves(nick);
+        else if (kind === 'changes') room.changes(nick, `<status>${clock.now}</status>`);
+        else if (kind === 'promoted-inside') room.sets('Juliet', 'moderator', 'admin');
+        else if (kind === 'demoted-inside') room.sets('Juliet', 'participant', 'none');
+        else {
+          session.close();
+          room.dropSession(full);
+          if (kind !== 'visit') room.affiliates('juliet@capulet.lit', kind === 'promoted' ? 'admin' : 'none');
+          session = begin();
+          joins();
+        }
+      }
     }),
     { numRuns: Number(process.env.RUNS ?? 200) },
   );

@@ -133,6 +133,121 @@ describe('playing the client', () => {
       .end();
   });
 
+  describe('what was shown to a moderator', () => {
+    const moderator = (stanza: string) => stanza.replace("role='participant'", "role='moderator'");
+    const real = (nick: string) =>
+      here(nick).replace(
+        "role='participant'",
+        `role='participant' jid='${nick.toLowerCase()}@montague.lit/x'`,
+      );
+    /** She has been in the room as a moderator, with Romeo. */
+    function moderated(): FakeDomain {
+      const domain = new FakeDomain();
+      legacy({ domain })
+        .fromClient(join('Juliet'))
+        .expectVerdict('handled presence-session-asked')
+        .expectSent('server', asking('Juliet'))
+        .fromServer(marked(real('Romeo'), 1))
+        .expectVerdict('changed presence-session-stripped', real('Romeo'))
+        .fromServer(marked(moderator(here('Juliet', '110')), 2))
+        .expectVerdict('changed presence-session-stripped', moderator(here('Juliet', '110')))
+        .close()
+        .end();
+      return domain;
+    }
+    /** @param self how the room confirms her next join, of which it says no more: Romeo has not changed */
+    function told(self: string, romeo: string, domain = moderated()): FakeDomain {
+      legacy({ domain })
+        .fromClient(join('Juliet'))
+        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+        .fromServer(marked(self, 2))
+        .expectVerdict('handled presence-session-held')
+        .expectSent('client', romeo)
+        .expectSent('client', toHer(self))
+        .expectRequest(ROOM, INFO)
+        .answerIq(ROOM, INFO)
+        .close()
+        .end();
+      return domain;
+    }
+
+    it('is told to her as long as she is one', () => {
+      told(moderator(here('Juliet', '110')), toHer(real('Romeo')));
+    });
+
+    it('is not told, and not kept, when she is none any more', () => {
+      const domain = told(here('Juliet', '110'), toHer(here('Romeo')));
+      told(here('Juliet', '110'), toHer(here('Romeo')), domain);
+    });
+
+    it('is told all the same where everybody is shown real addresses (100)', () => {
+      told(here('Juliet', '110', '100'), toHer(real('Romeo')));
+    });
+
+    it('is not mixed up with what a room tells that begins anew', () => {
+      legacy({ domain: moderated() })
+        .fromClient(join('Juliet'))
+        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+        .fromServer(`<presence from='${ROOM}' type='unavailable'/>`)
+        .expectVerdict('handled presence-session-held')
+        .fromServer(marked(real('Romeo'), 3))
+        .expectVerdict('handled presence-session-held')
+        .fromServer(marked(here('Juliet', '110'), 4))
+        .expectVerdict('handled presence-session-held')
+        .expectSent('client', toHer(real('Romeo')))
+        .expectSent('client', toHer(here('Juliet', '110')))
+        .expectRequest(ROOM, INFO)
+        .answerIq(ROOM, INFO)
+        .end();
+    });
+
+    it('is not kept when she ceases to be one while she is in the room: the next join is a first one', () => {
+      const domain = moderated();
+      legacy({ domain })
+        .fromClient(join('Juliet'))
+        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+        .fromServer(marked(moderator(here('Juliet', '110')), 3))
+        .expectVerdict('handled presence-session-held')
+        .expectSent('client', toHer(real('Romeo')))
+        .expectSent('client', toHer(moderator(here('Juliet', '110'))))
+        .expectRequest(ROOM, INFO)
+        .answerIq(ROOM, INFO)
+        .fromServer(marked(here('Juliet', '110'), 4))
+        .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
+        .close()
+        .end();
+      legacy({ domain })
+        .fromClient(join('Juliet'))
+        .expectVerdict('handled presence-session-asked')
+        .expectSent('server', asking('Juliet'))
+        .end();
+    });
+  });
+
+  it('what is more than may be kept is not kept in parts: the next join is a first one', () => {
+    const domain = new FakeDomain();
+    const settings = { bytesPerAccount: 450 };
+    legacy({ domain, settings })
+      .fromClient(join('Juliet'))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', asking('Juliet'))
+      .fromServer(marked(here('Romeo'), 1))
+      .expectVerdict('changed presence-session-stripped', here('Romeo'))
+      .fromServer(marked(here('Tybalt'), 2))
+      .expectVerdict('changed presence-session-stripped', here('Tybalt'))
+      .fromServer(marked(here('Paris'), 3))
+      .expectVerdict('changed presence-session-stripped', here('Paris'))
+      .fromServer(marked(here('Juliet', '110'), 4))
+      .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
+      .close()
+      .end();
+    legacy({ domain })
+      .fromClient(join('Juliet'))
+      .expectVerdict('handled presence-session-asked')
+      .expectSent('server', asking('Juliet'))
+      .end();
+  });
+
   it('a room that marks nothing any more is passed on as it is', () => {
     legacy({ domain: been() })
       .fromClient(join('Juliet'))

@@ -150,6 +150,11 @@ export class MemoryRoom {
     this.#tell(occupant);
   }
 
+  /** Somebody who is not in has another affiliation from now on. */
+  affiliates(bare: string, affiliation: Affiliation): void {
+    this.#affiliations.set(bare, affiliation);
+  }
+
   bans(nick: string): void {
     const occupant = this.occupants.get(nick);
     if (occupant === undefined) return;
