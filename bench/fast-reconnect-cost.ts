@@ -13,7 +13,7 @@ import { STRANGERS } from './fast-reconnect-rooms.js';
 import { type Measurement, overRounds, type Result } from './measurement.js';
 
 const OCCUPANTS = 10_000;
-const ROOMS = [50, 500, 2_000, OCCUPANTS];
+const ROOMS = [50, 100, 500, 2_000, OCCUPANTS];
 const DIFFERENCE_MS = 10;
 const BYTES_PER_OCCUPANT = 120;
 const FULL = 'juliet@capulet.lit/balcony';
@@ -74,7 +74,6 @@ function respelled(xml: string): string {
   return xml.replaceAll("affiliation='none' role='participant'", "role='participant' affiliation='none'");
 }
 
-/** @param xml whether presences are kept for who comes back while the session is in the room */
 function viewOf(all: readonly Presence[], session: string): View {
   const view = View.empty(session);
   for (const { nick, frame } of all) view.here(nick, frame, view.next(0));
@@ -164,11 +163,11 @@ function timesOfRejoin(
 /** Enough views that what the process takes is theirs. */
 const OCCUPANTS_IN_ALL = 400_000;
 
-/** A view in its worst state: all that is kept for who comes back, full. */
+/** A view in its worst state: a tenth of the room has changed places with others, and all that is kept for who comes back is full. */
 function worn(view: View, all: readonly Presence[]): void {
   const hash = view.digest.text(view.session);
   const mark = { stanzaIdLo: hash.lo, stanzaIdHi: hash.hi, contentLo: hash.hi, contentHi: hash.lo };
-  for (let n = 0; n < 4_000 || n < all.length * 2; n++) {
+  for (let n = 0; n < 1_000 || n < all.length * 2; n++) {
     const { nick, xml } = all[n % all.length]!;
     const id = view.next(n * 60_000);
     const bytes = Buffer.from(xml);
@@ -179,6 +178,9 @@ function worn(view: View, all: readonly Presence[]): void {
     }
     if (n % 5 === 0) view.depart({ nick, id, flags: 17, appeared: 0 });
   }
+  const changing = all.filter((_, n) => n % 10 === 0);
+  for (const { nick } of changing) view.gone(nick, view.next(0));
+  for (const { nick, frame } of changing) view.here(`${nick.slice(0, -1)}+`, frame, view.next(0));
 }
 
 function memoryOfViews(occupants: number): Result {

@@ -2,6 +2,8 @@ import { Buffer } from 'node:buffer';
 import { type Hash64, keyedHash } from './keyed-hash.js';
 
 const FIRST_ROOM = 8;
+/** By so much more room is made than is needed: little, since views are many and rooms grow slowly once they have been told. */
+const GROWTH = 1.125;
 /** Of the places of the index, so many of 256 may be taken. */
 const LOAD = 208;
 
@@ -37,7 +39,7 @@ export class Occupants {
   /** Bytes of nicks that are gone. */
   #waste = 0;
   /** Row + 1 by the hash of the nick, open addressing; 0 is free. */
-  #index: Uint32Array<ArrayBuffer>;
+  #index: Index;
 
   /** @param key0 of a hash: whoever chooses nicks must not know where they are put @param key1 of the same */
   constructor(
@@ -46,7 +48,7 @@ export class Occupants {
     expected = FIRST_ROOM,
   ) {
     this.#rows = new Int32Array(expected * WIDTH);
-    this.#index = new Uint32Array(placesFor(expected));
+    this.#index = indexOf(placesFor(expected));
   }
 
   get size(): number {
@@ -156,7 +158,7 @@ export class Occupants {
   add(nick: string, said: Said, appeared: number, changed: number): void {
     const row = this.#count;
     const at = row * WIDTH;
-    if (at === this.#rows.length) this.#resize(Math.ceil(row * 1.25));
+    if (at === this.#rows.length) this.#resize(Math.ceil(row * GROWTH));
     const length = textOf(nick);
     if (this.#nicksEnd + length > this.#nicks.length) this.#growNicks(length);
     // Growing does not read nicks from outside.
@@ -186,7 +188,7 @@ export class Occupants {
       this.#index[lastPlace] = row + 1;
     }
     if (this.#waste > 256 && this.#waste * 4 > this.#nicksEnd) this.#compact(this.#nicksEnd - this.#waste);
-    if (this.#count > FIRST_ROOM && this.#count * 2 * WIDTH < this.#rows.length) this.trim();
+    if (this.#count > FIRST_ROOM && this.#count * 4 * WIDTH < this.#rows.length * 3) this.trim();
     return true;
   }
 
@@ -216,8 +218,8 @@ export class Occupants {
 
   /** Gives back what is reserved for more: the room is told, and who comes now comes one by one. */
   trim(): void {
-    this.#resize(Math.max(FIRST_ROOM, this.#count + (this.#count >> 5)));
-    this.#compact(this.#nicksEnd - this.#waste + 16);
+    this.#resize(this.#count + (this.#count >> 5));
+    this.#compact(this.#nicksEnd - this.#waste);
     const places = placesFor(this.#count);
     if (places < this.#index.length) this.#reindex(places);
   }
@@ -283,7 +285,7 @@ export class Occupants {
   }
 
   #reindex(size: number): void {
-    const index = new Uint32Array(size);
+    const index = indexOf(size);
     const mask = size - 1;
     for (let row = 0; row < this.#count; row++) {
       let place = this.#home(row) & mask;
@@ -300,7 +302,7 @@ export class Occupants {
   }
 
   #growNicks(more: number): void {
-    this.#compact(Math.ceil((this.#nicksEnd - this.#waste) * 1.25) + more + 64);
+    this.#compact(Math.ceil((this.#nicksEnd - this.#waste + more) * GROWTH));
   }
 
   /** Moves the nicks that are there into a buffer of their own. */
@@ -349,6 +351,14 @@ function textOf(nick: string): number {
 }
 
 const ENCODER = new TextEncoder();
+
+/** As wide as the numbers of its rows need: a place costs as much as it may hold. */
+type Index = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+function indexOf(places: number): Index {
+  if (places <= 0x100) return new Uint8Array(places);
+  return places <= 0x10000 ? new Uint16Array(places) : new Uint32Array(places);
+}
 
 function placesFor(occupants: number): number {
   let places = 16;

@@ -1,13 +1,18 @@
 import { Buffer } from 'node:buffer';
 
-/** Numbers in front of the bytes of a record: id (4), length (4), number (8), flags (1). */
-const HEAD = 17;
+/** Numbers in front of the bytes of a record: id (4), length (4), number (6), flags (1). */
+const HEAD = 15;
+const LENGTH_AT = 4;
+const NUMBER_AT = 8;
+const FLAGS_AT = 14;
+const MOST = 2 ** 48 - 1;
 const FIRST_ROOM = 256;
 
 /** One record of a log. */
 export interface Packed {
   /** Rising from record to record. */
   readonly id: number;
+  /** Whole: a number of a stanza, or ms since 1970; what is not between 0 and 2^48 is kept as the nearest that is. */
   readonly number: number;
   /** Below 256. */
   readonly flags: number;
@@ -44,7 +49,7 @@ export class PackedLog {
     const buffer = this.#buffer;
     let at = buffer.writeUInt32LE(id, this.#end);
     at = buffer.writeUInt32LE(bytes.length, at);
-    at = buffer.writeDoubleLE(number, at);
+    at = buffer.writeUIntLE(Math.max(0, Math.min(number, MOST)), at, 6);
     at = buffer.writeUInt8(flags, at);
     buffer.set(bytes, at);
     this.#end += size;
@@ -55,11 +60,16 @@ export class PackedLog {
     const buffer = this.#buffer;
     for (let at = this.#start; at < this.#end; ) {
       const from = at + HEAD;
-      const end = from + buffer.readUInt32LE(at + 4);
+      const end = from + buffer.readUInt32LE(at + LENGTH_AT);
       const found = buffer.readUInt32LE(at);
       if (found > id) {
-        const number = buffer.readDoubleLE(at + 8);
-        yield { id: found, number, flags: buffer.readUInt8(at + 16), bytes: buffer.subarray(from, end) };
+        const number = buffer.readUIntLE(at + NUMBER_AT, 6);
+        yield {
+          id: found,
+          number,
+          flags: buffer.readUInt8(at + FLAGS_AT),
+          bytes: buffer.subarray(from, end),
+        };
       }
       at = end;
     }
@@ -77,7 +87,7 @@ export class PackedLog {
     const buffer = this.#buffer;
     while (this.#start < this.#end && this.#end - this.#start > most) {
       this.#dropped = buffer.readUInt32LE(this.#start);
-      this.#start += HEAD + buffer.readUInt32LE(this.#start + 4);
+      this.#start += HEAD + buffer.readUInt32LE(this.#start + LENGTH_AT);
     }
   }
 

@@ -1,9 +1,12 @@
 /** Between two marks at least so many ms. */
 const SPACING = 20_000;
-const MOST = 48;
+const MOST = 16;
 const FIRST = 4;
 
-/** When stanzas were shown, roughly: what is needed to ask a room what has been said since. */
+/**
+ * When stanzas were shown, roughly: what is needed to ask a room what has been said since. The longer ago the more roughly: a client
+ * has mostly had nearly everything.
+ */
 export class TimeMarks {
   /** A number and a time in ms behind the first one, both rising. */
   #marks: Uint32Array<ArrayBuffer>;
@@ -31,8 +34,7 @@ export class TimeMarks {
     if (this.#count === 0) this.#first = wall;
     else if (wall - this.#time(this.#count - 1) < SPACING) return;
     if (this.#count === MOST) {
-      for (let i = 2; i < MOST; i += 2) this.#marks.copyWithin(i, i * 2, i * 2 + 2);
-      this.#count = MOST / 2;
+      this.#thinOut(wall);
     } else if (this.#count * 2 === this.#marks.length) {
       const longer = new Uint32Array(Math.min(MOST, this.#count * 2) * 2);
       longer.set(this.#marks);
@@ -48,6 +50,22 @@ export class TimeMarks {
     let at = this.#count - 1;
     while (at > 0 && this.#marks[at * 2]! > id) at--;
     return at < 0 ? undefined : this.#time(at);
+  }
+
+  /** Drops the mark that leaves the smallest gap for its age; never the first. */
+  #thinOut(now: number): void {
+    let least = 1;
+    let smallest = Number.POSITIVE_INFINITY;
+    for (let at = 1; at < this.#count; at++) {
+      const before = this.#time(at - 1);
+      const after = at + 1 < this.#count ? this.#time(at + 1) : now;
+      const gap = (after - before) / (now - before);
+      if (gap >= smallest) continue;
+      smallest = gap;
+      least = at;
+    }
+    this.#marks.copyWithin(least * 2, least * 2 + 2);
+    this.#count--;
   }
 
   #time(at: number): number {

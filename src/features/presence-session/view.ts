@@ -20,10 +20,10 @@ export interface Departure {
 const OWN_PART = 4;
 
 /** Bytes for those who are gone: for some 20 at least, in big rooms for an eighth or more of the occupants. */
-const DEPARTURE_BYTES = 512;
+const DEPARTURE_BYTES = 448;
 const DEPARTURE_BYTES_EACH = 4;
 /** Bytes for what was news, which is told again without asking the room; in small rooms what a view takes in any case counts too. */
-const LOG_BYTES = 640;
+const LOG_BYTES = 576;
 const LOG_BYTES_EACH = 36;
 const LOG_BYTES_LESS = 2_000;
 
