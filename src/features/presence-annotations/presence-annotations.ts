@@ -18,17 +18,10 @@ import { commonInterestsKey, Interest } from '../../session/interests.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
-import {
-  annotationChildren,
-  type Description,
-  describe,
-  isAnnotated,
-  isBelieved,
-  readAnnotations,
-} from './annotation.js';
+import { annotationChildren, isAnnotated } from './annotation.js';
 import { DirectedPresence, type DirectedSnapshot } from './directed.js';
-import { showAnnotation } from './display.js';
 import { hearOfLink } from './link-news.js';
+import { OthersAnnotations } from './others-annotations.js';
 import { Pause, readPauseNotice } from './pause.js';
 import { Prober } from './prober.js';
 import { Reach } from './reach.js';
@@ -79,6 +72,7 @@ export class AnnotationsSession implements FeatureSession {
   readonly #reach: Reach;
   readonly #ownDomain: string;
   readonly #ownFull: string;
+  readonly #others: OthersAnnotations;
   readonly #prober: Prober;
   readonly #roster: RosterReader;
   readonly #directed: DirectedPresence;
@@ -109,6 +103,7 @@ export class AnnotationsSession implements FeatureSession {
       capabilities: context.know(capabilitiesKey),
       rooms: context.know(roomsKey),
     };
+    this.#others = new OthersAnnotations(context, this.#settings, this.#ownDomain);
     this.#reach = new Reach(context, this.#shared);
     this.#prober = new Prober(context, this.#reach);
     this.#roster = new RosterReader(context);
@@ -250,7 +245,7 @@ export class AnnotationsSession implements FeatureSession {
     const { type } = frame;
     if (type === 'error') this.#look(stanza);
     const from = prepareJid(frame.from ?? '');
-    if (from === undefined) return isAnnotated(frame) ? this.#removeAll(stanza) : PASS;
+    if (from === undefined) return isAnnotated(frame) ? this.#others.remove(stanza) : PASS;
     // Subscriptions come out of the roster, and unavailable from a bare JID may be the own server's word for it.
     if (type === undefined || (type === 'unavailable' && bare(from) !== from))
       this.#reach.links.alive(domain(from), stanza.now);
@@ -270,43 +265,16 @@ export class AnnotationsSession implements FeatureSession {
     if (bareJid !== from) this.#viewer?.arrived(from, bareJid, domain(from), theirs, () => frame.toString());
   }
 
-  /** The trust filter, and the client's half (XEP-0310 §6). */
   #annotatedIn(stanza: PassingStanza, from: string): Verdict {
     const { frame } = stanza;
-    const tree = stanza.tree();
-    const all = readAnnotations(frame, tree);
-    const believed = all.filter(({ from: author }) => isBelieved(author, this.#ownDomain, domain(from)));
-    const isPresence = frame.type === undefined;
-    for (let i = believed.length; i < all.length; i++) this.context.count('annotation-not-believed');
-    const said = isPresence ? believed.at(-1) : undefined;
-    if (isPresence) this.#arrived(frame, from, said !== undefined && said.says !== 'restored');
-    if (this.#viewer !== undefined && isPresence) {
-      if (believed.length === all.length) return PASS;
-      for (const { child, from: author } of all)
-        if (!isBelieved(author, this.#ownDomain, domain(from))) stanza.edit().removeChild(child);
-      return { action: 'edit', reason: 'annotation-not-believed' };
-    }
-    for (const { child } of all) stanza.edit().removeChild(child);
-    if (said === undefined) {
-      return {
-        action: 'edit',
-        reason: believed.length > 0 ? 'annotation-removed' : 'annotation-not-believed',
-      };
-    }
-    if (said.says === 'restored' || !this.#settings.show)
-      return { action: 'edit', reason: 'annotation-removed' };
-    const own = describe(this.#settings, said.says, this.#language, domain(from));
-    const descriptions: readonly Description[] =
-      said.descriptions.length > 0 ? said.descriptions : own ? [own] : [];
-    showAnnotation(stanza, tree, said.says, descriptions);
-    return { action: 'edit', reason: 'annotation-shown' };
-  }
-
-  #removeAll(stanza: PassingStanza): Verdict {
-    const { frame } = stanza;
-    for (const child of annotationChildren(frame)) stanza.edit().removeChild(child);
-    this.context.count('annotation-not-believed');
-    return { action: 'edit', reason: 'annotation-not-believed' };
+    const { verdict, says } = this.#others.judge(
+      stanza,
+      domain(from),
+      this.#viewer !== undefined,
+      this.#language,
+    );
+    if (frame.type === undefined) this.#arrived(frame, from, says !== undefined && says !== 'restored');
+    return verdict;
   }
 
   #messageIn(stanza: PassingStanza): Verdict {
