@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
@@ -34,4 +35,14 @@ export function askRoom(
   if (user.getChildElements().length > 0) splice.appendChild(serializeElement(user));
   // COMPAT the example in XEP-0436 enters without the element by which rooms know that somebody enters.
   if (at < 0) splice.appendChild(`<x xmlns='${NS.muc}'/>`);
+}
+
+/** What a join says of the client itself, for a room that it is in already. */
+export function withoutJoin(frame: Frame, splice: Splice): Buffer {
+  strip(frame, splice);
+  for (let i = 0; i < frame.childCount; i++) {
+    const namespace = frame.childNamespace(i);
+    if (namespace === NS.muc || namespace === NS.mucUser) splice.removeChild(i);
+  }
+  return splice.toBuffer();
 }

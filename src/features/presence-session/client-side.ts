@@ -1,6 +1,7 @@
 import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
+import { SILENT_CAUSES } from '../../knowledge/rooms/signals.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { LateMap } from '../../session/late.js';
 import { type Frame, StanzaKind } from '../../xml/frame.js';
@@ -115,7 +116,7 @@ export class ClientSide {
         this.#rooms.delete(change.room);
         break;
       case 'left':
-        if (SILENT.has(change.cause)) this.#over(room);
+        if (SILENT_CAUSES.has(change.cause)) this.#over(room);
         else this.#leaving = change.room;
         break;
       default:
@@ -383,5 +384,3 @@ function showsAddresses(presence: Element): boolean {
     .getChildren('x', NS.mucUser)
     .some((x) => x.getChildren('status').some(({ attrs }) => attrs.code === '100'));
 }
-
-const SILENT: ReadonlySet<string> = new Set(['went-unavailable', 'forgotten', 'not-an-occupant']);

@@ -1,17 +1,17 @@
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
+import { SILENT_CAUSES } from '../../knowledge/rooms/signals.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { LateMap } from '../../session/late.js';
-import { pageQuery, readPageEnd } from '../../session/start/archive.js';
 import { StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
 import { isMarked, strip, type Wish } from './annotation.js';
-import { readArchived } from './archive.js';
-import { askRoom } from './ask-room.js';
+import { ArchiveQuestions } from './archive-questions.js';
+import { askRoom, withoutJoin } from './ask-room.js';
 import { HeldJoin } from './held-join.js';
-import { readLimits, writeTime } from './history.js';
+import { readLimits } from './history.js';
 import { LostRooms } from './lost-rooms.js';
 import { MessageTrail } from './message-trail.js';
 import { PlayedRoom } from './played-room.js';
@@ -24,12 +24,8 @@ import { WaitingStanzas } from './waiting-stanzas.js';
 
 /** Behind the own presence the rest of a join is there within so many ms, also where nothing says that it is over. */
 const QUIET_TIME = 5_000;
-/** ms that an archive may take. */
-const ARCHIVE_TIME = 10_000;
 /** Rooms of one session that are played; a client that asks in more is not annotated in them. */
 const MOST_ROOMS = 200;
-/** An archive is asked from so many ms before the time a client has left off. */
-const ARCHIVE_MARGIN = 10_000;
 
 /** Rooms that the session is annotated in, for the next process. */
 interface Snapshot {
@@ -51,8 +47,7 @@ export class RoomSide {
   readonly #saving: ViewSaving;
   /** Behind joins whose view is being read. */
   readonly #waiting = new WaitingStanzas();
-  /** Open questions to archives, by their ids. */
-  readonly #asked = new LateMap<string, HeldJoin>();
+  readonly #archives: ArchiveQuestions;
 
   constructor(
     private readonly context: FeatureContext,
@@ -61,6 +56,7 @@ export class RoomSide {
     private readonly settings: PresenceSessionSettings,
   ) {
     this.#saving = new ViewSaving(context, views, () => this.#rooms.values());
+    this.#archives = new ArchiveQuestions(context, settings.history.most);
   }
 
   /** What has to be known to go on in another process; the views themselves are written. */
@@ -114,7 +110,8 @@ export class RoomSide {
       return { action: 'edit', reason: 'presence-session-asked' };
     }
     if (inside && playing?.held === undefined && playing?.resumesAtOnce(wish, nick) === true) {
-      this.#update(stanza);
+      const presence = withoutJoin(stanza.frame, stanza.edit());
+      this.context.send('server', presence, 'presence-session-asked');
       this.context.count('presence-session-resumed');
       // The client may have to name it once more.
       this.#leaves(playing);
@@ -177,7 +174,7 @@ export class RoomSide {
       case 'left':
         if (room.held?.expectsOwnLeaving === true) break;
         if (change.cause === 'not-an-occupant') this.#lost.note(room);
-        if (SILENT.has(change.cause)) this.#leaves(room);
+        if (SILENT_CAUSES.has(change.cause)) this.#leaves(room);
         else this.#leaving.set(change.room, { destroyed: change.cause === 'destroyed' });
         break;
       default:
@@ -205,15 +202,7 @@ export class RoomSide {
 
   /** A result of an archive that was asked from here. */
   fromArchive(stanza: PassingStanza): Verdict {
-    const found = readArchived(stanza.tree());
-    const held = found === undefined ? undefined : this.#asked.get(found.queryId);
-    if (found === undefined || held === undefined || found.room !== held.room) return PASS;
-    held.archive ??= [];
-    if (held.archive.length < this.settings.history.most) {
-      const message = found.read(held.digest, this.context.identity.full);
-      if (message !== undefined) held.archive.push(message);
-    }
-    return { action: 'handled', reason: 'presence-session-held' };
+    return this.#archives.takes(stanza) ? { action: 'handled', reason: 'presence-session-held' } : PASS;
   }
 
   wakeup(token: string): void {
@@ -374,19 +363,8 @@ export class RoomSide {
       this.#settle(room, held);
       return;
     }
-    held.await('archive');
-    held.archive = [];
-    const queryId = this.context.randomId();
-    this.#asked.set(queryId, held);
-    const since = writeTime((room.missingSince(held) ?? this.context.wallClock()) - ARCHIVE_MARGIN);
-    const payload = pageQuery({ queryId, most: this.settings.history.most, newest: true, since });
-    this.context.count('room-history-asked');
-    const query = { leg: 'server', type: 'set', to: room.jid, payload, timeoutMs: ARCHIVE_TIME } as const;
-    this.context.request(query, (answer) => {
-      this.#asked.delete(queryId);
-      if (answer.kind === 'result') held.archiveReachesBack = readPageEnd(answer.iq)?.complete === true;
-      if (answer.kind !== 'leg-lost' && held.has('archive')) this.#settle(room, held);
-    });
+    const since = room.missingSince(held) ?? this.context.wallClock();
+    this.#archives.ask(held, since, () => this.#settle(room, held));
   }
 
   #settle(room: PlayedRoom, held: HeldJoin): void {
@@ -406,18 +384,6 @@ export class RoomSide {
     this.#saving.soon();
   }
 
-  /** What the join says about the client itself, for a room that it is in. */
-  #update(stanza: PassingStanza): void {
-    const splice = stanza.edit();
-    const { frame } = stanza;
-    strip(frame, splice);
-    for (let i = 0; i < frame.childCount; i++) {
-      const namespace = frame.childNamespace(i);
-      if (namespace === NS.muc || namespace === NS.mucUser) splice.removeChild(i);
-    }
-    this.context.send('server', splice.toBuffer(), 'presence-session-asked');
-  }
-
   #declined(stanza: PassingStanza): Verdict {
     strip(stanza.frame, stanza.edit());
     return { action: 'edit', reason: 'presence-session-stripped' };
@@ -430,6 +396,3 @@ export class RoomSide {
     return { action: 'edit', reason: 'presence-session-stripped' };
   }
 }
-
-/** Nothing comes from the room behind these. */
-const SILENT: ReadonlySet<string> = new Set(['went-unavailable', 'forgotten', 'not-an-occupant']);

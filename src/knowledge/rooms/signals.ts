@@ -31,6 +31,13 @@ export type LeaveCause =
   /** Nothing of the kind: the session is in more rooms than are kept track of. */
   | 'forgotten';
 
+/** Causes that no unavailable presence from the room tells of: it has said nothing, or something else. */
+export const SILENT_CAUSES: ReadonlySet<LeaveCause> = new Set([
+  'went-unavailable',
+  'forgotten',
+  'not-an-occupant',
+]);
+
 const CODE_110 = Buffer.from('110');
 const DESTROY = Buffer.from('destroy');
 const REFERENCE = Buffer.from('&#');
