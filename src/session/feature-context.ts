@@ -108,7 +108,7 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
   }
 
   sendInOthersTurn(xml: string | Buffer, reason: Reason, now: number): void {
-    this.host.injectInOthersTurn(Buffer.from(xml), reason, now);
+    this.host.injectInOthersTurn(typeof xml === 'string' ? Buffer.from(xml) : xml, reason, now);
   }
 
   sendAhead(xml: string | Buffer, reason: Reason): void {

@@ -34,13 +34,6 @@ export class Storing {
     return (book.logs.known(room)?.bytes ?? 0) >= settings.storeBytes;
   }
 
-  /** Under which id the log of a room without an archive has something that the session hears now. */
-  known(room: string, key: string): string | undefined {
-    const { book, account, context } = this.around;
-    const after = book.knownWhereabouts(room, account)?.place;
-    return book.logs.known(room)?.find({ key, isUnique: false }, after, context.wallClock())?.id;
-  }
-
   /**
    * Takes in what the session hears of a room.
    * @param made what it is to all, asked for where the log does not have it yet, or it has to wait

@@ -28,63 +28,70 @@ interface News {
   readonly marker: string;
   /** Of the key of a groupchat message; undefined: it is no message. */
   readonly hash: number | undefined;
+  /** Where the log of a room without an archive has it. */
+  readonly place: number | undefined;
 }
 
 /** Takes what the observer hears of a room to all for whom it does: wrapped once, and written for each. */
 export class FanOut {
+  /** Of the observer's own account, which hears all. */
+  readonly #storing: Storing;
+
   constructor(
     private readonly around: Surroundings,
     /** Of the observer: what stands among an account's sources where it hears for it. */
     private readonly full: string,
-  ) {}
+  ) {
+    this.#storing = new Storing(around);
+  }
 
   /** A groupchat message. @param ofRoom from the room itself, not from an occupant */
-  groupchat(room: string, heard: Frame, ofRoom: boolean, nonAnonymous: boolean): void {
+  groupchat(room: string, message: Frame, ofRoom: boolean, nonAnonymous: boolean): void {
     const { context } = this.around;
-    const frame = nonAnonymous ? heard : withoutRealJids(heard, this.around);
+    const audience = this.#audience(room);
+    if (audience.length === 0) return;
+    const frame = nonAnonymous ? message : withoutRealJids(message, this.around);
     const isOurs = lacksArchive(this.around, room);
-    const { archiveId: id, key, hash, kind } = new Heard(frame, room, ofRoom, isOurs);
-    const itemId = id ?? this.#known(room, key, isOurs) ?? context.randomId();
-    const marker = context.randomId();
-    const inner = innerStanza(frame, marker, room, isOurs ? itemId : id, isOurs).toBuffer();
-    const said = { key, id: itemId, isUnique: id !== undefined, at: context.wallClock(), inner };
-    const news = { said: { ...said, kind }, marker, hash };
-    this.#tell(room, news);
+    const heard = new Heard(frame, room, ofRoom, isOurs);
+    const { archiveId, key, kind, hash, isUnique } = heard;
+    const newId = archiveId ?? context.randomId();
+    const marker = `to-${context.randomId()}`;
+    const saidAs = (id: string): Said => {
+      const inner = innerStanza(frame, marker, room, isOurs ? id : archiveId, isOurs).toBuffer();
+      return { kind, id, key, isUnique, at: context.wallClock(), inner };
+    };
+    // A ghost may have had it before.
+    const logged = isOurs ? this.#storing.take(room, heard, () => saidAs(newId)) : undefined;
+    const said = saidAs(logged?.id ?? newId);
+    this.#tell(room, audience, { said, marker, hash, place: logged?.seq });
   }
 
   /** The presence of an occupant. @param events what it is */
   presence(room: string, events: readonly EventName[], presence: Element, nonAnonymous: boolean): void {
     const { context } = this.around;
+    const audience = this.#audience(room);
     const key = keyOfPresence(presence);
-    const marker = context.randomId();
+    const marker = `to-${context.randomId()}`;
     const inner = presenceInside(presence, marker, nonAnonymous);
     for (const kind of events) {
       const id = context.randomId();
       const said = { kind, id, key, isUnique: false, at: context.wallClock(), inner };
-      this.#tell(room, { said, marker, hash: undefined });
+      this.#tell(room, audience, { said, marker, hash: undefined, place: undefined });
     }
   }
 
-  #known(room: string, key: string, isOurs: boolean): string | undefined {
-    if (!isOurs) return undefined;
-    for (const { account } of this.#audience(room)) {
-      const known = new Storing({ ...this.around, account }).known(room, key);
-      if (known !== undefined) return known;
-    }
-    return undefined;
-  }
-
-  *#audience(room: string): Iterable<Subscription> {
+  /** Those who have subscribed to a room and for whom the observer hears it. */
+  #audience(room: string): Subscription[] {
     const known = this.around.book.room(room);
-    if (known === undefined) return;
-    for (const subscription of known.subscriptions.values())
-      if (known.whereabouts.get(subscription.account)?.sources.has(this.full) === true) yield subscription;
+    return [...(known?.subscriptions.values() ?? [])].filter(
+      ({ account }) => known?.whereabouts.get(account)?.sources.has(this.full) === true,
+    );
   }
 
-  #tell(room: string, news: News): void {
+  #tell(room: string, audience: readonly Subscription[], news: News): void {
     const { book } = this.around;
     const templates = new Map<EventName, Template>();
-    for (const subscription of this.#audience(room)) {
+    for (const subscription of audience) {
       const where = book.whereabouts(room, subscription.account);
       this.#tellOne(subscription, where, news, (event) => {
         let template = templates.get(event);
@@ -101,7 +108,7 @@ export class FanOut {
   #tellOne(
     { room, account, events }: Subscription,
     where: Whereabouts,
-    { said, hash }: News,
+    { said, hash, place }: News,
     made: (event: EventName) => Buffer,
   ): void {
     const { book, context, settings } = this.around;
@@ -116,15 +123,12 @@ export class FanOut {
       where.heardAt = said.at;
       if (said.isUnique) where.lastId = said.key;
     }
-    const isOurs = hash !== undefined && lacksArchive(this.around, room);
+    if (place !== undefined) where.place = Math.max(where.place ?? 0, place);
     const allowed = where.inside.size === 0 || settings.eventsWhileJoined;
     const event = allowed ? eventOf(said.kind, events) : undefined;
-    if (event === undefined && !isOurs) return;
-    const isKept = isStored && event !== undefined && !FLEETING.includes(event);
-    if (isKept || isOurs)
-      new Storing({ ...this.around, account }).take(room, said, () => said, isKept ? events : undefined);
     if (event === undefined) return;
-    if (isKept) {
+    if (isStored && !FLEETING.includes(event)) {
+      new Storing({ ...this.around, account }).take(room, said, () => said, events);
       const [first] = listeners;
       if (!isWanted && first !== undefined) first.waits(made(event));
       return;
