@@ -103,7 +103,7 @@ export class Carried {
     const { book, account, context } = this.around;
     const ghost = this.ghosts.get(room);
     if (by !== this.#full || ghost === undefined || ghost.client !== 'out') return;
-    book.knownWhereabouts(room, account)?.sources.delete(this.#full);
+    book.knownWhereabouts(room, account)?.leaves(this.#full, context.now);
     ghost.leaves += 1;
     this.#yielding.set(room, to);
     context.send('server', leaveRoom(`${room}/${ghost.nick}`), 'mucsub-ghost');

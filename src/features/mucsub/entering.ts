@@ -170,7 +170,7 @@ export class Entering {
     if (this.ghosts.get(ghost.room) === ghost) this.ghosts.delete(ghost.room);
     const where = book.knownWhereabouts(ghost.room, account);
     where?.clientIsOut(this.around.context.identity.full);
-    where?.sources.delete(this.around.context.identity.full);
+    where?.leaves(this.around.context.identity.full, this.around.context.now);
     this.events.unheard(ghost.room);
   }
 

@@ -90,7 +90,7 @@ export class Ghosts {
   end(room: string): void {
     const { book, account, context } = this.around;
     const ghost = this.#ghosts.get(room);
-    book.knownWhereabouts(room, account)?.sources.delete(this.#full);
+    book.knownWhereabouts(room, account)?.leaves(this.#full, context.now);
     this.#events.unheard(room);
     if (ghost === undefined) return;
     if (ghost.client === 'out' && (ghost.isIn || ghost.due.length > 0)) {
@@ -172,7 +172,7 @@ export class Ghosts {
       this.#ghosts.delete(ghost.room);
       const where = book.knownWhereabouts(ghost.room, account);
       where?.clientIsOut(this.#full);
-      where?.sources.delete(this.#full);
+      where?.leaves(this.#full, this.around.context.now);
       this.#events.unheard(ghost.room);
     }
     this.hidden.clear();
@@ -187,7 +187,7 @@ export class Ghosts {
       const where = book.knownWhereabouts(ghost.room, account);
       if (where === undefined) continue;
       const wasJoined = where.clientIsOut(this.#full);
-      if (where.sources.delete(this.#full) || wasJoined) carried = true;
+      if (where.leaves(this.#full, this.around.context.now) || wasJoined) carried = true;
       this.#events.unheard(ghost.room);
       if (wasJoined && where.sources.size > 0) this.hidden.tellGone(ghost);
     }

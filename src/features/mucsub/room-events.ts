@@ -135,8 +135,7 @@ export class RoomEvents {
     if (where.isFrozen && (isStored || book.kept.has(context.identity.full))) return undefined;
     const id = old?.id ?? heard.archiveId;
     const isNew = where.isNew(old?.id === undefined ? heard.hash : keyHash(old.id));
-    const doubtful = mayBeKnown || where.sources.size > 1;
-    if (doubtful && !isNew) return undefined;
+    if (!isNew && (mayBeKnown || where.mayComeTwice(context.now))) return undefined;
     if (old === undefined) where.heardAt = context.wallClock();
     where.lastId = id ?? where.lastId;
     if (kind === 'config') this.#configured(ghost, frame);

@@ -1,6 +1,8 @@
 /** Events of which it is known that an account has had them, so that what comes twice is told apart. */
 const REMEMBERED = 128;
 const HANDED_ON = 24;
+/** So long what one source has brought may still come from another; ms. */
+const STREAMS_APART = 10_000;
 /** So much earlier than it was last heard a room is asked for what was said: its clock need not be ours; ms. */
 const CLOCKS_DIFFER = 5_000;
 
@@ -59,6 +61,20 @@ export class Whereabouts {
   /** From when on a room is to be asked what was missed; undefined: nothing was. */
   get missedSince(): number | undefined {
     return this.heardAt === undefined ? undefined : Math.max(this.heardAt - CLOCKS_DIFFER, this.#began);
+  }
+
+  #mayComeTwiceUntil = Number.NEGATIVE_INFINITY;
+
+  /** A source brings nothing any more; what it has brought the others may still be about to. @returns whether it was one */
+  leaves(full: string, now: number): boolean {
+    const was = this.sources.delete(full);
+    if (was && this.sources.size > 0) this.#mayComeTwiceUntil = now + STREAMS_APART;
+    return was;
+  }
+
+  /** Whether something that has come may come again from another source. */
+  mayComeTwice(now: number): boolean {
+    return this.sources.size > 1 || now < this.#mayComeTwiceUntil;
   }
 
   /** A session's client is not in the room any more. @returns whether it was, or was about to be */

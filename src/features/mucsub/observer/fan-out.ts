@@ -119,7 +119,7 @@ export class FanOut {
     if (hash !== undefined && this.#isFull(room, account, where, isStored)) return;
     if (hash !== undefined) {
       const isNew = where.isNew(hash);
-      if (!isNew && where.sources.size > 1) return;
+      if (!isNew && where.mayComeTwice(context.now)) return;
       where.heardAt = said.at;
       if (said.isUnique) where.lastId = said.key;
     }
@@ -144,7 +144,7 @@ export class FanOut {
     if (!isStored || !hasArchive(this.around, room)) return false;
     if (!where.isFrozen && !new Storing({ ...this.around, account }).isFull(room)) return false;
     where.isFrozen = true;
-    where.sources.delete(this.full);
+    where.leaves(this.full, this.around.context.now);
     return true;
   }
 

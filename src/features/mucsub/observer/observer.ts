@@ -260,7 +260,7 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
   #release(room: ObservedRoom): void {
     const { book, account } = this.around;
     for (const subscriber of [...room.heardFor.keys()]) this.#drop(room, subscriber);
-    book.knownWhereabouts(room.jid, account)?.sources.delete(this.context.identity.full);
+    book.knownWhereabouts(room.jid, account)?.leaves(this.context.identity.full, this.context.now);
     book.release(room.jid, room.nick, account);
   }
 
@@ -269,7 +269,7 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
     const { book } = this.around;
     const heard = room.heardFor.delete(account);
     const where = book.knownWhereabouts(room.jid, account);
-    if (!heard || where?.sources.delete(this.context.identity.full) !== true) return;
+    if (!heard || where?.leaves(this.context.identity.full, this.context.now) !== true) return;
     if (where.sources.size === 0) new Storing({ ...this.around, account }).close(room.jid);
     const notice: Notice = { op: 'claim' };
     this.context.tell(account, JSON.stringify(notice));

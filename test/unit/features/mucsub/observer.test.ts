@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { mucsub } from '../../../../src/features/mucsub/mucsub.js';
 import type { FeatureSession } from '../../../../src/session/feature.js';
+import { storeKey } from '../../../../src/store/store.js';
 import { NS } from '../../../../src/xml/namespaces.js';
 import { type FakeDomain, play } from '../playbook.js';
 import {
@@ -42,6 +43,13 @@ const hello = (body: string, id: string) =>
     'messages',
     id,
     `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}/olga' to='${ACCOUNT}' id='m'><body>${body}</body></message>`,
+  );
+
+/** The same in a room without an archive. */
+const logs = (body: string, id: string) =>
+  hello(body, id).replace(
+    '</body>',
+    `</body><stanza-id xmlns='${NS.sid}' by='${ROOM}' id='${id}'/><archived xmlns='urn:xmpp:mam:tmp' by='${ROOM}' id='${id}'/>`,
   );
 
 /** The observer's session; it asks for the room that juliet has subscribed to. */
@@ -101,6 +109,49 @@ describe('an observer', () => {
       .fromServer(said('olga', 'one', 'm'))
       .expectVerdict(SWALLOWED)
       .end();
+    closes(observer);
+  });
+
+  it('what a ghost has heard comes once, also where it reaches the observer when the ghost has left', () => {
+    const shared = domain();
+    const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })));
+    const observer = letIn(observing(shared));
+    subscriber
+      .wake(2_000)
+      .fromServer(said('olga', 'one', 'm'))
+      .expectVerdict('changed mucsub-event', hello('one', 'id-1'))
+      .wake(4_000)
+      .expectSent('server', LEAVES);
+    observer.now = subscriber.now;
+    observer.fromServer(said('olga', 'one', 'm')).expectVerdict(SWALLOWED);
+    // Said again later it is something else.
+    observer
+      .wake(20_000)
+      .fromServer(said('olga', 'one', 'm'))
+      .expectVerdict(SWALLOWED);
+    subscriber.expectSent('client', hello('one', 'id-3')).end();
+    closes(observer);
+  });
+
+  it('a room without an archive has it once in its log, whoever hears it first', () => {
+    const shared = domain();
+    const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED, service: [] })));
+    const observer = letIn(observing(shared));
+    subscriber.wake(2_000);
+    const logged = () =>
+      shared
+        .list(storeKey('mucsub', shared.name, 'log', ROOM, ''))
+        .map(({ value }) => JSON.parse(String(value)).id);
+    observer.fromServer(said('olga', 'one', 'm')).expectVerdict(SWALLOWED);
+    subscriber.expectSent('client', logs('one', 'id-1'));
+    subscriber
+      .fromServer(said('olga', 'one', 'm'))
+      .expectVerdict(SWALLOWED)
+      .fromServer(said('olga', 'two', 'm'))
+      .expectVerdict('changed mucsub-event', logs('two', 'id-1'));
+    observer.fromServer(said('olga', 'two', 'm')).expectVerdict(SWALLOWED);
+    expect(logged()).toEqual(['id-1', 'id-1']);
+    subscriber.end();
     closes(observer);
   });
 
