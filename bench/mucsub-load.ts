@@ -194,6 +194,9 @@ async function speak({ messages, window }: Speak): Promise<number> {
   more();
   const deadline = Date.now() + WAITING_TIME;
   while (total() < expected && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+  // What comes twice may come last.
+  for (let before = -1; before !== total(); await new Promise((resolve) => setTimeout(resolve, 100)))
+    before = total();
   from.onCount = undefined;
   return total();
 }

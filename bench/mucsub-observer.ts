@@ -92,13 +92,16 @@ export const MUCSUB_OBSERVER: Measurement = {
 /** The speaker and the observer are all who are in the room. */
 async function ghostsHaveLeft(client: RawClient, room: string): Promise<void> {
   for (const end = Date.now() + HANDING_OVER; Date.now() < end; await sleep(500)) {
-    const items = await client.iq(
+    const info = await client.iq(
       'get',
-      "<query xmlns='http://jabber.org/protocol/disco#items'/>",
+      "<query xmlns='http://jabber.org/protocol/disco#info'/>",
       `to='${room}'`,
     );
-    const occupants = items.getChild('query')?.getChildren('item').length ?? Number.POSITIVE_INFINITY;
-    if (occupants <= 2) return;
+    const fields = info.getChild('query')?.getChild('x', 'jabber:x:data')?.getChildren('field') ?? [];
+    const occupants = fields
+      .find(({ attrs }) => attrs.var === 'muc#roominfo_occupants')
+      ?.getChildText('value');
+    if (occupants !== undefined && occupants !== null && Number(occupants) <= 2) return;
   }
   throw new Error('the ghosts do not leave');
 }
