@@ -11,6 +11,8 @@ export interface RoomInfo {
   readonly membersOnly: boolean;
   readonly hasPassword: boolean;
   readonly nonAnonymous: boolean;
+  /** Nicks can be registered with it (XEP-0045 §7.10). */
+  readonly registersNicks: boolean;
 }
 
 interface Listed {
@@ -38,6 +40,7 @@ export class Moderation {
           membersOnly: has('muc_membersonly'),
           hasPassword: has('muc_passwordprotected') || has('muc_password'),
           nonAnonymous: has('muc_nonanonymous'),
+          registersNicks: has(NS.register),
         });
       }
     });
@@ -122,7 +125,13 @@ export class Moderation {
   }
 }
 
-const NOTHING: RoomInfo = { exists: false, membersOnly: false, hasPassword: false, nonAnonymous: false };
+const NOTHING: RoomInfo = {
+  exists: false,
+  membersOnly: false,
+  hasPassword: false,
+  nonAnonymous: false,
+  registersNicks: false,
+};
 
 function readItems(iq: Element, room: string): Listed[] {
   const items = iq.getChild('query', NS.mucAdmin)?.getChildren('item') ?? [];

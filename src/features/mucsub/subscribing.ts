@@ -17,6 +17,7 @@ import {
 import { type Subscription, subscriptionOf } from './book.js';
 import type { Ghosts } from './ghosts.js';
 import { Moderation } from './moderation.js';
+import { NickRegistration } from './nick-registration.js';
 import type { Notice } from './notices.js';
 import { type MucSubRequest, readRequest } from './requests.js';
 import type { Services } from './services.js';
@@ -31,6 +32,7 @@ const MOST_WAITING = 100;
 /** Answers what clients ask a room or a service about subscriptions. */
 export class Subscribing {
   readonly #moderation: Moderation;
+  readonly #registration: NickRegistration;
   #waiting: (() => void)[] = [];
 
   constructor(
@@ -40,6 +42,7 @@ export class Subscribing {
     private readonly announce: (change: 'subscribe' | 'unsubscribe', subscription: Subscription) => void,
   ) {
     this.#moderation = new Moderation(around);
+    this.#registration = new NickRegistration(around, this.#moderation);
   }
 
   /** An iq of type get or set with a child in the namespace of MUC/Sub. */
@@ -229,6 +232,8 @@ export class Subscribing {
       const notice: Notice = { op: 'subscribed', room };
       context.tell(subscription.account, JSON.stringify(notice));
       if (former === undefined) this.announce('subscribe', subscription);
+      if (subscription.preparedNick !== former?.preparedNick)
+        this.#registration.register(room, subscription.nick, this.ghosts.of(room)?.affiliation ?? 'none');
     });
   }
 

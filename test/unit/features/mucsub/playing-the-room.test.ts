@@ -118,6 +118,38 @@ describe('subscribing', () => {
     subscribed(stage({ settings: ALLOWED }), 'sammy', ['subject', 'messages']).end();
   });
 
+  it('the nick is registered with a room that has that, for who is something in it already', () => {
+    const REGISTER = 'http://jabber.org/protocol/muc#register';
+    const registers = query(NS.discoInfo, `<feature var='${NS.register}'/>`);
+    const form = (nick: string) =>
+      query(
+        NS.register,
+        `<x xmlns='${NS.dataForms}' type='submit'><field var='FORM_TYPE'><value>${REGISTER}</value></field>` +
+          `<field var='muc#register_roomnick'><value>${nick}</value></field></x>`,
+      );
+    const subscribes = (affiliation: string) =>
+      stage({ settings: ALLOWED })
+        .fromClient(subscribe('sam &amp; co', ['messages']))
+        .expectVerdict('handled mucsub-answered')
+        .expectSent('server', asks('sam &amp; co'))
+        .fromServer(says('sam &amp; co', `role='participant' affiliation='${affiliation}'`, ['110']))
+        .expectVerdict(SWALLOWED)
+        .expectSent(
+          'client',
+          result(`<subscribe xmlns='${NS.mucsub}' nick='sam &amp; co'>${events('messages')}</subscribe>`),
+        )
+        .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }));
+    subscribes('member')
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .answerIq(ROOM, registers)
+      .expectRequest(ROOM, form('sam &amp; co'))
+      .answerIq(ROOM, { error: 'conflict' })
+      .end();
+    subscribes('member').expectRequest(ROOM, query(NS.discoInfo)).answerIq(ROOM, query(NS.discoInfo)).end();
+    // It would become a member by that.
+    subscribes('none').end();
+  });
+
   it('no nick, an empty one, and one that is no resource are refused', () => {
     stage({ settings: ALLOWED })
       .fromClient(subscribe('', ['messages']).replace(" nick=''", ''))
