@@ -175,9 +175,7 @@ export class DomainRuntime implements DomainContext {
   leave(identity: SessionIdentity): void {
     const account = prepareJid(identity.bare) ?? identity.bare;
     const sessions = this.#sessions.get(account);
-    if (sessions?.delete(identity) !== true || sessions.size > 0) return;
-    this.#sessions.delete(account);
-    this.sightings.forget(account);
+    if (sessions?.delete(identity) === true && sessions.size === 0) this.#sessions.delete(account);
   }
 }
 

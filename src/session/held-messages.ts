@@ -118,13 +118,13 @@ export class HeldMessages {
     const { domain, bound } = this.session;
     if (!isKept(frame)) return undefined;
     const resource = bound?.identity.resource;
+    const sightings = domain.sightings.of(this.account, messageKeys(frame, this.account), stanza.since);
+    const seenBy = new Set(sightings.map((sighting) => sighting.resource));
     // This one was sent it and has not acknowledged it.
-    const seenBy = domain.sightings
-      .of(this.account, messageKeys(frame, this.account), stanza.since)
-      .filter((other) => other !== resource);
+    seenBy.delete(resource ?? '');
     const change = undeliveredChange(frame, {
       ...{ domain: domain.name, account: this.account, session: digestOf(this.id), ordinal: stanza.ordinal },
-      ...{ at: this.wallTime(stanza.since), doubtful, resource, seenBy },
+      ...{ at: this.wallTime(stanza.since), doubtful, resource, seenBy: [...seenBy] },
     });
     return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };
   }

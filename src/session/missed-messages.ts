@@ -198,18 +198,34 @@ export class MissedMessages implements MessageTaker {
     const { domain, identity } = this.around;
     if (this.#fromStore.length > 0) this.#give(keptSince(frame, identity.domain) ?? Number.POSITIVE_INFINITY);
     const doubt = domain.doubts.takes(this.account, frame);
-    if (doubt === undefined) return false;
+    if (doubt === undefined) return this.#hasHad(frame);
     if (doubt.given) return true;
     this.forget([doubt.stored]);
     this.#fromStore = this.#fromStore.filter(({ key }) => key !== doubt.stored);
     return false;
   }
 
+  /**
+   * The server has kept it since before this device was sent it. COMPAT: Prosody keeps for the account what it has copied to another session of the account
+   * (XEP-0280) that was not resumed. What this device has not acknowledged either is with us, not lost.
+   */
+  #hasHad(frame: Frame): boolean {
+    const { domain, identity, port, now } = this.around;
+    if (!domain.sightings.has(this.account)) return false;
+    const kept = keptSince(frame, identity.domain);
+    if (kept === undefined || !isKept(frame)) return false;
+    const since = now - port.wallClock() + kept;
+    return domain.sightings
+      .of(this.account, messageKeys(frame, this.account), since)
+      .some(({ resource, isSafe }) => resource === identity.resource && isSafe);
+  }
+
   /** A stanza has gone to the client, or waits for it: what another session of the account misses of it this device does not. */
   note(frame: Frame): void {
-    const { domain, identity, now } = this.around;
+    const { domain, identity, now, clientResumes } = this.around;
     if (!domain.hasOthers(this.account) || !isKept(frame)) return;
-    domain.sightings.note(this.account, messageKeys(frame, this.account), identity.resource, now);
+    const sighting = { resource: identity.resource, at: now, isSafe: clientResumes };
+    domain.sightings.note(this.account, messageKeys(frame, this.account), sighting);
   }
 
   /** The connection is lost: nothing of what has come out of the store waits for the server any more. */

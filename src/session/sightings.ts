@@ -15,10 +15,12 @@ export const SAME_TIME = 30_000;
 /** Of a text longer than this only a hash is kept. */
 const LONGEST_TEXT = 64;
 
-interface Sighting {
+export interface Sighting {
   readonly resource: string;
   /** ms on the sessions' clock. */
   readonly at: number;
+  /** The client acknowledges what it has, and what it does not acknowledge is kept for it. */
+  readonly isSafe: boolean;
 }
 
 /**
@@ -30,16 +32,15 @@ export class Sightings {
   readonly #accounts = new Map<string, Map<string, Sighting[]>>();
   #size = 0;
 
-  /** @param at ms on the sessions' clock */
-  note(account: string, keys: readonly string[], resource: string, at: number): void {
+  note(account: string, keys: readonly string[], sighting: Sighting): void {
     const seen = this.#accounts.get(account) ?? new Map<string, Sighting[]>();
     this.#accounts.delete(account);
     this.#accounts.set(account, seen);
     this.#size -= seen.size;
     for (const key of keys) {
-      const others = seen.get(key)?.filter((sighting) => sighting.resource !== resource) ?? [];
+      const others = seen.get(key)?.filter(({ resource }) => resource !== sighting.resource) ?? [];
       seen.delete(key);
-      seen.set(key, [...others, { resource, at }]);
+      seen.set(key, [...others, sighting]);
     }
     for (const key of seen.keys()) {
       if (seen.size <= MOST_OF_ACCOUNT) break;
@@ -48,27 +49,29 @@ export class Sightings {
     this.#size += seen.size;
     for (const longest of this.#accounts.keys()) {
       if (this.#size <= MOST) break;
-      this.forget(longest);
+      this.#forget(longest);
     }
   }
 
   /**
-   * Resources that have been sent a message with one of these keys.
+   * Of a message with one of these keys; a device may be in it twice.
    *
    * @param at when it came; ms on the same clock. Not every sender gives each message an id of its own
    */
-  of(account: string, keys: readonly string[], at: number): readonly string[] {
+  of(account: string, keys: readonly string[], at: number): readonly Sighting[] {
     const seen = this.#accounts.get(account);
-    const all = new Set<string>();
-    for (const key of seen === undefined ? [] : keys) {
-      for (const sighting of seen?.get(key) ?? [])
-        if (isArchived(key) || Math.abs(sighting.at - at) < SAME_TIME) all.add(sighting.resource);
-    }
-    return [...all];
+    if (seen === undefined) return [];
+    return keys.flatMap((key) =>
+      (seen.get(key) ?? []).filter((sighting) => isArchived(key) || Math.abs(sighting.at - at) < SAME_TIME),
+    );
   }
 
-  /** The account has no session any more. */
-  forget(account: string): void {
+  /** Whether anything is known of the account. */
+  has(account: string): boolean {
+    return this.#accounts.has(account);
+  }
+
+  #forget(account: string): void {
     this.#size -= this.#accounts.get(account)?.size ?? 0;
     this.#accounts.delete(account);
   }

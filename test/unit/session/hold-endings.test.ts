@@ -114,6 +114,48 @@ test('what a device was sent and has not acknowledged is no reason not to give i
   other.done();
 });
 
+describe('COMPAT Prosody: a copy for a session that was not resumed is kept for the account, which has had it', () => {
+  const STAMP = "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2026-11-20T12:00:01Z'/>";
+
+  /** A message comes to phone and tablet; the tablet ends its session. @returns its next one */
+  function tabletAgain(tablet: Playbook, handled: string): Playbook {
+    tablet.server(message(1)).toClient(message(1)).client(handled).sendsOnly().takeSent('server');
+    tablet.client('</stream:stream>').sendsOnly().takeSent('server');
+    tablet.server('</stream:stream>').sendsOnly().takeSent('client');
+    const again = new Playbook({ with: tablet, hold: { seconds: 300 } }).at(tablet.now + 1_000);
+    return again.bound({ features: FEATURES, jid: 'a@example.org/tablet' });
+  }
+
+  test('to the device that has had it, it does not come again', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
+    const again = tabletAgain(tablet, `<a xmlns='${SM}' h='1'/>`);
+    again.server(message(1).replace('</message>', `${STAMP}</message>`));
+    again.counts('stanza_dropped delivered-before', 1).done();
+  });
+
+  test('but it does where the client could not say that it had it', () => {
+    const phone = resumable();
+    const tablet = new Playbook({ with: phone, hold: { seconds: 300 } });
+    tablet.bound({ features: FEATURES + SM_FEATURE, jid: 'a@example.org/tablet' });
+    const again = tabletAgain(tablet, '<presence/>');
+    again
+      .sendsOnly()
+      .server(message(1).replace('</message>', `${STAMP}</message>`))
+      .toClient(/id='m1'/);
+    again.done();
+  });
+
+  test('nor is what is said again later taken for it', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
+    const again = tabletAgain(tablet, `<a xmlns='${SM}' h='1'/>`);
+    const later = STAMP.replace('12:00:01', '12:05:01');
+    again.server(message(1).replace('</message>', `${later}</message>`)).toClient(/id='m1'/);
+    again.done();
+  });
+});
+
 test('a session without a server leg and with nothing to wait for makes room at once', () => {
   const wanted = `<iq type='set' id='b2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>`;
   const held = resumable().lost('server').commands('destroy server', 'destroy client');
