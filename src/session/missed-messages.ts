@@ -222,6 +222,7 @@ export class MissedMessages implements MessageTaker {
 
   /** A stanza has gone to the client, or waits for it: what another session of the account misses of it this device does not. */
   note(frame: Frame): void {
+    if (frame.kind !== StanzaKind.Message) return;
     const { domain, identity, now, clientResumes } = this.around;
     if (!domain.hasOthers(this.account) || !isKept(frame)) return;
     const sighting = { resource: identity.resource, at: now, isSafe: clientResumes };

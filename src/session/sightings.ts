@@ -12,8 +12,11 @@ const MOST = 100_000;
 /** So far apart a message reaches the devices of an account; ms. */
 export const SAME_TIME = 30_000;
 
-/** Of a text longer than this only a hash is kept. */
-const LONGEST_TEXT = 64;
+/** Devices that are remembered of one message. */
+const MOST_DEVICES = 16;
+
+/** Of a key longer than this only a hash is kept. */
+const LONGEST_KEY = 256;
 
 export interface Sighting {
   readonly resource: string;
@@ -37,10 +40,10 @@ export class Sightings {
     this.#accounts.delete(account);
     this.#accounts.set(account, seen);
     this.#size -= seen.size;
-    for (const key of keys) {
+    for (const key of keys.map(short)) {
       const others = seen.get(key)?.filter(({ resource }) => resource !== sighting.resource) ?? [];
       seen.delete(key);
-      seen.set(key, [...others, sighting]);
+      seen.set(key, [...others.slice(1 - MOST_DEVICES), sighting]);
     }
     for (const key of seen.keys()) {
       if (seen.size <= MOST_OF_ACCOUNT) break;
@@ -62,7 +65,9 @@ export class Sightings {
     const seen = this.#accounts.get(account);
     if (seen === undefined) return [];
     return keys.flatMap((key) =>
-      (seen.get(key) ?? []).filter((sighting) => isArchived(key) || Math.abs(sighting.at - at) < SAME_TIME),
+      (seen.get(short(key)) ?? []).filter(
+        (sighting) => isArchived(key) || Math.abs(sighting.at - at) < SAME_TIME,
+      ),
     );
   }
 
@@ -112,13 +117,10 @@ export function keysOf(message: Element, account: string): string[] {
   }
   const { from, id } = message.attrs;
   // With the text, because there are clients that give all their messages one id.
-  keys.push(
-    `sent ${prepareJid(String(from ?? account))} ${id ?? ''} ${short(message.getChildText('body') ?? '')}`,
-  );
+  keys.push(`sent ${prepareJid(String(from ?? account))} ${id ?? ''} ${message.getChildText('body') ?? ''}`);
   return keys;
 }
 
-function short(text: string): string {
-  if (text.length <= LONGEST_TEXT) return text;
-  return `${text.length} ${createHash('sha256').update(text).digest('base64url')}`;
+function short(key: string): string {
+  return key.length <= LONGEST_KEY ? key : createHash('sha256').update(key).digest('base64url');
 }
