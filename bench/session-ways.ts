@@ -40,10 +40,12 @@ export interface Taken {
 }
 
 /**
- * Stream, SASL, restart, binding, and then everything at once that may be sent at once. A client that knows less of its server, or that waits for its
- * archive before it says that it is there, takes longer.
+ * Stream, SASL, restart, binding, and then all the rest.
+ *
+ * @param patient it waits for each answer, and for its archive before it says that it is there, as libraries do; otherwise everything is sent at
+ *   once that may be
  */
-export async function startClassically(client: OneStepClient, goal: Goal): Promise<Taken> {
+export async function startClassically(client: OneStepClient, goal: Goal, patient: boolean): Promise<Taken> {
   const began = performance.now();
   const { raw } = client;
   const { account, rooms } = goal;
@@ -76,7 +78,14 @@ export async function startClassically(client: OneStepClient, goal: Goal): Promi
   const joins = rooms.map(
     (room) => `<presence to='${room}/${NICK}'><x xmlns='${MUC}'>${NO_HISTORY}</x></presence>`,
   );
-  client.say([ENABLE, carbons, page(goal.known), '<presence/>', ...joins].join(''));
+  const arrival = ['<presence/>', ...joins].join('');
+  if (patient) {
+    client.say(ENABLE);
+    await client.hear('enabled', (element) => element.is('enabled', NS.sm));
+    client.say(carbons);
+    await answer('carbons');
+    client.say(page(goal.known));
+  } else client.say([ENABLE, carbons, page(goal.known), arrival].join(''));
   for (let after = goal.known; ; ) {
     const fin = (await answer(`page-${after}`)).getChild('fin', MAM);
     if (fin?.attrs.complete === 'true') break;
@@ -84,6 +93,7 @@ export async function startClassically(client: OneStepClient, goal: Goal): Promi
     if (after === '') throw new Error('a page of the archive does not say where it ends');
     client.say(page(after));
   }
+  if (patient) client.say(arrival);
   await entered(client, rooms);
   return taken(client, began, goal);
 }
