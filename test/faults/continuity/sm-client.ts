@@ -233,12 +233,13 @@ export class SmClient {
     await raw.authenticate(this.device.account, raw.mechanisms.includes('PLAIN') ? 'PLAIN' : undefined);
     if (resuming && (await this.#resumeOn(raw))) return 'resumed';
     this.#endSession();
-    this.jid = await raw.bind(this.device.resource);
+    // What comes right behind the answer is in the new session too: ejabberd gives it what another had not acknowledged.
     this.session += 1;
+    this.#plainCount = 0;
+    this.jid = await raw.bind(this.device.resource);
     this.#since = Date.now();
     this.#joined = false;
     this.#joins = 0;
-    this.#plainCount = 0;
     if (raw.offersSm) {
       raw.stream.write(`<enable xmlns='${NS.sm}' resume='true'/>`);
       await raw.expect('enabled', (element) => element.is('enabled', NS.sm));
