@@ -1,7 +1,7 @@
 import type { Buffer } from 'node:buffer';
 import type { NamespaceTable } from '../../xml/namespaces.js';
 import type { HistoryLimits } from './history.js';
-import type { RoomCache } from './room-cache.js';
+import { RoomCache } from './room-cache.js';
 
 /** What a mark says. */
 export interface Mark {
@@ -35,4 +35,17 @@ export interface Joining {
   live: Buffer[];
   /** So many of them are kept for the next join. */
   liveKept: number;
+}
+
+/** A room of which nothing is kept yet. */
+export function entering(jid: string): CachedRoom {
+  return {
+    jid,
+    nick: undefined,
+    cache: new RoomCache(),
+    isWhole: true,
+    joining: undefined,
+    dirty: false,
+    namespaces: undefined,
+  };
 }

@@ -10,7 +10,7 @@ import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { strip, withLastChild } from './annotation.js';
-import type { CachedRoom, Joining, Mark } from './cached-room.js';
+import { type CachedRoom, entering, type Joining, type Mark } from './cached-room.js';
 import { Digest, isModerator } from './digest.js';
 import { stripped } from './held-join.js';
 import { readLimits, readStamp, withinLimits, writeTime } from './history.js';
@@ -46,6 +46,17 @@ export class ClientSide {
     private readonly settings: PresenceSessionSettings,
   ) {}
 
+  /** The rooms that it has entered, for the next process; what is kept of them is written. */
+  snapshot(): readonly string[] {
+    this.write();
+    return [...this.#rooms.keys()];
+  }
+
+  /** Goes on where another process has stopped: the room goes on marking. Nothing more is kept until the client enters again. */
+  restore(rooms: readonly string[]): void {
+    for (const room of rooms) this.#rooms.set(room, { ...entering(room), isWhole: false });
+  }
+
   plays(room: string): boolean {
     return this.#rooms.has(room);
   }
@@ -64,15 +75,7 @@ export class ClientSide {
       return { action: 'edit', reason: 'presence-session-asked' };
     }
     if (known !== undefined || this.#rooms.size >= MOST_ROOMS) return PASS;
-    const entered: CachedRoom = {
-      jid: room,
-      nick: undefined,
-      cache: new RoomCache(),
-      isWhole: true,
-      joining: undefined,
-      dirty: false,
-      namespaces: stanza.frame.namespaces,
-    };
+    const entered: CachedRoom = { ...entering(room), namespaces: stanza.frame.namespaces };
     this.#rooms.set(room, entered);
     const join = stanza.frame.detach();
     const tree = stanza.tree();

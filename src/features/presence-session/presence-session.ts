@@ -21,7 +21,7 @@ import {
 import { isMarked } from './annotation.js';
 import { ClientSide } from './client-side.js';
 import { type NativeRooms, nativeRoomsKey } from './native-rooms.js';
-import { RoomSide } from './room-side.js';
+import { type PlayedSnapshot, RoomSide } from './room-side.js';
 import { type PresenceSessionSettings, presenceSessionSettings } from './settings.js';
 import { FEATURE_NAME, isOutlived, StoredViews } from './stored-views.js';
 import { readWish } from './wish.js';
@@ -75,6 +75,14 @@ const WATCHES: readonly Watch[] = [
   { direction: 'to-server', stanza: 'iq', address: ['full', 'bare'], when: [JOIN_MAY_WAIT] },
 ];
 
+/** What the next process has to know. */
+interface Snapshot {
+  /** Rooms that are played. */
+  readonly played: readonly PlayedSnapshot[];
+  /** Rooms that the client's half is played in. */
+  readonly entered: readonly string[];
+}
+
 /**
  * MUC Fast Reconnect (XEP-0311) and MUC Presence Versioning (XEP-0436): whoever comes back to a room is told what has changed, and not everything.
  */
@@ -103,7 +111,10 @@ export class PresenceSessionSession implements FeatureSession {
       this.#room.changed(change);
       this.#client.changed(change);
     });
-    if (snapshot !== undefined) this.#room.restore(JSON.parse(snapshot));
+    if (snapshot === undefined) return;
+    const { played, entered } = JSON.parse(snapshot) as Snapshot;
+    this.#room.restore(played);
+    this.#client.restore(entered);
   }
 
   onStanza(stanza: PassingStanza, watch: number): Verdict {
@@ -148,8 +159,8 @@ export class PresenceSessionSession implements FeatureSession {
   }
 
   snapshot(): string | undefined {
-    const rooms = this.#room.snapshot();
-    return rooms.length === 0 ? undefined : JSON.stringify(rooms);
+    const snapshot: Snapshot = { played: this.#room.snapshot(), entered: this.#client.snapshot() };
+    return snapshot.played.length + snapshot.entered.length === 0 ? undefined : JSON.stringify(snapshot);
   }
 
   onClose(): void {

@@ -28,7 +28,7 @@ const QUIET_TIME = 5_000;
 const MOST_ROOMS = 200;
 
 /** Rooms that the session is annotated in, for the next process. */
-interface Snapshot {
+export interface PlayedSnapshot {
   readonly room: string;
   readonly nick: string;
   readonly session: string;
@@ -60,7 +60,7 @@ export class RoomSide {
   }
 
   /** What has to be known to go on in another process; the views themselves are written. */
-  snapshot(): readonly Snapshot[] {
+  snapshot(): readonly PlayedSnapshot[] {
     this.#saving.all();
     return [...this.#rooms.values()]
       .filter((room) => room.held === undefined)
@@ -71,7 +71,7 @@ export class RoomSide {
   }
 
   /** Goes on where another process has stopped. */
-  restore(snapshots: readonly Snapshot[]): void {
+  restore(snapshots: readonly PlayedSnapshot[]): void {
     for (const { room: jid, nick, session, last, dialect } of snapshots) {
       const room = new PlayedRoom(this.context, jid, nick, dialect, View.empty(session));
       room.view.continueAt(last);

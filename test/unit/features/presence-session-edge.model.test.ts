@@ -17,7 +17,7 @@ type Event =
   | { readonly kind: 'leaves' | 'says'; readonly who: number }
   | { readonly kind: 'renames'; readonly who: number; readonly to: number }
   | { readonly kind: 'cut'; readonly how: 'closed' | 'edge-killed' | 'core-killed' }
-  | { readonly kind: 'join' | 'recreate' | 'wait' | 'self-moderator' | 'talk' };
+  | { readonly kind: 'join' | 'recreate' | 'wait' | 'self-moderator' | 'talk' | 'edge-restarts' };
 
 const who = fc.nat(OTHERS.length - 1);
 const event = fc.oneof(
@@ -26,6 +26,7 @@ const event = fc.oneof(
   fc.record({ kind: fc.constant('renames'), who, to: who }),
   fc.record({ kind: fc.constant('cut'), how: fc.constantFrom('closed', 'edge-killed', 'core-killed') }),
   fc.record({ kind: fc.constantFrom('join', 'join', 'recreate', 'wait', 'self-moderator', 'talk') }),
+  fc.record({ kind: fc.constant('edge-restarts') }),
 ) as fc.Arbitrary<Event>;
 
 const traits: fc.Arbitrary<RoomTraits> = fc.record({
@@ -105,8 +106,13 @@ class Play {
       case 'cut':
         this.#cut(event.how);
         break;
+      case 'edge-restarts':
+        this.#restartEdge();
+        break;
     }
     this.#settle();
+    // Between joins too, and whoever goes on with the session.
+    for (const xml of this.#edge?.wire ?? []) expect(xml).not.toContain(NS.presenceSession);
   }
 
   /** Enters, whether in already or not, and compares what it is told with what is so. */
@@ -135,7 +141,6 @@ class Play {
 
   #connect(): void {
     this.#full = `juliet@capulet.lit/${++this.#count}`;
-    const edge: { session?: ProxiedSession } = {};
     const core = new ProxiedSession(
       this.#full,
       this.#coreDomain,
@@ -143,12 +148,29 @@ class Play {
       upstreamOf(this.room, ROOM, this.#full),
       {},
       {},
-      (xml) => edge.session?.deliver(xml),
+      (xml) => this.#edge?.deliver(xml),
     );
-    edge.session = new ProxiedSession(this.#full, this.#edgeDomain, this.clock, (xml) => core.send(xml));
-    edge.session.disco(ROOM, [NS.presenceSession]);
     this.#core = core;
-    this.#edge = edge.session;
+    this.#startEdge({});
+  }
+
+  #startEdge(snapshots: Record<string, string>): void {
+    const core = this.#core!;
+    const upstream = (xml: string) => core.send(xml);
+    const edge = new ProxiedSession(this.#full, this.#edgeDomain, this.clock, upstream, {}, snapshots);
+    edge.disco(ROOM, [NS.presenceSession]);
+    this.#edge = edge;
+  }
+
+  /** Another process goes on with the session. */
+  #restartEdge(): void {
+    const edge = this.#edge;
+    if (edge === undefined) return;
+    const snapshots = edge.snapshots();
+    edge.settle();
+    edge.kill();
+    this.#edgeDomain = copyOf(this.#edgeDomain);
+    this.#startEdge(snapshots);
   }
 
   #settle(): void {

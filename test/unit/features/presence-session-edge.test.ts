@@ -248,6 +248,32 @@ describe('playing the client', () => {
       .end();
   });
 
+  it('a session that another process goes on with sees no marks either, and can be come back to', () => {
+    const domain = been();
+    const before = legacy({ domain })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+      .fromServer(marked(here('Juliet', '110'), 4))
+      .expectVerdict('handled presence-session-held')
+      .expectSent('client', toHer(here('Romeo')))
+      .expectSent('client', toHer(here('Tybalt')))
+      .expectSent('client', toHer(here('Juliet', '110')))
+      .expectRequest(ROOM, INFO)
+      .answerIq(ROOM, INFO);
+    const snapshot = before.snapshots();
+    before.end();
+    legacy({ domain, snapshot })
+      .fromServer(marked(here('Paris'), 5))
+      .expectVerdict('changed presence-session-stripped', here('Paris'))
+      .close()
+      .end();
+    // From where it was kept: the room says what has come since.
+    legacy({ domain })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 4))
+      .end();
+  });
+
   it('a room that marks nothing any more is passed on as it is', () => {
     legacy({ domain: been() })
       .fromClient(join('Juliet'))
