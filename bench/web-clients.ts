@@ -83,6 +83,24 @@ export class WebSocketSession {
   close(): void {
     this.socket.terminate();
   }
+
+  /** Resolves when a message to oneself has come back. */
+  answers(): Promise<void> {
+    return within(
+      new Promise((resolve) => {
+        this.onMessage = resolve;
+        this.send();
+      }),
+    );
+  }
+}
+
+async function within(answered: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('a session is not there any more')), STEP_MS);
+  });
+  await Promise.race([answered, late]).finally(() => clearTimeout(timer));
 }
 
 /** All sessions at once, each with so many messages on their way. @returns how many have come back */
@@ -110,8 +128,11 @@ export function relayWebSocket(
   });
 }
 
-/** A session over BOSH, whose next request is the caller's to make. */
+/** A session over BOSH, whose next request is the caller's to make, until it is held. */
 export class BoshSession {
+  onMessage: () => void = () => {};
+  #held = false;
+  #open = 0;
   #sid = '';
   #rid = randomInt(1_000_000_000);
   #message = '';
@@ -142,9 +163,34 @@ export class BoshSession {
     return this.#body(this.#message, '');
   }
 
-  /** One that is held: nothing comes. */
+  /** From now on there is always one request that the server can answer, as with any client that is waiting. */
   hold(): void {
-    void this.ask('').catch(() => {});
+    this.#held = true;
+    void this.#say('');
+  }
+
+  close(): void {
+    this.#held = false;
+  }
+
+  /** Of a session that is held: resolves when a message to oneself has come back. */
+  answers(): Promise<void> {
+    return within(
+      new Promise((resolve) => {
+        this.onMessage = resolve;
+        void this.#say(this.#message);
+      }),
+    );
+  }
+
+  /** Whoever asks whether the session is there hears of an error by hearing nothing. */
+  async #say(payload: string): Promise<void> {
+    this.#open += 1;
+    const answer = await this.ask(payload).catch(() => "type='terminate'");
+    this.#open -= 1;
+    if (answer.includes('<message')) this.onMessage();
+    // A second one would be more than there is to wait for (XEP-0124 §11).
+    if (this.#held && this.#open === 0 && !/type=['"]terminate/.test(answer)) void this.#say('');
   }
 
   async until(pattern: RegExp): Promise<string> {

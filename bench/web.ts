@@ -10,8 +10,11 @@ import { startWebEjabberd, startWebProsody, type WebEndpoint } from './web-serve
 
 const SESSIONS = 20;
 const WARM_UP_ROUNDS = 5;
-/** Of memory: below that what a server has set aside at its start is filled, and says nothing of a session. */
-const WARM_UP_SESSIONS = 200;
+/**
+ * Of memory: what all sessions share is there by then. Not more, for what their logins leave behind as garbage would be room for others, and these would seem to need
+ * nothing.
+ */
+const WARM_UP_SESSIONS = 20;
 const REST_MS = 20_000;
 const LOGINS_AT_A_TIME = 8;
 
@@ -142,30 +145,46 @@ function boshWork(bench: Bench): Promise<Result> {
   });
 }
 
-/** What one idle session takes; a BOSH client has a request held. */
+/** A session that does nothing, but can be asked whether it is still there. */
+interface IdleSession {
+  answers(): Promise<void>;
+  close(): void;
+}
+
+/** What one idle session takes; a BOSH client always has a request that is held. All sessions must have been there to the end. */
 function memory(bench: Bench, transport: 'websocket' | 'bosh'): Promise<Result> {
   const count = bench.quick ? 500 : 1_000;
   return withEndpoints(bench, async (endpoints) => {
     const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
-    const open = async (endpoint: WebEndpoint, account: string): Promise<void> => {
-      if (transport === 'websocket') await WebSocketSession.open(endpoint, account);
-      else (await BoshSession.open(endpoint, account, agent)).hold();
+    const open = async (endpoint: WebEndpoint, account: string): Promise<IdleSession> => {
+      if (transport === 'websocket') return WebSocketSession.open(endpoint, account);
+      const session = await BoshSession.open(endpoint, account, agent);
+      session.hold();
+      return session;
     };
     const rest = async (what: string) => {
       bench.progress(`memory, ${transport}: ${what}`);
       await sleep(REST_MS);
+      return new Map(endpoints.map(({ name, pid }) => [name, residentBytes(pid)]));
     };
-    for (const endpoint of endpoints)
-      await openAll(WARM_UP_SESSIONS, (account) => open(endpoint, `warm-${account}`));
-    await rest('before');
-    const before = new Map<string, number>(endpoints.map(({ name, pid }) => [name, residentBytes(pid)]));
-    for (const endpoint of endpoints) await openAll(count, (account) => open(endpoint, account));
-    await rest(`${count} sessions each`);
-    const each = new Map<string, number>(
-      endpoints.map(({ name, pid }) => [name, (residentBytes(pid) - (before.get(name) ?? 0)) / count / 1024]),
-    );
+    const sessions = new Map<string, IdleSession[]>(endpoints.map(({ name }) => [name, []]));
+    const openMore = async (endpoint: WebEndpoint, more: number, prefix: string) =>
+      sessions
+        .get(endpoint.name)
+        ?.push(...(await openAll(more, (account) => open(endpoint, prefix + account))));
+    for (const endpoint of endpoints) await openMore(endpoint, WARM_UP_SESSIONS, 'warm-');
+    const before = await rest('before');
+    for (const endpoint of endpoints) await openMore(endpoint, count, '');
+    const after = await rest(`${count} sessions each`);
+    for (const [name, opened] of sessions) {
+      const lost = await countLost(opened);
+      // What was ended meanwhile, by whomever, would make the others seem small.
+      if (lost > 0)
+        throw new Error(`${name}: ${lost} of ${opened.length} sessions were not there to the end`);
+    }
     agent.destroy();
-    const of = (name: string) => each.get(name) ?? Number.NaN;
+    const of = (name: WebEndpoint['name']) =>
+      ((after.get(name) ?? Number.NaN) - (before.get(name) ?? 0)) / count / 1024;
     const value = of('proxy');
     return {
       name: `web-memory-${transport}`,
@@ -176,7 +195,19 @@ function memory(bench: Bench, transport: 'websocket' | 'bosh'): Promise<Result> 
       most: value,
       target: Math.min(of('prosody'), of('ejabberd')),
       better: 'less',
-      detail: `prosody ${of('prosody').toFixed(1)}, ejabberd ${of('ejabberd').toFixed(1)}`,
+      detail: `prosody ${of('prosody').toFixed(1)}, ejabberd ${of('ejabberd').toFixed(1)}; all ${count} were there to the end`,
     };
   });
+}
+
+async function countLost(sessions: readonly IdleSession[]): Promise<number> {
+  let lost = 0;
+  for (let at = 0; at < sessions.length; at += LOGINS_AT_A_TIME) {
+    const asked = sessions.slice(at, at + LOGINS_AT_A_TIME).map((session) => session.answers());
+    for (const { status } of await Promise.allSettled(asked)) if (status === 'rejected') lost += 1;
+    // So many are enough to know.
+    if (lost >= LOGINS_AT_A_TIME) break;
+  }
+  for (const session of sessions) session.close();
+  return lost;
 }
