@@ -74,6 +74,14 @@ const CHARTS: readonly ChartOf[] = [
     title: 'Round trips from TLS to a whole session',
     unit: 'trips',
   },
+  {
+    of: 'web',
+    file: 'web',
+    title: 'Web clients: work done in a CPU second, as a multiple of the better server',
+    unit: '×',
+    one: 'better server',
+  },
+  { of: 'web', file: 'web-memory', title: 'Memory of an idle web session, KB', unit: 'KB' },
   { of: 'routing', file: 'routing', title: 'CPU of XMPP 2.0 routing, µs a message more than passing it' },
   {
     of: 'fast-reconnect',
