@@ -167,6 +167,22 @@ export class Frame {
     return -1;
   }
 
+  /**
+   * Copies the value of an attribute of the root, without making a string of it.
+   * @param to where in `into`
+   * @returns how many bytes; -1: it is not there, has more than `most`, or is not ASCII as it is written
+   */
+  copyAttribute(name: string, into: Uint8Array, to: number, most: number): number {
+    const at = this.attributeAt(name);
+    if (at < 0) return -1;
+    const a = this.records.rootAttributes;
+    const length = a[at + A_VALUE_END]! - a[at + A_VALUE]!;
+    if (length > most || (a[at + A_FLAGS]! & (NEEDS_DECODING | NON_ASCII)) !== 0) return -1;
+    const from = this.start + a[at + A_VALUE]!;
+    for (let i = 0; i < length; i++) into[to + i] = this.buffer[from + i]!;
+    return length;
+  }
+
   /** @internal where in `records.rootAttributes` the attribute with this name as written is; -1 */
   attributeAt(name: string): number {
     const a = this.records.rootAttributes;

@@ -82,7 +82,7 @@ export class Leaving {
     // Another proxy has found the same, and has left it to us as it is to be.
     if ((flags & TWO) !== 0) return marked(stanza, this.#children.alone(flags, to));
     this.#readdressed ??= new Readdressed();
-    this.#readdressed.note(frame.id, to);
+    this.#readdressed.note(frame, to);
     if (this.known.common.optedIn.size > 0) this.#reflect(frame, flags, to);
     marked(stanza, this.#children.plain(flags));
     stanza.edit().cutResource('to');

@@ -189,6 +189,43 @@ describe('the client’s own record', () => {
       .end();
   });
 
+  it.each(['', 'a&amp;b', 'ö🦄', 'x'.repeat(64), 'x'.repeat(65), 'x'.repeat(256)])(
+    'whatever the id looks like: %s',
+    (id) => {
+      session('copies')
+        .fromClient(`<message to='${ORCHARD}' id='${id}'><body>hi</body></message>`)
+        .expectVerdict(
+          'changed readdressed',
+          `<message to='${ROMEO}' id='${id}'><body>hi</body>${TWO}</message>`,
+        )
+        .fromServer(`${error(ROMEO, id)}${TWO}</message>`)
+        .expectVerdict('changed error-address-restored', `${error(ORCHARD, id)}${TWO}</message>`)
+        .end();
+    },
+  );
+
+  it('of the last messages only, the newest first: an id may be used again', () => {
+    const play = session('copies');
+    const write = (resource: string, id: string) =>
+      play
+        .fromClient(`<message to='${ROMEO}/${resource}' id='${id}'><body>hi</body></message>`)
+        .expectVerdict(
+          'changed readdressed',
+          `<message to='${ROMEO}' id='${id}'><body>hi</body>${TWO}</message>`,
+        );
+    write('old', 'again');
+    write('gone', 'first');
+    for (let n = 0; n < 30; n += 1) write('orchard', `m${n}`);
+    write('new', 'again');
+    play
+      .fromServer(`${error(ROMEO, 'again')}${TWO}</message>`)
+      .expectVerdict('changed error-address-restored', `${error(`${ROMEO}/new`, 'again')}${TWO}</message>`)
+      .fromServer(`${error(ROMEO, 'first')}${TWO}</message>`)
+      .expectVerdict('changed error-address-restored', `${error(`${ROMEO}/gone`, 'first')}${TWO}</message>`);
+    write('orchard', 'one more');
+    play.fromServer(`${error(ROMEO, 'first')}${TWO}</message>`).end();
+  });
+
   it('any other error stays as it is', () => {
     session('copies')
       .fromClient(`<message to='${ORCHARD}' id='m1'><body>hi</body></message>`)
