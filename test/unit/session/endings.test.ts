@@ -225,6 +225,25 @@ describe('keepalives', () => {
       .done();
   });
 
+  test('a server that does not answer is given up, and the client told', () => {
+    const server = { whitespace: 0, ping: 100, timeout: 30 };
+    const client = { whitespace: 0, ping: 0, timeout: 30 };
+    const play = new Playbook({ config: { keepalive: { client, server } } }).bound();
+    play
+      .passes(120)
+      .toServer("<iq type='get' id='id1' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>")
+      .server("<iq type='result' id='id1' from='example.org' to='a@example.org/r'/>")
+      .passes(40)
+      .sendsOnly();
+    play.passes(80).toServer(/^<iq type='get' id='id2' to='example.org'><ping /);
+    for (let i = 0; i < 2; i++) play.passes(20);
+    play
+      .toClient(/^<stream:error><system-shutdown .*<\/stream:stream>$/)
+      .commands('destroy server', 'end client')
+      .ends('client')
+      .finishes('server-reset');
+  });
+
   test('an answer to the ping is not passed on', () => {
     const play = new Playbook({
       config: { keepalive: { ...keepalive, client: { whitespace: 0, ping: 100, timeout: 30 } } },
