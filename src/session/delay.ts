@@ -4,6 +4,7 @@ import type { NamespaceTable } from '../xml/namespaces.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
 import { Splice } from '../xml/splice.js';
+import { parseTime, writeTime } from '../xml/times.js';
 import { parseStanza } from '../xml/tokenizer.js';
 import { frameToElement } from '../xml/tree.js';
 
@@ -24,10 +25,8 @@ export function withDelay(
   if ('condition' in frame) return undefined;
   if (frame.kind !== StanzaKind.Message && frame.kind !== StanzaKind.Presence) return undefined;
   if (frame.attributeEquals('type', 'error') || frame.findChild('delay', NS.delay) >= 0) return undefined;
-  // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
-  const stamp = new Date(at).toISOString();
   return new Splice(frame)
-    .appendChild(`<delay xmlns='${NS.delay}' from='${escapeAttribute(from)}' stamp='${stamp}'/>`)
+    .appendChild(`<delay xmlns='${NS.delay}' from='${escapeAttribute(from)}' stamp='${writeTime(at)}'/>`)
     .toBuffer();
 }
 
@@ -41,7 +40,6 @@ export function keptSince(frame: Frame, from: string): number | undefined {
   if (frame.findChild('delay', NS.delay) < 0) return undefined;
   const delays = frameToElement(frame).getChildren('delay', NS.delay);
   const stamp = delays.find((delay) => delay.attrs.from === from)?.attrs.stamp;
-  // biome-ignore lint/style/noRestrictedGlobals: it reads a time that has come in
-  const time = Date.parse(String(stamp));
+  const time = parseTime(String(stamp));
   return Number.isNaN(time) ? undefined : time;
 }

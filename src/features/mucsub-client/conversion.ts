@@ -2,7 +2,8 @@ import type { Element } from 'ltx';
 import { bare, parseJid, prepareJid } from '../../jid.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
-import { stampOf, writeTime } from './times.js';
+import { writeTime } from '../../xml/times.js';
+import { stampOf } from './times.js';
 
 const NODES = 'urn:xmpp:mucsub:nodes:';
 const MESSAGES = `${NODES}messages`;

@@ -3,11 +3,11 @@ import type { FeatureContext } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
+import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { AccountBook, type Seen } from './book.js';
 import { isSame, type Mark } from './marks.js';
 import type { Settings } from './settings.js';
-import { writeTime } from './times.js';
 
 /** Something that a client has been sent and has not acknowledged. */
 export interface Handed {

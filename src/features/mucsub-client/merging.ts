@@ -1,7 +1,5 @@
 import type { Buffer } from 'node:buffer';
-import type { Element } from 'ltx';
 import { findIn, type Mark } from './marks.js';
-import { parseTime } from './times.js';
 
 /** A groupchat message as the client is to have it. */
 export interface Said {
@@ -9,55 +7,6 @@ export interface Said {
   readonly xml: Buffer;
   /** Its place among what is kept of the room; undefined when it is not kept. */
   readonly seq: number | undefined;
-}
-
-/** What a client wants of a room's history at the most (XEP-0045 §7.2.14). */
-export interface HistoryLimits {
-  readonly maxchars?: number;
-  readonly maxstanzas?: number;
-  readonly seconds?: number;
-  /** ms since 1970 */
-  readonly since?: number;
-}
-
-/** @param x `<x xmlns='http://jabber.org/protocol/muc'/>` of a join */
-export function readLimits(x: Element | undefined): HistoryLimits {
-  const { attrs } = x?.getChild('history') ?? {};
-  const number = (name: string): Record<string, number> => {
-    const value = Number.parseInt(String(attrs?.[name] ?? ''), 10);
-    return value >= 0 ? { [name]: value } : {};
-  };
-  const since = parseTime(String(attrs?.since ?? ''));
-  return {
-    ...number('maxchars'),
-    ...number('maxstanzas'),
-    ...number('seconds'),
-    ...(!Number.isNaN(since) && { since }),
-  };
-}
-
-/** Whether a client wants no history at all. */
-export function wantsNone({ maxchars, maxstanzas, seconds }: HistoryLimits): boolean {
-  return maxchars === 0 || maxstanzas === 0 || seconds === 0;
-}
-
-/** The newest of them that keep to all limits. @param now ms since 1970 */
-export function withinLimits(messages: readonly Said[], limits: HistoryLimits, now: number): readonly Said[] {
-  const { maxstanzas = Number.POSITIVE_INFINITY, maxchars = Number.POSITIVE_INFINITY } = limits;
-  const oldest = Math.max(
-    limits.since ?? Number.NEGATIVE_INFINITY,
-    limits.seconds === undefined ? Number.NEGATIVE_INFINITY : now - limits.seconds * 1_000,
-  );
-  let characters = 0;
-  let at = messages.length;
-  while (at > 0 && messages.length - at < maxstanzas) {
-    const { xml, mark } = messages[at - 1]!;
-    // Characters of the whole stanza, as the specification counts.
-    characters += xml.toString('utf8').length;
-    if (characters > maxchars || mark.at < oldest) break;
-    at--;
-  }
-  return messages.slice(at);
 }
 
 /** One place in the conversation that comes of what is kept and what the room tells. */

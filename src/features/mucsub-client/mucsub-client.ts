@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
 import { capabilities } from '../../knowledge/capabilities/capabilities.js';
+import { readLimits, wantsNone } from '../../knowledge/rooms/history-limits.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
@@ -19,7 +20,7 @@ import { Dormant } from './dormant.js';
 import { Events } from './events.js';
 import { GoingOn } from './going-on.js';
 import { type Handed, type HandedRecord, Handing } from './handing.js';
-import { readLimits, wantsNone } from './merging.js';
+
 import { pastOf } from './past.js';
 import { RoomPatterns } from './patterns.js';
 import { isOutlived } from './records.js';

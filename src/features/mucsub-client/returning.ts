@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
+import { type HistoryLimits, withinLimits } from '../../knowledge/rooms/history-limits.js';
 import type { FeatureContext } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { Splice } from '../../xml/splice.js';
@@ -8,7 +9,7 @@ import { ArchiveReading } from './archive.js';
 import { type AccountBook, TRAIL } from './book.js';
 import type { Handing } from './handing.js';
 import { anchorIn, isSame, markOf } from './marks.js';
-import { type HistoryLimits, type Merged, merge, type Said, withinLimits } from './merging.js';
+import { type Merged, merge, type Said } from './merging.js';
 import { readKept } from './records.js';
 import type { RoomFeatureQuestions } from './room-features.js';
 import type { Settings } from './settings.js';
@@ -126,7 +127,8 @@ export class Return {
       const last = seen.trail.at(-1);
       // Who has had nothing is told nothing of before.
       const since = last === undefined ? seen.at : last.at - TIMES_DIFFER;
-      this.#archive = new ArchiveReading(context, this.room, last?.id, since, settings.archiveMessages, () =>
+      const place = { room: this.room, lastId: last?.id, since };
+      this.#archive = new ArchiveReading(context, place, settings.archiveMessages, () =>
         this.#archiveIsRead(),
       );
       this.#archive.begin();
@@ -201,7 +203,7 @@ export class Return {
     };
     const conversation = merge(kept, told);
     const missed = conversation.filter(isNew).map(({ said }) => said);
-    const given = new Set(withinLimits(missed, this.limits, context.wallClock()));
+    const given = new Set(withinLimits(missed, this.limits, context.wallClock(), ({ mark }) => mark.at));
     for (const [at, { said }] of conversation.entries()) {
       const isGiven = given.has(said);
       if (!isGiven && conversation.length - at > TRAIL) continue;

@@ -5,11 +5,12 @@ import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, escapeText } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
+import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { type Asked, errorAnswer, REFUSED, type Refusal, resultAnswer } from './answers.js';
 import type { LoggedKind, Told } from './event-log.js';
 import type { Ghosts } from './ghosts.js';
-import { stampOf, timeOf } from './presences.js';
+import { timeOf } from './presences.js';
 import { lacksArchive } from './services.js';
 import type { Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
@@ -114,7 +115,7 @@ export class ArchiveAnswers {
     return (
       `<message from='${escapeAttribute(from)}' to='${escapeAttribute(to)}'>` +
       `<result xmlns='${NS.mam2}'${name} id='${escapeAttribute(id)}'><forwarded xmlns='${NS.forward0}'>` +
-      `<delay xmlns='${NS.delay}' stamp='${stampOf(at)}'/>${message}</forwarded></result></message>`
+      `<delay xmlns='${NS.delay}' stamp='${writeTime(at)}'/>${message}</forwarded></result></message>`
     );
   }
 

@@ -20,7 +20,7 @@ export class CatchingUp {
     const { context } = this.around;
     ghost.fillIsComplete = true;
     const lastId = this.around.book.knownWhereabouts(ghost.room, this.around.account)?.lastId;
-    ghost.fill = new ArchiveFill(this.around, ghost.room, since, lastId, (complete) => {
+    ghost.fill = new ArchiveFill(this.around, { room: ghost.room, lastId, since }, (complete) => {
       const waiting = ghost.fill?.waiting ?? [];
       ghost.fill = undefined;
       if (this.ghosts.get(ghost.room) !== ghost) return;

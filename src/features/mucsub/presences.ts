@@ -1,5 +1,6 @@
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, escapeText } from '../../xml/serialize.js';
+import { parseTime, writeTime } from '../../xml/times.js';
 
 /** More of what was missed than this a room is not asked for. */
 const MOST_HISTORY = 500;
@@ -13,7 +14,7 @@ export function enterRoom(occupant: string, password: string | undefined, since:
   const history =
     since === undefined
       ? "<history maxstanzas='0'/>"
-      : `<history maxstanzas='${MOST_HISTORY}' since='${stampOf(since)}'/>`;
+      : `<history maxstanzas='${MOST_HISTORY}' since='${writeTime(since)}'/>`;
   return `<presence to='${escapeAttribute(occupant)}'><x xmlns='${NS.muc}'>${secret}${history}</x></presence>`;
 }
 
@@ -39,16 +40,9 @@ function leaving(occupant: string, to: string, affiliation: string, status: stri
   );
 }
 
-/** @param time ms since 1970 */
-export function stampOf(time: number): string {
-  // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
-  return new Date(time).toISOString();
-}
-
 /** @returns ms since 1970; undefined when it is no time (XEP-0082) */
 export function timeOf(stamp: string | undefined): number | undefined {
   if (stamp === undefined) return undefined;
-  // biome-ignore lint/style/noRestrictedGlobals: it reads a time that has come in
-  const time = Date.parse(stamp);
+  const time = parseTime(stamp);
   return Number.isNaN(time) ? undefined : time;
 }

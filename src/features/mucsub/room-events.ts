@@ -6,6 +6,7 @@ import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
+import { writeTime } from '../../xml/times.js';
 import { frameToElement, parseElement } from '../../xml/tree.js';
 import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
@@ -16,7 +17,7 @@ import type { Ghost } from './ghost.js';
 import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
-import { stampOf, timeOf } from './presences.js';
+import { timeOf } from './presences.js';
 import { hasArchive, lacksArchive } from './services.js';
 import { eventOf, type Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
@@ -109,8 +110,12 @@ export class RoomEvents {
   /** Not all of what was said since then could be had. */
   gap(ghost: Ghost, since: number): void {
     const { account, context } = this.around;
-    const until = stampOf(context.wallClock());
-    this.delivery.give(ghost.room, gap(ghost.room, account, context.randomId(), stampOf(since), until), true);
+    const until = writeTime(context.wallClock());
+    this.delivery.give(
+      ghost.room,
+      gap(ghost.room, account, context.randomId(), writeTime(since), until),
+      true,
+    );
   }
 
   /** @returns the event that a groupchat message becomes; undefined: none, or it has been one before */

@@ -2,12 +2,12 @@ import type { Buffer } from 'node:buffer';
 import type { StoreChange } from '../../store/store.js';
 import { Frame } from '../../xml/frame.js';
 import { Splice } from '../../xml/splice.js';
+import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { Cursor } from './cursor.js';
 import type { Known, Logged, LoggedKind, RoomLog, Said, Told } from './event-log.js';
 import { gap, wrap } from './events.js';
 import type { EventName } from './nodes.js';
-import { stampOf } from './presences.js';
 import { hasArchive, lacksArchive } from './services.js';
 import type { Surroundings } from './surroundings.js';
 import { keyHash } from './whereabouts.js';
@@ -132,7 +132,7 @@ export class Storing {
     let last = cursor.sent;
     const { lost } = cursor;
     if (lost !== undefined && lost.seq > cursor.sent) {
-      send(gap(room, account, context.randomId(), stampOf(lost.since), stampOf(lost.until)), lost.seq);
+      send(gap(room, account, context.randomId(), writeTime(lost.since), writeTime(lost.until)), lost.seq);
       last = lost.seq;
     }
     for (const told of all) {
@@ -156,7 +156,7 @@ export class Storing {
     const frame = parseStanza(inner, context.namespaces);
     if (!(frame instanceof Frame)) return undefined;
     const readdressed = new Splice(frame).setAttribute('to', account).toBuffer();
-    return wrap({ room, account, event, id, stamp: stampOf(at) }, readdressed);
+    return wrap({ room, account, event, id, stamp: writeTime(at) }, readdressed);
   }
 
   /** The client has some of what it was sent. @param tokens as they were given to `sendStored` */

@@ -1,9 +1,9 @@
 import type { FeatureContext, PassingStanza } from '../../session/feature.js';
 import { LateMap } from '../../session/late.js';
 import { pageQuery, readPageEnd } from '../../session/start/archive.js';
+import { writeTime } from '../../xml/times.js';
 import { readArchived } from './archive.js';
 import type { HeldJoin } from './held-join.js';
-import { writeTime } from './history.js';
 
 /** ms that an archive may take. */
 const ARCHIVE_TIME = 10_000;

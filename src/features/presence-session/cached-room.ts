@@ -1,6 +1,6 @@
 import type { Buffer } from 'node:buffer';
+import type { HistoryLimits } from '../../knowledge/rooms/history-limits.js';
 import type { NamespaceTable } from '../../xml/namespaces.js';
-import type { HistoryLimits } from './history.js';
 import { RoomCache } from './room-cache.js';
 
 /** What a mark says. */

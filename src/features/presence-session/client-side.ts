@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
+import { readLimits, withinLimits } from '../../knowledge/rooms/history-limits.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { SILENT_CAUSES } from '../../knowledge/rooms/signals.js';
 import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
@@ -8,12 +9,13 @@ import { type Frame, StanzaKind } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
+import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { strip, withLastChild } from './annotation.js';
 import { type CachedRoom, entering, type Joining, type Mark } from './cached-room.js';
 import { Digest, isModerator } from './digest.js';
 import { stripped } from './held-join.js';
-import { readLimits, readStamp, withinLimits, writeTime } from './history.js';
+import { readStamp } from './history.js';
 import { RoomCache } from './room-cache.js';
 import type { PresenceSessionSettings } from './settings.js';
 import type { StoredViews } from './stored-views.js';
@@ -351,7 +353,12 @@ export class ClientSide {
     const { messages } = room.cache;
     // What is said meanwhile is kept already, and told behind the subject.
     const before = messages.slice(0, messages.length - joining.liveKept);
-    for (const { xml } of withinLimits(before, joining.limits, now, this.settings.history.default)) {
+    for (const { xml } of withinLimits(
+      before,
+      { maxstanzas: this.settings.history.default, ...joining.limits },
+      now,
+      ({ stamp }) => stamp,
+    )) {
       this.#give(room, xml);
     }
     if (joining.subject !== undefined) this.#give(room, joining.subject);

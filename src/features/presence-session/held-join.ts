@@ -1,12 +1,13 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
+import type { HistoryLimits } from '../../knowledge/rooms/history-limits.js';
 import type { Frame } from '../../xml/frame.js';
 import type { NamespaceTable } from '../../xml/namespaces.js';
 import { Splice } from '../../xml/splice.js';
 import { isMarked, strip, type Wish } from './annotation.js';
 import type { Standing } from './difference.js';
 import { Digest } from './digest.js';
-import { type HistoryLimits, type RoomMessage, readMessage } from './history.js';
+import { type RoomMessage, readMessage } from './history.js';
 import type { View } from './view.js';
 
 /** An occupant's presence as the room gives it, without any mark. */

@@ -1,5 +1,6 @@
 import type { Element } from 'ltx';
 import { NS } from '../../xml/namespaces.js';
+import { parseTime } from '../../xml/times.js';
 import type { Digest } from './digest.js';
 import type { MessageMark, MessageTrail } from './message-trail.js';
 
@@ -13,16 +14,6 @@ export interface RoomMessage {
   readonly hasBody: boolean;
   /** A subject and nothing else (XEP-0045 §7.2.15). */
   readonly isSubject: boolean;
-}
-
-/** What a client wants of a room's history at the most (XEP-0045 §7.2.14). */
-export interface HistoryLimits {
-  readonly maxchars?: number;
-  readonly maxstanzas?: number;
-  /** Only what was said in so many seconds before now. */
-  readonly seconds?: number;
-  /** Only what was said since then; ms since 1970. */
-  readonly since?: number;
 }
 
 /** @param room prepared or as written: whoever gave the message its id */
@@ -52,57 +43,6 @@ export function readStamp(message: Element): number {
   const old = message.getChild('x', NS.delayLegacy)?.attrs.stamp as string | undefined;
   const parts = /^(\d{4})(\d\d)(\d\d)(T\d\d:\d\d:\d\d)$/.exec(old ?? '');
   return parts === null ? Number.NaN : parseTime(`${parts[1]}-${parts[2]}-${parts[3]}${parts[4]}Z`);
-}
-
-/** @returns NaN for what is no time (XEP-0082) */
-export function parseTime(text: string): number {
-  // biome-ignore lint/style/noRestrictedGlobals: it reads a time that has come in
-  return Date.parse(text);
-}
-
-export function writeTime(ms: number): string {
-  // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
-  return new Date(ms).toISOString();
-}
-
-/** The limits in a client's join. @param x `<x xmlns='http://jabber.org/protocol/muc'/>` */
-export function readLimits(x: Element | undefined): HistoryLimits {
-  const { attrs } = x?.getChild('history') ?? {};
-  const number = (name: string): Record<string, number> => {
-    const value = Number.parseInt(String(attrs?.[name] ?? ''), 10);
-    return value >= 0 ? { [name]: value } : {};
-  };
-  const since = parseTime(String(attrs?.since ?? ''));
-  return {
-    ...number('maxchars'),
-    ...number('maxstanzas'),
-    ...number('seconds'),
-    ...(!Number.isNaN(since) && { since }),
-  };
-}
-
-/** The newest of them that keep to all limits. @param now ms since 1970 @param otherwise messages when the client has said nothing of a number */
-export function withinLimits<T extends { readonly xml: Buffer; readonly stamp: number }>(
-  messages: readonly T[],
-  limits: HistoryLimits,
-  now: number,
-  otherwise: number,
-): readonly T[] {
-  const { maxstanzas = otherwise, maxchars = Number.POSITIVE_INFINITY, seconds, since } = limits;
-  const oldest = Math.max(
-    since ?? Number.NEGATIVE_INFINITY,
-    seconds === undefined ? Number.NEGATIVE_INFINITY : now - seconds * 1_000,
-  );
-  let characters = 0;
-  let at = messages.length;
-  while (at > 0 && messages.length - at < maxstanzas) {
-    const { xml, stamp } = messages[at - 1]!;
-    // Characters of the whole stanza, as the specification counts.
-    characters += xml.toString('utf8').length;
-    if (characters > maxchars || stamp < oldest) break;
-    at--;
-  }
-  return messages.slice(at);
 }
 
 /**

@@ -1,11 +1,13 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
+import { withinLimits } from '../../knowledge/rooms/history-limits.js';
 import type { FeatureContext } from '../../session/feature.js';
 import type { Reason } from '../../session/reasons.js';
 import type { Frame } from '../../xml/frame.js';
 import { type NamespaceTable, NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import type { Splice } from '../../xml/splice.js';
+import { writeTime } from '../../xml/times.js';
 import {
   type Dialect,
   gonePresence,
@@ -22,15 +24,7 @@ import type { WantedHistory } from './ask-room.js';
 import { type Difference, difference, liveDifference } from './difference.js';
 import { affiliationOf, isModerator, ROLES } from './digest.js';
 import { type Arrival, type HeldJoin, stripped } from './held-join.js';
-import {
-  type Missed,
-  merged,
-  missedAfter,
-  type RoomMessage,
-  readMessage,
-  withinLimits,
-  writeTime,
-} from './history.js';
+import { type Missed, merged, missedAfter, type RoomMessage, readMessage } from './history.js';
 import { MessageTrail } from './message-trail.js';
 import type { Occupants } from './occupants.js';
 import { View } from './view.js';
@@ -307,7 +301,12 @@ export class PlayedRoom {
     } else {
       const missed = resumable ? this.#missed(held) : { messages: held.history, complete: false };
       const most = resumable ? Number.POSITIVE_INFINITY : history.default;
-      const sent = withinLimits(missed.messages, held.limits, this.context.wallClock(), most);
+      const sent = withinLimits(
+        missed.messages,
+        { maxstanzas: most, ...held.limits },
+        this.context.wallClock(),
+        ({ stamp }) => stamp,
+      );
       // What the client did not want it will not have missed the next time, if it has heard that there was something.
       const unsent = missed.messages.slice(0, missed.messages.length - sent.length);
       for (const { mark, stamp } of unsent) this.view.trail.add(this.view.last + 1, mark, stamp);

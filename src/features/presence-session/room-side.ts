@@ -1,3 +1,4 @@
+import { readLimits } from '../../knowledge/rooms/history-limits.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import { SILENT_CAUSES } from '../../knowledge/rooms/signals.js';
@@ -11,7 +12,6 @@ import { isMarked, strip, type Wish } from './annotation.js';
 import { ArchiveQuestions } from './archive-questions.js';
 import { askRoom, withoutJoin } from './ask-room.js';
 import { HeldJoin } from './held-join.js';
-import { readLimits } from './history.js';
 import { LostRooms } from './lost-rooms.js';
 import { MessageTrail } from './message-trail.js';
 import { PlayedRoom } from './played-room.js';

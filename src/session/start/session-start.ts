@@ -3,6 +3,7 @@ import type { StoreEntry } from '../../store/store.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeText } from '../../xml/serialize.js';
+import { writeTime } from '../../xml/times.js';
 import { readBindResult } from '../binding.js';
 import { claimedName } from '../claimed-name.js';
 import type { SessionIdentity } from '../feature.js';
@@ -312,8 +313,7 @@ export class SessionStart {
   #from({ after, since, seconds }: ArchiveRequest): CatchUpFrom {
     if (after !== undefined) return { after };
     const time = this.port.wallClock() - (seconds ?? 0) * 1000;
-    // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
-    return { since: since ?? new Date(time).toISOString() };
+    return { since: since ?? writeTime(time) };
   }
 
   /** @param hold the session that it is to resume, if that can be */

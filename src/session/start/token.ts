@@ -4,6 +4,7 @@ import { prepareJid } from '../../jid.js';
 import { storeKey } from '../../store/store.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
+import { writeTime } from '../../xml/times.js';
 import type { TokenUse } from './authenticate.js';
 
 const UNBOUND = 'HT-SHA-256-NONE';
@@ -74,9 +75,7 @@ export function tokenRecord(
 
 /** `<token/>` for `<success/>` (XEP-0484 §3.3). */
 export function tokenElement(token: string, expires: number): string {
-  // biome-ignore lint/style/noRestrictedGlobals: it spells out a time that has come in
-  const expiry = new Date(expires).toISOString();
-  return `<token xmlns='${NS.fast}' expiry='${expiry}' token='${escapeAttribute(token)}'/>`;
+  return `<token xmlns='${NS.fast}' expiry='${writeTime(expires)}' token='${escapeAttribute(token)}'/>`;
 }
 
 /** The client's message: who it is and its proof. */

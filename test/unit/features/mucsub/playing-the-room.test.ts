@@ -539,11 +539,8 @@ describe('after a restart', () => {
       .end();
     const next = domain();
     for (const [key, value] of shared.store) next.store.set(key, value);
-    const field = (name: string, value: string, type = '') =>
-      `<field var='${name}'${type}><value>${value}</value></field>`;
     const question =
-      `<query xmlns='${NS.mam2}' queryid='id-1'><x xmlns='${NS.dataForms}' type='submit'>` +
-      `${field('FORM_TYPE', NS.mam2, " type='hidden'")}</x>` +
+      `<query xmlns='${NS.mam2}' queryid='id-1'>` +
       `<set xmlns='${NS.resultSets}'><max>100</max><after>a1</after></set></query>`;
     const archived = (body: string, id: string, archive: string) =>
       `<message from='${ROOM}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='id-1' id='${archive}'><forwarded xmlns='${NS.forward0}'>` +
@@ -590,17 +587,19 @@ describe('after a restart', () => {
       .end();
     const next = domain();
     for (const [key, value] of shared.store) next.store.set(key, value);
-    const question = (start: string, after: string) =>
-      `<query xmlns='${NS.mam2}' queryid='id-1'><x xmlns='${NS.dataForms}' type='submit'>` +
-      `<field var='FORM_TYPE' type='hidden'><value>${NS.mam2}</value></field>${start}</x>` +
+    const question = (form: string, after: string) =>
+      `<query xmlns='${NS.mam2}' queryid='id-1'>${form}` +
       `<set xmlns='${NS.resultSets}'><max>100</max>${after}</set></query>`;
+    const since =
+      `<x xmlns='${NS.dataForms}' type='submit'><field var='FORM_TYPE' type='hidden'><value>${NS.mam2}</value></field>` +
+      `<field var='start'><value>2026-11-20T12:16:35.000Z</value></field></x>`;
     available(stage({ ...scene, domain: next, now: 2_000_000 }))
       .expectSent('server', asks('sammy'))
       .fromServer(self('sammy'))
       .expectVerdict(SWALLOWED)
       .expectRequest(ROOM, question('', '<after>a1</after>'))
       .answerIq(ROOM, { error: 'item-not-found' })
-      .expectRequest(ROOM, question("<field var='start'><value>2026-11-20T12:16:35.000Z</value></field>", ''))
+      .expectRequest(ROOM, question(since, ''))
       .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
       .end();
   });
