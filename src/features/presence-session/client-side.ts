@@ -156,6 +156,14 @@ export class ClientSide {
     return verdict;
   }
 
+  /** A marked message that is no groupchat: XEP-0311 §4.3 does not say of what type the room is to tell of a gap. */
+  notSaid(stanza: PassingStanza, jid: string, nick: string): Verdict {
+    const element = stanza.tree().getChild('presence-session', NS.presenceSession);
+    if (nick !== '' || element?.attrs.type !== 'truncated') return this.#stripped(stanza);
+    this.#rooms.get(jid)?.cache.forgetMessages();
+    return { action: 'handled', reason: 'presence-session-held' };
+  }
+
   wakeup(token: string): void {
     if (token === SAVE) {
       this.#saves = false;

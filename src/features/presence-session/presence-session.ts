@@ -124,8 +124,11 @@ export class PresenceSessionSession implements FeatureSession {
     if (watch === ARCHIVED) return this.#room.fromArchive(stanza);
     const from = frame.from ?? '';
     const room = bareOf(from);
-    if (this.#client.plays(room) && watch !== MARKED) {
-      return this.#client.fromRoom(stanza, room, resource(from) ?? '');
+    if (this.#client.plays(room)) {
+      const nick = resource(from) ?? '';
+      return watch === MARKED
+        ? this.#client.notSaid(stanza, room, nick)
+        : this.#client.fromRoom(stanza, room, nick);
     }
     if (!this.#room.plays(room)) {
       // What claims to be the room's own word must not come from an occupant.

@@ -109,6 +109,53 @@ describe('playing the client', () => {
       .end();
   });
 
+  it.each(['groupchat', 'normal'])(
+    'a gap in what was said (§4.3) is no business of the client, and nothing of before it is told: type %s',
+    (type) => {
+      const domain = new FakeDomain();
+      const said = (id: string) =>
+        `<message from='${ROOM}/Romeo' type='groupchat' id='${id}'><body>${id}</body><delay xmlns='${NS.delay}' stamp='2026-11-20T12:00:00Z'/></message>`;
+      const toHear = (id: string) => said(id).replace('<message', `<message to='${FULL}'`);
+      legacy({ domain })
+        .fromClient(join('Juliet'))
+        .expectVerdict('handled presence-session-asked')
+        .expectSent('server', asking('Juliet'))
+        .fromServer(marked(here('Juliet', '110'), 1))
+        .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
+        .fromServer(marked(said('m1'), 2))
+        .expectVerdict('changed presence-session-stripped', said('m1'))
+        .close()
+        .end();
+      legacy({ domain })
+        .fromClient(join('Juliet'))
+        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+        .fromServer(marked(here('Juliet', '110'), 3))
+        .expectVerdict('handled presence-session-held')
+        .expectSent('client', toHer(here('Juliet', '110')))
+        .expectRequest(ROOM, INFO)
+        .fromServer(
+          `<message from='${ROOM}' type='${type}'><presence-session xmlns='${NS.presenceSession}' type='truncated'/></message>`,
+        )
+        .expectVerdict('handled presence-session-held')
+        .fromServer(marked(said('m3'), 4))
+        .expectVerdict('handled presence-session-held')
+        .answerIq(ROOM, INFO)
+        .expectSent('client', toHear('m3'))
+        .end();
+    },
+  );
+
+  it('what an occupant wants to pass for a mark in a private message is taken out', () => {
+    const whispered = (content: string) =>
+      `<message from='${ROOM}/Romeo' type='chat'><body>psst</body>${content}</message>`;
+    legacy({ domain: been() })
+      .fromClient(join('Juliet'))
+      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+      .fromServer(whispered(`<presence-session xmlns='${NS.presenceSession}' type='truncated'/>`))
+      .expectVerdict('changed presence-session-stripped', whispered(''))
+      .end();
+  });
+
   it('a join while in the room means "send me everything"', () => {
     const domain = been();
     legacy({ domain })
