@@ -46,7 +46,7 @@ export class ClientNegotiation {
   takeFeatures(started?: FeaturesContext['started']): string | undefined {
     const { session } = this.side;
     const { server } = session;
-    const features = server.takeFeatures();
+    const features = server.negotiation.takeFeatures();
     if (features === undefined) return undefined;
     const rewritten = rewriteFeatures(features, {
       listenerTls: this.settings.listener.tls,

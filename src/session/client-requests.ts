@@ -115,7 +115,7 @@ export class ClientRequests {
   }
 
   #forward(frame: Frame, opensSasl = false): void {
-    this.side.session.server.negotiate(Buffer.from(frame.bytes()), opensSasl);
+    this.side.session.server.negotiation.say(Buffer.from(frame.bytes()), opensSasl);
   }
 
   /** Asks the server for a resource; before that a session is ended that has it and waits for this client. */

@@ -1,16 +1,14 @@
 import type { Buffer } from 'node:buffer';
-import type { Element } from 'ltx';
-import type { UpstreamLimits } from '../config/model.js';
+import type { UpstreamConfig } from '../config/model.js';
 import { streamError } from '../stream/errors.js';
 import { speaksFeatures, streamHeader } from '../stream/header.js';
-import { announcedLimits, recogniseServer, upstreamLimits } from '../stream/server-kind.js';
+import { upstreamLimits } from '../stream/server-kind.js';
 import { SERVER_STREAM, type ServerInput, type ServerState } from '../stream/server-stream.js';
 import type { Frame } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
 import { Tokenizer, type TokenizerSink } from '../xml/tokenizer.js';
-import { frameToElement } from '../xml/tree.js';
 import type { Resumption } from './acknowledgement.js';
 import { readBindResult } from './binding.js';
 import { classifyServer } from './classify.js';
@@ -18,11 +16,9 @@ import type { DomainRuntime } from './domain.js';
 import type { ServerKind } from './feature.js';
 import { LegSide, OTHER_LEG_FULL } from './leg.js';
 import type { ConnectFailure, LegLoss, SessionPort, TlsFacts, UpstreamFacts } from './port.js';
+import { ServerNegotiation } from './server-negotiation.js';
 import type { Session, SessionSettings } from './session.js';
 import { readableFromServer } from './standard-form.js';
-
-/** How often a server that breaks before its features is connected again. */
-const ATTEMPTS = 3;
 
 /** The stream towards the server: `SERVER_STREAM` at work. */
 export class ServerSide extends LegSide implements TokenizerSink {
@@ -36,16 +32,8 @@ export class ServerSide extends LegSide implements TokenizerSink {
   wantsSession = false;
   takesClientState = false;
   protected readonly tokenizer: Tokenizer;
-  /** The features frame of the present stream: the client may have to be shown it more than once, before TLS and behind it. */
-  #features: Frame | undefined;
   #upstream: UpstreamFacts | undefined;
-  #attempts = 0;
-  /** The client has said something since it saw the features. */
-  #spokenTo = false;
-  /** What opens SASL, until it is answered. */
-  #opening: Buffer | undefined;
-  /** What the server says it takes (XEP-0478). */
-  #announced: Partial<UpstreamLimits> = {};
+  readonly negotiation = new ServerNegotiation(this);
 
   constructor(
     public session: Session,
@@ -80,12 +68,17 @@ export class ServerSide extends LegSide implements TokenizerSink {
 
   /** URL of the server that there is, or was last; '' before there was one. */
   get upstream(): string {
-    return this.#upstream?.upstream.url ?? '';
+    return this.configured?.url ?? '';
+  }
+
+  /** How the server is to be spoken to; undefined before there was one. */
+  get configured(): UpstreamConfig | undefined {
+    return this.#upstream?.upstream;
   }
 
   /** What may be sent to this server. */
   get limits() {
-    return upstreamLimits(this.kind, { ...this.#announced, ...this.#upstream?.upstream.limits });
+    return upstreamLimits(this.kind, { ...this.negotiation.announced, ...this.configured?.limits });
   }
 
   connect(domain: DomainRuntime): void {
@@ -93,9 +86,16 @@ export class ServerSide extends LegSide implements TokenizerSink {
     this.renewed();
     this.state = 'connecting';
     this.kind = 'unknown';
-    this.#features = undefined;
+    this.negotiation.restart();
     this.header = undefined;
     this.port.connect(domain.name);
+  }
+
+  /** The same for a server that has just said its last on this connection. */
+  connectAgain(): void {
+    this.connect(this.session.domain);
+    this.tokenizer.restart();
+    this.tokenizer.stop();
   }
 
   connected(facts: UpstreamFacts): void {
@@ -136,7 +136,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
   openStream(): void {
     const { client, domain } = this.session;
     this.state = 'opening';
-    this.#features = undefined;
+    this.negotiation.restart();
     this.tokenizer.restart();
     this.outbox.text(
       streamHeader({
@@ -147,14 +147,6 @@ export class ServerSide extends LegSide implements TokenizerSink {
         version: client.header === undefined || speaksFeatures(client.header) ? '1.0' : undefined,
       }),
     );
-  }
-
-  /** A tree of the features, the caller's to change; undefined when the server has sent none. */
-  takeFeatures(): Element | undefined {
-    const features = this.#features;
-    // Behind authentication they are shown once.
-    if (this.session.authenticated) this.#features = undefined;
-    return features === undefined ? undefined : frameToElement(features);
   }
 
   /** Asks the server to go on with a stream of before (XEP-0198 §5). */
@@ -224,22 +216,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
     this.state = 'negotiating';
     this.header = header;
     // A server that was asked in the old way answers in the old way: no features follow. An error does without `from`.
-    if (header.version === undefined && header.from !== undefined) this.#isOpen();
-  }
-
-  #isOpen(): void {
-    this.state = 'open';
-    if (this.#opening !== undefined) this.outbox.bytes(this.#opening);
-    this.session.client.negotiation.answer();
-  }
-
-  /** Passes on what the client says before there is a session. @param opensSasl it depends on nothing that was said before */
-  negotiate(request: Buffer, opensSasl: boolean): void {
-    this.#opening = opensSasl && !this.#spokenTo ? request : undefined;
-    this.#spokenTo = true;
-    if (this.state === 'open') this.outbox.bytes(request);
-    // Connected again meanwhile: what cannot wait for that ends as it would have ended without.
-    else if (this.#opening === undefined) this.session.client.fail('internal-server-error');
+    if (header.version === undefined && header.from !== undefined) this.negotiation.isOpen();
   }
 
   onWhitespace(buffer: Buffer, start: number, end: number): void {
@@ -291,7 +268,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
           bound.fromServer(frame);
         break;
       case 'forward-sasl':
-        this.#opening = undefined;
+        this.negotiation.answered();
         if (client.start !== undefined) client.start.fromServer(frame);
         // In the new profile only a start of ours has asked, and it may be over.
         else if (frame.namespace() === NS.sasl) client.outbox.range(frame.buffer, frame.start, frame.end);
@@ -303,13 +280,14 @@ export class ServerSide extends LegSide implements TokenizerSink {
         this.#authenticated(frame);
         break;
       case 'take-features':
-        this.#takeFeatures(frame);
+        this.negotiation.features(frame);
         break;
       case 'start-tls':
-        this.#startTls();
+        if (this.stopAndLook()) this.negotiation.tlsFailed('leftover');
+        else this.port.startTls('server');
         break;
       case 'fail-tls':
-        this.#tlsFailed('refused');
+        this.negotiation.tlsFailed('refused');
         break;
       case 'sm-enabled':
         bound?.acknowledgement.serverHasEnabled(resumptionOf(frame));
@@ -331,7 +309,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
         this.session.hold?.comingBack.settle();
         break;
       case 'forward-error':
-        if (this.#triesAgain(frame)) break;
+        if (this.negotiation.triesAgain(frame)) break;
         this.session.endsFor('server-error');
         client.passError(frame);
         break;
@@ -340,79 +318,12 @@ export class ServerSide extends LegSide implements TokenizerSink {
     }
   }
 
-  /**
-   * COMPAT: jabberd2 answers a fresh stream now and then with what an earlier connection on the same file descriptor has left behind. As long
-   * as the client need not notice, it is connected again: the same features stand there again, and what opens SASL is said again.
-   */
-  #triesAgain(frame: Frame): boolean {
-    const { client, authenticated } = this.session;
-    const early = this.state === 'opening' || this.state === 'negotiating';
-    // Behind its handshake the client is shown features anew.
-    const unseen = early || (this.state === 'open' && client.state === 'securing');
-    const canBeAskedAgain =
-      client.state === 'authenticating' && (!this.#spokenTo || this.#opening !== undefined);
-    if (authenticated || !(unseen || canBeAskedAgain)) return false;
-    if (frame.findChild('internal-server-error', NS.streamErrors) < 0 || this.#attempts >= ATTEMPTS)
-      return false;
-    this.#attempts += 1;
-    this.port.log('debug', 'upstream connected again', {
-      domain: this.session.domain.name,
-      attempt: this.#attempts,
-    });
-    this.connect(this.session.domain);
-    this.tokenizer.restart();
-    this.tokenizer.stop();
-    return true;
-  }
-
-  #takeFeatures(frame: Frame): void {
-    const features = frameToElement(frame);
-    this.#announced = announcedLimits(features) ?? this.#announced;
-    this.takesClientState = features.getChild('csi', NS.csi) !== undefined;
-    const session = features.getChild('session', NS.session);
-    this.wantsSession = session !== undefined && session.getChild('optional') === undefined;
-    this.kind = recogniseServer(this.kind, this.header, features);
-    const upstream = this.#upstream?.upstream;
-    const starttls = features.getChild('starttls', NS.tls);
-    if (this.tls === undefined && upstream?.tls === 'starttls') {
-      // Never without, once it is asked for: taking the offer away is how it is attacked (CVE-2016-10027).
-      if (starttls === undefined) {
-        this.#tlsFailed('not-offered');
-        return;
-      }
-      this.state = 'starttls';
-      this.outbox.text(`<starttls xmlns='${NS.tls}'/>`);
-      return;
-    }
-    if (this.tls === undefined && starttls?.getChild('required') !== undefined) {
-      this.#tlsFailed('required-by-server');
-      return;
-    }
-    this.#features = frame.detach();
-    this.#isOpen();
-  }
-
-  #startTls(): void {
-    if (this.stopAndLook()) {
-      this.#tlsFailed('leftover');
-      return;
-    }
-    this.port.startTls('server');
-  }
-
-  #tlsFailed(reason: 'refused' | 'not-offered' | 'leftover' | 'required-by-server'): void {
-    const { session } = this;
-    this.port.log('warn', 'no TLS to upstream', { domain: session.domain.name, url: this.upstream, reason });
-    this.giveUp();
-    session.client.fail('remote-connection-failed', 'The server behind cannot be reached securely.');
-  }
-
   #authenticated(frame: Frame): void {
     const { client } = this.session;
     const { start } = client;
     this.session.authenticated = true;
-    this.#opening = undefined;
-    this.#features = undefined;
+    this.negotiation.answered();
+    this.negotiation.restart();
     // Until our new header is out the server has nothing to say (RFC 6120 §6.4.6).
     const restarts = client.saslProfile === NS.sasl;
     const broken = restarts && this.stopAndLook();

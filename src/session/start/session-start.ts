@@ -73,7 +73,7 @@ export class SessionStart {
     if (client.mechanisms.includes(request.mechanism)) {
       client.claimedName = claimedName(request.mechanism, request.initialResponse ?? '');
       const auth = authOf(request.mechanism, request.initialResponse, client.saslProfile);
-      server.negotiate(Buffer.from(auth), true);
+      server.negotiation.say(Buffer.from(auth), true);
     } else this.#fail('invalid-mechanism');
     return false;
   }
