@@ -47,6 +47,8 @@ const ASK_EVERY = 256;
 /**
  * Stream management of both legs and its translation (XEP-0198). Each leg counts for itself; to one side only that is confirmed which
  * the other side has confirmed or, where it has no stream management, what has been written to it. `up` is the direction client → server.
+ *
+ * Both legs in one file, because each step of the one is answered by the other: what may be said to the client is what the server has said.
  */
 export class Acknowledgement {
   up = new Ledger();

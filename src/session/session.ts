@@ -46,7 +46,7 @@ const OVERFLOW = 8;
 
 /**
  * One client connection and its server leg: the two streams of RFC 6120, tied together. Pure: bytes, events and the time come in, commands go
- * out through the port.
+ * out through the port. It is the list of what can happen to a session, and of what its parts reach of each other; what is done about it, the parts do.
  */
 export class Session implements SessionEvents, BoundSurroundings {
   now: number;

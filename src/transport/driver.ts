@@ -47,6 +47,8 @@ const ID_BYTES = 18;
 /**
  * Owns the sockets of one session and is its only way to the world: carries out its commands, and calls its events one at a time.
  * Commands take effect when the event returns, so that no event is ever called from inside a command.
+ *
+ * One file for commands and events, because that rule holds between them.
  */
 export class SessionDriver extends Sleeper implements SessionPort, LegOwner, ConnectRequest {
   #environment: DriverEnvironment;

@@ -51,7 +51,10 @@ export interface ReadingRules {
   readonly strict: boolean;
 }
 
-/** What has been noted about the element being read. Reused for one element after the other. */
+/**
+ * What has been noted about the element being read. Reused for one element after the other. Names are resolved where they are noted, in one class and
+ * on its arrays: between two of them each attribute would be handed over.
+ */
 export class ElementRecords extends FrameRecords {
   /** Of the tag being read. */
   attributes: Int32Array;

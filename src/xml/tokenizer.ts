@@ -60,6 +60,8 @@ const INCOMPLETE = -1;
  * - Time is linear in the bytes. Memory is that of the one incomplete element, at most twice
  *   `limits.stanzaBytes`; between stanzas next to none.
  * - `push` must not be called from inside a call of the sink.
+ *
+ * The states between stanzas are one machine, whichever of the two readers has a stanza: hence one file.
  */
 export class Tokenizer implements ReadingRules {
   readonly namespaces: NamespaceTable;
