@@ -150,8 +150,8 @@ export class Acknowledgement {
   }
 
   /** Keeps a stanza that has just been counted as sent to the client, until the client acknowledges it. */
-  keep(bytes: Buffer, since: number, connected: boolean, stored?: string): void {
-    this.#waiting?.add({ ordinal: this.down.sent, bytes, since, stored }, connected);
+  keep(stanza: Omit<WaitingStanza, 'ordinal'>, connected: boolean): void {
+    this.#waiting?.add({ ordinal: this.down.sent, ...stanza }, connected);
   }
 
   /** What the client has not acknowledged, up to an ordinal, is in the store or nobody's loss: to the server it is settled. */

@@ -226,7 +226,7 @@ export class BoundSession
       else around.toClient.range(frame.buffer, frame.start, frame.end);
     }
     acknowledgement.down.pass();
-    if (acknowledgement.waiting !== undefined) this.#keep(changed ?? Buffer.from(frame.bytes()));
+    if (acknowledgement.waiting !== undefined) this.#keep(changed ?? Buffer.from(frame.bytes()), false);
     this.missed.note(frame);
     acknowledgement.stanzaSent('down');
   }
@@ -305,7 +305,7 @@ export class BoundSession
     if (leg === 'client' && around.domain.hasOthers(this.account)) this.#noteBytes(bytes);
     const ledger = leg === 'client' ? acknowledgement.down : acknowledgement.up;
     ledger.inject();
-    if (leg === 'client' && acknowledgement.waiting !== undefined) this.#keep(bytes, stored);
+    if (leg === 'client' && acknowledgement.waiting !== undefined) this.#keep(bytes, true, stored);
     acknowledgement.stanzaSent(leg === 'client' ? 'down' : 'up');
   }
 
@@ -316,10 +316,10 @@ export class BoundSession
   }
 
   /** Keeps a stanza for a client that may resume until the client acknowledges it. @param bytes nobody else's */
-  #keep(bytes: Buffer, stored?: string): void {
+  #keep(bytes: Buffer, isOurs: boolean, stored?: string): void {
     const { around } = this;
-    const moment = around.domain.backlogs.moment(around.now);
-    this.acknowledgement.keep(bytes, moment, !around.clientIsHeld, stored);
+    const since = around.domain.backlogs.moment(around.now);
+    this.acknowledgement.keep({ bytes, since, stored, isOurs }, !around.clientIsHeld);
     if (around.clientIsHeld && stored === undefined) this.features.waits(this.account, bytes);
     around.moreWaits();
   }

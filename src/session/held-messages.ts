@@ -54,6 +54,23 @@ export class HeldMessages {
   }
 
   /**
+   * The session is about to be written down, and the server will send again what is its own and not acknowledged.
+   * @returns what puts a copy of the rest into the store, for when the client comes back
+   */
+  secureOurs(waiting: Unacknowledged): StoreChange[] {
+    return waiting.waiting().flatMap((stanza) => {
+      if (stanza.isOurs !== true || stanza.stored !== undefined) return [];
+      const frame = parseStanza(stanza.bytes, this.session.namespaces);
+      if ('condition' in frame) return [];
+      const change = this.#change(frame, stanza, false);
+      if (change === undefined) return [];
+      stanza.stored = change.key;
+      stanza.secured = true;
+      return [change];
+    });
+  }
+
+  /**
    * Nobody waits for the client any more: all that waits for it is put away.
    * @param since when it was gone; ms
    * @returns false when that is done, else `stored` follows

@@ -272,8 +272,10 @@ export class Hold {
   suspend(): boolean {
     const { session } = this;
     if (!this.mayComeBack) return false;
-    const counts = this.acknowledgement.state;
-    if (counts === undefined) return false;
+    const { acknowledgement } = this;
+    if (acknowledgement.state === undefined || acknowledgement.waiting === undefined) return false;
+    const copies = this.#messages.secureOurs(acknowledgement.waiting);
+    const counts = acknowledgement.state;
     this.comingBack.fail();
     const { domain, port } = session;
     const expires = port.wallClock() + counts.serverResumption.max * 1000;
@@ -283,9 +285,10 @@ export class Hold {
     const { receipts } = session.bound!.features;
     this.#suspending = true;
     // It need not come to the client again even if it does not resume.
-    this.acknowledgement.lastWordToServer();
+    acknowledgement.lastWordToServer();
     port.store(
       [
+        ...copies,
         suspend(domain.name, id, {
           ...{ format: 1, account: this.account, full, max, expires, counts, features },
           ...(receipts.length === 0 ? {} : { receipts }),

@@ -100,11 +100,11 @@ export class ResumeAttempt {
       this.session.client.countIsWrong(wrong, resuming.namespace);
       return;
     }
-    // What the client has not handled the server sends again, but for what had come out of the store.
-    const fromStore = bound.acknowledgement.waiting?.waiting().some(({ stored }) => stored !== undefined);
+    // What the client has not handled the server sends again, but for what had come out of the store or was made here.
+    const fromStore = session.counts.waiting.copies !== undefined;
     bound.acknowledgement.sentIsGone();
     this.#restoring = { bound, session, undelivered: [] };
-    if (fromStore === true)
+    if (fromStore)
       this.port.load(undeliveredPrefix(this.session.domain.name, session.account), 'resume-undelivered');
     else this.askToRestore([]);
   }

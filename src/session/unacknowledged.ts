@@ -12,6 +12,8 @@ export interface WaitingStanza {
   stored: string | undefined;
   /** That copy was made while this session was held; else it had come out of the store. */
   secured?: true;
+  /** It was made here: the server does not send it again. */
+  readonly isOurs?: boolean;
 }
 
 /** What is left of a queue when its stanzas are not kept. */
@@ -21,7 +23,7 @@ export interface WaitingState {
   readonly inFlight: readonly number[];
   /** Ordinal of the oldest that it was never sent; absent when there is none. */
   readonly unsent?: number;
-  /** Where in the store copies of those in flight are, by ordinal; absent when there are none. */
+  /** Where in the store copies of what waits are, by ordinal; absent when there are none. */
   readonly copies?: Readonly<Record<number, string>>;
 }
 
@@ -105,7 +107,7 @@ export class Unacknowledged {
   get state(): WaitingState {
     const inFlight = this.#entries.slice(this.#head, this.#head + this.#inFlight);
     const unsent = this.#entries[this.#head + this.#inFlight]?.ordinal;
-    const copies = inFlight.flatMap(({ ordinal, stored }) =>
+    const copies = this.waiting().flatMap(({ ordinal, stored }) =>
       stored === undefined ? [] : [[ordinal, stored]],
     );
     return {

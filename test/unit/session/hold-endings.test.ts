@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Feature } from '../../../src/session/feature.js';
 import { Playbook } from './playbook.js';
 import {
   BIND_RESULT,
@@ -277,6 +278,35 @@ describe('what waits for the client when the proxy is stopped is the server’s 
       .server(`<resumed xmlns='${SM}' previd='server-id' h='1'/>${message(3)}`)
       .toClient(new RegExp(`^<resumed xmlns='${SM}' previd='${ID}' h='1'/>${delayed(2)}${message(3)}$`));
     next.sendsOnly().client(`<a xmlns='${SM}' h='3'/>`).toServer(`<a xmlns='${SM}' h='1'/>`);
+    next.stored().stored().stored().sendsOnly().done();
+    expect(next.inStore.size).toBe(0);
+  });
+
+  test('but what was made here, which the server does not have, comes out of the store', () => {
+    const made = (n: number) => message(n).replace("id='m", "id='made");
+    const copies: Feature = {
+      name: 'copies',
+      watches: [{ direction: 'to-client', stanza: 'message' }],
+      open: (context) => ({
+        onStanza: ({ frame }) => {
+          context.send('client', made(Number(frame.id?.slice(1))), 'mucsub-event');
+          return { action: 'handled', reason: 'test-dropped' };
+        },
+      }),
+    };
+    const before = resumable({ features: [copies] })
+      .server(message(1) + message(2))
+      .toClient(made(1) + made(2))
+      .lost('client')
+      .server(message(3));
+    before.shutdown().stored().takeSent('server');
+    before.sendsOnly().done();
+    const next = afterRestart(before, 1).loaded().loaded();
+    next.takeSent('server');
+    next.server(`<resumed xmlns='${SM}' previd='server-id' h='0'/>`);
+    const again = (n: number) => delayed(n).replace("id='m", "id='made");
+    next.toClient(new RegExp(`^<resumed xmlns='${SM}' previd='${ID}' h='0'/>${again(2)}${again(3)}$`));
+    next.client(`<a xmlns='${SM}' h='3'/>`).takeSent('server');
     next.stored().stored().stored().sendsOnly().done();
     expect(next.inStore.size).toBe(0);
   });
