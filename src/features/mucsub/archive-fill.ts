@@ -30,11 +30,16 @@ export class ArchiveFill {
    */
   constructor(around: Surroundings, place: ArchivePlace, done: (complete: boolean) => void) {
     const most = (pages: number) => (pages < MOST_PAGES ? PAGE : 0);
-    this.#pages = new ArchivePages(around.context, place, most, done);
+    this.#pages = new ArchivePages(around.context, place, most, done, true);
   }
 
   begin(): void {
     this.#pages.begin();
+  }
+
+  /** The server's stream is there again. What was told of the page before is known by its ids. */
+  askAgain(): void {
+    this.#pages.askAgain();
   }
 
   /** A message of the room's, if it is one of the results. */

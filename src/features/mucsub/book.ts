@@ -242,16 +242,17 @@ export class Book {
     return this.#change(domain, subscription);
   }
 
-  /** Notes how far the room has been heard, for the next process. @returns undefined when nothing has changed */
+  /** Notes how far what was heard of the room has reached the account, for the next process. @returns undefined when nothing has changed */
   heard(domain: string, room: string, account: string): StoreChange | undefined {
     const subscription = this.subscription(room, account);
     const where = this.knownWhereabouts(room, account);
-    if (subscription === undefined || where === undefined || where.heardAt === subscription.heardAt)
+    if (subscription === undefined || where === undefined) return undefined;
+    const { safe, recent } = where;
+    if (safe.at === subscription.heardAt && safe.id === subscription.lastId && recent === subscription.recent)
       return undefined;
-    subscription.heardAt = where.heardAt;
-    subscription.lastId = where.lastId;
-    // The id says it exactly; without one, what has come is told by what it is.
-    subscription.recent = where.lastId === undefined ? where.recent : undefined;
+    subscription.heardAt = safe.at;
+    subscription.lastId = safe.id;
+    subscription.recent = recent;
     return this.#change(domain, subscription);
   }
 

@@ -5,6 +5,7 @@ import { parseStanza } from '../../xml/tokenizer.js';
 import { ArchiveFill } from './archive-fill.js';
 import type { Ghost } from './ghost.js';
 import type { RoomEvents } from './room-events.js';
+import { hasArchive } from './services.js';
 import type { Surroundings } from './surroundings.js';
 
 /** Brings what an account has missed while none of its sessions heard a room, out of the room's archive (XEP-0313). */
@@ -14,6 +15,16 @@ export class CatchingUp {
     private readonly ghosts: ReadonlyMap<string, Ghost>,
     private readonly events: RoomEvents,
   ) {}
+
+  /** A ghost that is in the room, or about to be, begins to be what the account hears it by: what nobody has heard meanwhile is asked for. */
+  goOn(ghost: Ghost): void {
+    const { book, account } = this.around;
+    const where = book.knownWhereabouts(ghost.room, account);
+    if (where?.missedSince === undefined || where.isFrozen || ghost.fill !== undefined) return;
+    if (!hasArchive(this.around, ghost.room)) return;
+    if (ghost.isIn) this.begin(ghost, where.missedSince);
+    else ghost.missedSince = where.missedSince;
+  }
 
   /** The room has let the ghost in: its archive is asked for what was missed, and what comes meanwhile is put behind that. */
   begin(ghost: Ghost, since: number): void {

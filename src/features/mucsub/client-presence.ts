@@ -92,7 +92,7 @@ export class ClientPresence {
     }
     // It stays where it is, as a ghost: nothing is missed in between.
     where.sources.add(context.identity.full);
-    where.heardAt = context.wallClock();
+    where.hears(context.wallClock(), undefined);
     ghost.due.forEach((asker, at) => {
       if (asker === 'client') ghost.subjects += 1;
       ghost.due[at] = 'ghost';

@@ -1,6 +1,7 @@
 import type { Buffer } from 'node:buffer';
 import type { Availability } from '../../knowledge/account/account.js';
 import type { Verdict } from '../../session/feature.js';
+import type { Arrivals } from './arrivals.js';
 import type { Notice } from './notices.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -9,7 +10,10 @@ export const SWALLOWED: Verdict = { action: 'handled', reason: 'mucsub-ghost' };
 
 /** Takes what a subscriber is to have to the clients of its account: all that want messages, or else the store. */
 export class Delivery {
-  constructor(private readonly around: Surroundings) {}
+  constructor(
+    private readonly around: Surroundings,
+    private readonly arrivals: Arrivals,
+  ) {}
 
   /** Whether this session's client wants what is addressed to the account (RFC 6121 §8.5.2). */
   get wanted(): boolean {
@@ -24,29 +28,58 @@ export class Delivery {
   /**
    * Delivers one message.
    * @param kept whether it is of use later
+   * @param isSaid the account has heard the room up to this, when it has it
    * @returns what becomes of the stanza that it was made of
    */
-  deliver(room: string, bytes: Buffer, kept: boolean): Verdict {
-    const { context, account } = this.around;
-    const others = this.#others();
-    if (others) {
-      const notice: Notice = { op: 'event', room, xml: bytes.toString() };
-      context.tell(account, JSON.stringify(notice));
-    }
-    if (this.#isForClient(room)) return { action: 'replace', bytes, reason: 'mucsub-event', isFinal: true };
-    if (!others && !this.wanted && kept) context.keepForAccount(account, bytes);
-    return SWALLOWED;
+  deliver(room: string, bytes: Buffer, kept: boolean, isSaid = false): Verdict {
+    const place = this.#toOthers(room, bytes, kept, isSaid);
+    if (!this.#isForClient(room)) return SWALLOWED;
+    if (place !== undefined) this.arrivals.expects(room, place, 'from-server');
+    return { action: 'replace', bytes, reason: 'mucsub-event', isFinal: true };
   }
 
   /** The same for what is made of no stanza of this session's server. */
-  give(room: string, bytes: Buffer, kept: boolean): void {
-    if (this.deliver(room, bytes, kept).action === 'replace')
-      this.around.context.send('client', bytes, 'mucsub-event');
+  give(room: string, bytes: Buffer, kept: boolean, isSaid = false): void {
+    const place = this.#toOthers(room, bytes, kept, isSaid);
+    if (this.#isForClient(room)) this.#send(room, bytes, place);
   }
 
   /** Another session of the account has it from the room. */
-  told(room: string, xml: string): void {
-    if (this.#isForClient(room)) this.around.context.send('client', xml, 'mucsub-event');
+  told(room: string, xml: string, place: number | undefined): void {
+    if (this.#isForClient(room)) this.#send(room, xml, place);
+  }
+
+  /** What the room has said goes to the client as it is. */
+  passes(room: string): void {
+    const { book, account } = this.around;
+    const place = book.knownWhereabouts(room, account)?.goesOut();
+    if (place !== undefined) this.arrivals.expects(room, place, 'from-server');
+  }
+
+  #send(room: string, xml: string | Buffer, place: number | undefined): void {
+    this.around.context.send('client', xml, 'mucsub-event');
+    if (place !== undefined) this.arrivals.expects(room, place, 'made-here');
+  }
+
+  /** @returns the place of what has been said, when it goes to any client */
+  #toOthers(room: string, bytes: Buffer, kept: boolean, isSaid: boolean): number | undefined {
+    const { book, context, account } = this.around;
+    const others = this.#others();
+    if (!others && !this.wanted) {
+      if (kept) context.keepForAccount(account, bytes);
+      return undefined;
+    }
+    const place = isSaid ? book.knownWhereabouts(room, account)?.goesOut() : undefined;
+    if (others) {
+      const notice: Notice = {
+        op: 'event',
+        room,
+        xml: bytes.toString(),
+        ...(place !== undefined && { place }),
+      };
+      context.tell(account, JSON.stringify(notice));
+    }
+    return place;
   }
 
   #isForClient(room: string): boolean {

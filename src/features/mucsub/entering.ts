@@ -29,6 +29,7 @@ const TIMEOUT = 'timeout ';
 /** Gets ghosts into rooms, and again when they were put out. */
 export class Entering {
   readonly #waiting: (() => void)[] = [];
+  #hasBegun: boolean;
 
   constructor(
     private readonly around: Surroundings,
@@ -36,7 +37,15 @@ export class Entering {
     private readonly events: RoomEvents,
     private readonly catchingUp: CatchingUp,
     private readonly ends: SubscriptionEnds,
-  ) {}
+  ) {
+    this.#hasBegun = around.book.isRead;
+  }
+
+  /** The book has been read, and the ghosts are on their way. */
+  begins(): void {
+    this.#hasBegun = true;
+    this.#settles();
+  }
 
   /**
    * Enters a room as a ghost, unless this session is in it.
@@ -90,7 +99,7 @@ export class Entering {
     if (!this.around.book.kept.has(this.around.context.identity.full)) where.isFrozen = false;
     const { missedSince } = ghost;
     ghost.missedSince = undefined;
-    if (missedSince !== undefined && ghost.client === 'out' && !where.isFrozen)
+    if (missedSince !== undefined && !created && ghost.client === 'out' && !where.isFrozen)
       this.catchingUp.begin(ghost, missedSince);
     const { entered } = ghost;
     if (created) {
@@ -113,7 +122,7 @@ export class Entering {
   }
 
   get #isSettled(): boolean {
-    return [...this.ghosts.values()].every(({ isIn, due }) => isIn || due[0] !== 'ghost');
+    return this.#hasBegun && [...this.ghosts.values()].every(({ isIn, due }) => isIn || due[0] !== 'ghost');
   }
 
   /** To be called when that may be so. */

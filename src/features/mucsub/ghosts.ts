@@ -1,6 +1,6 @@
 import type { Element } from 'ltx';
 import { parseJid, prepareJid } from '../../jid.js';
-import { mayConcernSelf, type RoomSignals, roomSignals } from '../../knowledge/rooms/signals.js';
+import { causeOf, mayConcernSelf, type RoomSignals, roomSignals } from '../../knowledge/rooms/signals.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { LateMap, LateSet } from '../../session/late.js';
 import type { StoreChange } from '../../store/store.js';
@@ -53,7 +53,9 @@ export class Ghosts {
     this.hidden = new HiddenGhosts(around, this.#events);
     this.carried = new Carried(around, this.#ghosts);
     this.client = new ClientPresence(around, this.#ghosts, this.entering, this.hidden, this.carried);
-    this.standings = new Standings(around, this.#ghosts, this.#catchingUp, (room) => this.end(room));
+    this.standings = new Standings(around, this.#ghosts, this.#catchingUp, this.#events, (room) =>
+      this.end(room),
+    );
   }
 
   get size(): number {
@@ -161,8 +163,11 @@ export class Ghosts {
   #takeUp(subscription: Subscription): void {
     const ghost = this.#ghosts.get(subscription.room);
     if (ghost === undefined) this.entering.enter(subscription);
-    else if (ghost.client === 'out')
+    else if (ghost.client === 'out') {
       this.around.book.whereabouts(ghost.room, this.around.account).sources.add(this.#full);
+      // It may have heard something before the one that is gone now, which was not its to tell then.
+      this.#catchingUp.goOn(ghost);
+    }
   }
 
   /** The client has gone unavailable for everybody: the server has taken the session out of all rooms. */
@@ -203,6 +208,11 @@ export class Ghosts {
     if (!this.#ghosts.has(room)) this.entering.enter(subscription, undefined, true);
     const ghost = this.#ghosts.get(room);
     if (ghost !== undefined) ghost.usedAt = this.around.context.now;
+  }
+
+  /** The server has taken its stream up again: what was being asked on the lost connection is asked again. */
+  askAgain(): void {
+    for (const { fill } of this.#ghosts.values()) fill?.askAgain();
   }
 
   // What the room sends.
@@ -261,10 +271,11 @@ export class Ghosts {
     ghost.nick = nick;
     if (asker === 'client') {
       ghost.client = 'in';
-      this.around.book.whereabouts(ghost.room, this.around.account).inside.add(this.#full);
+      if (!this.standings.isOpen(ghost.room))
+        this.around.book.whereabouts(ghost.room, this.around.account).inside.add(this.#full);
       return PASS;
     }
-    this.entering.letIn(ghost, codes.has('201'));
+    if (!this.standings.isOpen(ghost.room)) this.entering.letIn(ghost, codes.has('201'));
     return SWALLOWED;
   }
 
@@ -285,9 +296,10 @@ export class Ghosts {
       return SWALLOWED;
     }
     // It may not have been known as the room's end when it came from somebody else's session first.
-    if (destroyed !== undefined && !destroyed.reason.startsWith(MU_CONFERENCE_SHUTDOWN)) {
+    if (causeOf(signals) === 'destroyed') {
       if (!forClient) this.#events.destroyed(ghost, tree);
       this.entering.remove(ghost);
+      this.ends.destroyed(ghost.room);
       return verdict;
     }
     const { subscription } = ghost;
@@ -320,16 +332,15 @@ export class Ghosts {
     if (ghost === undefined) return PASS;
     if (ghost.client === 'in' || ghost.client === 'leaving') {
       if (ghost.fill !== undefined && this.#catchingUp.archived(ghost, stanza)) return SWALLOWED;
-      if (frame.attributeEquals('type', 'groupchat')) this.#events.seen(ghost, frame);
+      if (frame.attributeEquals('type', 'groupchat') && !this.standings.keeps(ghost.room, frame))
+        this.#events.seen(ghost, frame);
       return PASS;
     }
     const { type } = frame;
     if (type === 'error') return this.carried.refused(frame) ? SWALLOWED : PASS;
     if (this.#catchingUp.archived(ghost, stanza)) return SWALLOWED;
+    if ((type === 'groupchat' || slash >= 0) && this.standings.keeps(ghost.room, frame)) return SWALLOWED;
     if (type === 'groupchat') return this.#events.groupchat(ghost, stanza, slash < 0);
     return this.#events.other(ghost, stanza, slash < 0);
   }
 }
-
-// COMPAT mu-conference 0.8 says of every room, persistent ones too, that it is destroyed when it is itself stopped.
-const MU_CONFERENCE_SHUTDOWN = 'The conference component is shutting down';

@@ -15,6 +15,7 @@ import { NS } from '../../xml/namespaces.js';
 import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import { ArchiveAnswers } from './archive-answers.js';
+import { ARRIVED, Arrivals } from './arrivals.js';
 import { bookOf, type Reader } from './book.js';
 import { YIELD } from './carried.js';
 import { Delivery } from './delivery.js';
@@ -36,11 +37,14 @@ import { CONFIGURES, On, SUBSCRIBES, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
+const NOTE = 'note';
 const TAKE_UP = 'take up';
 /** How long it may take to find out what the server has; ms. */
 const MOST_PATIENCE = 10_000;
-/** How often it is noted how far rooms have been heard, for when the process is killed; ms. */
+/** How often it is noted how far rooms have been heard for who is away, for when the process is killed: what was stored is told apart; ms. */
 const HEARD_EVERY = 10_000;
+/** How often at most it is noted what a client has acknowledged; ms. */
+const NOTE_EVERY = 100;
 const HAND_OVER = 'hand over';
 /** How often it is looked whether the observer can hear what ghosts do; ms. */
 const HAND_OVER_EVERY = 2_000;
@@ -49,6 +53,7 @@ const HAND_OVER_EVERY = 2_000;
 class MucSubSession implements FeatureSession, Reader {
   readonly #around: Surroundings;
   readonly #services: Services;
+  readonly #arrivals: Arrivals;
   readonly #delivery: Delivery;
   readonly #storing: Storing;
   readonly #ghosts: Ghosts;
@@ -60,6 +65,11 @@ class MucSubSession implements FeatureSession, Reader {
   readonly #ownArchive: OwnArchive;
   readonly #handingOver: HandingOver | undefined;
   #watchesGhosts = false;
+  /** Rooms of which it is to be noted how far they have been heard. */
+  #toNote: Set<string> | undefined;
+  #notedAt = Number.NEGATIVE_INFINITY;
+  /** The next process goes on with the session. */
+  #isSuspended = false;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
   readonly #receivedEarly: string[] = [];
 
@@ -71,11 +81,13 @@ class MucSubSession implements FeatureSession, Reader {
     const { identity } = context;
     this.#around = around;
     this.#services = new Services(around);
-    this.#delivery = new Delivery(around);
+    this.#arrivals = new Arrivals(around);
+    this.#delivery = new Delivery(around, this.#arrivals);
     this.#storing = new Storing(around);
     this.#ghosts = new Ghosts(around, this.#delivery, this.#storing, {
       banned: (subscription) => this.#changes.banned(subscription),
-      vanished: (room) => this.#changes.destroyed(room),
+      destroyed: (room) => this.#changes.destroyed(room),
+      vanished: (room) => this.#changes.vanished(room),
     });
     this.#changes = new SubscriptionChanges(around, this.#ghosts);
     this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
@@ -91,8 +103,7 @@ class MucSubSession implements FeatureSession, Reader {
       const { full } = identity;
       if (change.kind === 'joined') {
         // What was decided of a room of this name before is not about this one.
-        if (change.created && around.book.room(change.room) !== undefined)
-          this.#changes.destroyed(change.room);
+        if (change.created) this.#changes.vanished(change.room);
         around.book.entered(change.room, full, around.account);
         if (this.#plays(change.room)) this.#completion.joined(change.room);
       } else if (change.kind === 'left') {
@@ -166,6 +177,7 @@ class MucSubSession implements FeatureSession, Reader {
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
+    else if (token === NOTE) this.#note();
     else if (token === HAND_OVER) this.#handOver();
     else if (token === TAKE_UP) this.#takeUp();
     else if (token === READ) this.#storing.readAgain();
@@ -198,9 +210,11 @@ class MucSubSession implements FeatureSession, Reader {
 
   #takeUp(): void {
     this.#ghosts.standings.settleRestored();
-    if (!this.#delivery.wanted) return;
-    this.#ghosts.claim();
-    if (this.#ghosts.size > 0) this.#watchGhosts();
+    if (this.#delivery.wanted) {
+      this.#ghosts.claim();
+      if (this.#ghosts.size > 0) this.#watchGhosts();
+    }
+    this.#ghosts.entering.begins();
   }
 
   #handOver(): void {
@@ -220,8 +234,10 @@ class MucSubSession implements FeatureSession, Reader {
   }
 
   onReceived(tokens: readonly string[]): void {
-    if (this.#around.book.isRead) this.#storing.received(tokens);
-    else this.#receivedEarly.push(...tokens);
+    const stored = tokens.filter((token) => !token.startsWith(ARRIVED));
+    if (stored.length < tokens.length) this.#arrived(tokens.filter((token) => token.startsWith(ARRIVED)));
+    if (this.#around.book.isRead) this.#storing.received(stored);
+    else this.#receivedEarly.push(...stored);
   }
 
   #noteHeard(): void {
@@ -229,6 +245,28 @@ class MucSubSession implements FeatureSession, Reader {
     if (heard.length > 0) this.context.store.write(heard);
     this.#watchesGhosts = false;
     if (this.#ghosts.size > 0) this.#watchGhosts();
+  }
+
+  /** The client has acknowledged some of what it was sent of rooms. */
+  #arrived(tokens: readonly string[]): void {
+    const rooms = tokens.flatMap((token) => [...this.#arrivals.received(token)]);
+    if (rooms.length === 0) return;
+    const { now } = this.context;
+    if (this.#toNote !== undefined) for (const room of rooms) this.#toNote.add(room);
+    else {
+      this.#toNote = new Set(rooms);
+      if (now - this.#notedAt < NOTE_EVERY) this.context.wakeAt(NOTE, this.#notedAt + NOTE_EVERY);
+      else this.#note();
+    }
+  }
+
+  #note(): void {
+    const { book, account } = this.#around;
+    const rooms = this.#toNote ?? [];
+    this.#toNote = undefined;
+    this.#notedAt = this.context.now;
+    const changes = [...rooms].flatMap((room) => book.heard(this.context.domain.name, room, account) ?? []);
+    if (changes.length > 0) this.context.store.write(changes);
   }
 
   /** There is no way back: rooms may answer later than a subscription ends. */
@@ -245,7 +283,7 @@ class MucSubSession implements FeatureSession, Reader {
     const { book, account } = this.#around;
     switch (notice?.op) {
       case 'event':
-        this.#delivery.told(notice.room, notice.xml);
+        this.#delivery.told(notice.room, notice.xml, notice.place);
         break;
       case 'claim':
         this.#readStored();
@@ -256,7 +294,7 @@ class MucSubSession implements FeatureSession, Reader {
         this.#othersSubscribed(notice.room);
         break;
       case 'unsubscribed':
-        if (book.subscription(notice.room, account) === undefined) this.#end(notice.room);
+        if (book.subscription(notice.room, account) === undefined) this.#end(notice.room, notice.isGone);
         break;
       case 'replaced':
         if (this.#ghosts.of(notice.room)?.client === 'out') this.#end(notice.room);
@@ -282,10 +320,14 @@ class MucSubSession implements FeatureSession, Reader {
     }
   }
 
-  #end(room: string): void {
-    this.#ghosts.end(room);
+  #end(room: string, isGone = false): void {
+    if (!isGone || this.#ghosts.of(room)?.client !== 'out') this.#ghosts.end(room);
     const { full } = this.context.identity;
     if (this.#around.book.kept.has(full) && !this.#ghosts.carries) this.context.endKept();
+  }
+
+  onLegUp(leg: 'client' | 'server'): void {
+    if (leg === 'server') this.#ghosts.askAgain();
   }
 
   needsServer(now: number): number | undefined {
@@ -303,6 +345,7 @@ class MucSubSession implements FeatureSession, Reader {
   }
 
   snapshot(): string | undefined {
+    this.#isSuspended = true;
     const standings = this.#ghosts.standings.snapshot();
     return standings.length === 0 ? undefined : JSON.stringify(standings);
   }
@@ -314,6 +357,7 @@ class MucSubSession implements FeatureSession, Reader {
     book.discharge(this.#around.account, this);
     this.#handingOver?.close();
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
+    this.#arrivals.close(this.#isSuspended);
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
     const carried = this.#ghosts.close();

@@ -1,7 +1,7 @@
 /** What sessions of this feature tell each other. */
 export type Notice =
-  /** Something for the clients of the account. `plain`: no event, but what is told as it is. */
-  | { readonly op: 'event'; readonly room: string; readonly xml: string }
+  /** Something for the clients of the account. `place`: what the room has said; see `Whereabouts.goesOut`. */
+  | { readonly op: 'event'; readonly room: string; readonly xml: string; readonly place?: number }
   /** The session that carried the account's ghost is over: another one may. */
   | { readonly op: 'claim'; readonly room?: string }
   /** The subscription is there, or another one, by the word of somebody else. */
@@ -12,7 +12,8 @@ export type Notice =
   /** The session that carries the ghost is to leave the room for another one, and has. */
   | { readonly op: 'yield'; readonly room: string; readonly by: string }
   | { readonly op: 'yielded'; readonly room: string; readonly to: string }
-  | { readonly op: 'unsubscribed'; readonly room: string; readonly nick: string }
+  /** `isGone`: the room is no more, and its ghosts will hear that from itself. */
+  | { readonly op: 'unsubscribed'; readonly room: string; readonly nick: string; readonly isGone?: true }
   /** Another session of the account is the source now. */
   | { readonly op: 'replaced'; readonly room: string }
   /** A subscriber who was in the room is only subscribed from now on. */

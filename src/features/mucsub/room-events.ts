@@ -49,24 +49,33 @@ export class RoomEvents {
     const { frame } = stanza;
     const { book, account, context } = this.around;
     const heard = this.#heard(ghost.room, frame, ofRoom);
-    if (ghost.subjects > 0 && heard.isSubject) {
-      ghost.subjects -= 1;
-      return SWALLOWED;
-    }
-    // COMPAT: mu-conference tells everybody who enters the name of the room, and who has set the topic, as if somebody had said it.
-    if (ofRoom && context.serverKind === 'jabberd2' && !heard.isOfMuc) return SWALLOWED;
+    if (this.#belongsToEntering(ghost, heard, ofRoom)) return SWALLOWED;
     const where = book.knownWhereabouts(ghost.room, account);
     if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
     const isOld = heard.isDelayed && ghost.isBeingTold;
     if (!isOld) ghost.isBeingTold = false;
-    if (ghost.fill !== undefined && !isOld) {
-      if (ghost.fill.waiting.length < MOST_WAITING) ghost.fill.waiting.push(Buffer.from(frame.bytes()));
-      else ghost.fillIsComplete = false;
-      return SWALLOWED;
-    }
+    if (!isOld && this.#waitsForFill(ghost, frame)) return SWALLOWED;
     const old = isOld ? { stamp: stampIn(stanza.tree()) } : undefined;
     const bytes = this.#made(ghost, frame, heard, old, isOld);
-    return bytes === undefined ? SWALLOWED : this.delivery.deliver(ghost.room, bytes, true);
+    return bytes === undefined ? SWALLOWED : this.delivery.deliver(ghost.room, bytes, true, true);
+  }
+
+  /** The room says it to who enters, and to nobody else. */
+  #belongsToEntering(ghost: Ghost, heard: Heard, ofRoom: boolean): boolean {
+    if (ghost.subjects > 0 && heard.isSubject) {
+      ghost.subjects -= 1;
+      return true;
+    }
+    // COMPAT: mu-conference tells everybody who enters the name of the room, and who has set the topic, as if somebody had said it.
+    return ofRoom && this.around.context.serverKind === 'jabberd2' && !heard.isOfMuc;
+  }
+
+  /** What comes while the room's archive is being read is behind what that has. */
+  #waitsForFill(ghost: Ghost, frame: Frame): boolean {
+    if (ghost.fill === undefined) return false;
+    if (ghost.fill.waiting.length < MOST_WAITING) ghost.fill.waiting.push(Buffer.from(frame.bytes()));
+    else ghost.fillIsComplete = false;
+    return true;
   }
 
   /** Of a room that others have subscribed to as well, what is known of a message is known from the first of them on. */
@@ -87,8 +96,8 @@ export class RoomEvents {
     const ofRoom = frame.from?.includes('/') !== true;
     const heard = this.#heard(room, frame, ofRoom);
     where.isNew(heard.hash);
-    where.lastId = heard.archiveId ?? where.lastId;
-    where.heardAt = context.wallClock();
+    where.hears(context.wallClock(), heard.archiveId);
+    this.delivery.passes(room);
     if (!heard.isOurs || (ofRoom && !heard.isOfMuc)) return;
     this.storing.take(room, heard, () => this.#said(room, frame, heard, undefined));
   }
@@ -104,7 +113,17 @@ export class RoomEvents {
     const heard = this.#heard(ghost.room, frame, frame.from?.includes('/') !== true);
     // The archive may have had it already.
     const bytes = this.#made(ghost, frame, heard, old, true);
-    if (bytes !== undefined) this.delivery.give(ghost.room, bytes, true);
+    if (bytes !== undefined) this.delivery.give(ghost.room, bytes, true, true);
+  }
+
+  /** Something that came before it was known what to do with it. */
+  waited(ghost: Ghost, frame: Frame): void {
+    const ofRoom = frame.from?.includes('/') !== true;
+    if (frame.type !== 'groupchat') this.delivery.give(ghost.room, this.#private(frame), true);
+    else if (ghost.client !== 'out') this.seen(ghost, frame);
+    else if (!this.#belongsToEntering(ghost, this.#heard(ghost.room, frame, ofRoom), ofRoom)) {
+      if (!this.#waitsForFill(ghost, frame)) this.late(ghost, frame);
+    }
   }
 
   /** Not all of what was said since then could be had. */
@@ -141,8 +160,7 @@ export class RoomEvents {
     const id = old?.id ?? heard.archiveId;
     const isNew = where.isNew(old?.id === undefined ? heard.hash : keyHash(old.id));
     if (!isNew && (mayBeKnown || where.mayComeTwice(context.now))) return undefined;
-    if (old === undefined) where.heardAt = context.wallClock();
-    where.lastId = id ?? where.lastId;
+    where.hears(old === undefined ? context.wallClock() : undefined, id);
     if (kind === 'config') this.#configured(ghost, frame);
     const event = eventOf(kind, subscription.events);
     const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
@@ -220,11 +238,15 @@ export class RoomEvents {
     }
     const where = book.knownWhereabouts(ghost.room, account);
     if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
-    const splice = new Splice(frame).setAttribute('to', account);
+    return this.delivery.deliver(ghost.room, this.#private(frame), true);
+  }
+
+  /** A private message, as the account gets it. */
+  #private(frame: Frame): Buffer {
+    const splice = new Splice(frame).setAttribute('to', this.around.account);
     const hint = markedNoStore(frame);
     if (hint !== undefined) splice.removeChild(hint);
-    const bytes = splice.toBuffer();
-    return this.delivery.deliver(ghost.room, Buffer.from(bytes), true);
+    return Buffer.from(splice.toBuffer());
   }
 
   /** The presence of another occupant. */

@@ -139,8 +139,7 @@ export class Storing {
       if (told.seq <= cursor.sent || !cursor.has(told.seq)) continue;
       // What comes out of the room's archive later is known by this to have been heard.
       where.isNew(keyHash(told.key));
-      if (told.isUnique) where.lastId = told.key;
-      if (where.heardAt === undefined || told.at > where.heardAt) where.heardAt = told.at;
+      where.hears(told.at, told.isUnique ? told.key : undefined);
       const event = eventOf(told.kind, cursor.events);
       const bytes = event === undefined ? undefined : this.#event(room, event, told);
       if (bytes === undefined) continue;

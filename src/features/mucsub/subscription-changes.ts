@@ -27,19 +27,29 @@ export class SubscriptionChanges implements RoomOptions {
 
   set(room: string, allowed: boolean): void {
     if (this.isAllowed(room) === allowed) return;
-    if (!allowed) this.#endAll(room);
+    if (!allowed) this.#endAll(room, false);
     this.around.context.store.write([this.around.book.allow(this.around.context.domain.name, room, allowed)]);
   }
 
+  /** The room is no more. */
   destroyed(room: string): void {
+    this.#ends(room, true);
+  }
+
+  /** There is another one under its address. */
+  vanished(room: string): void {
+    this.#ends(room, false);
+  }
+
+  #ends(room: string, isGone: boolean): void {
     if (this.around.book.room(room) === undefined) return;
-    this.#endAll(room);
+    this.#endAll(room, isGone);
     this.around.context.store.write([
       this.around.book.allow(this.around.context.domain.name, room, undefined),
     ]);
   }
 
-  #endAll(room: string): void {
+  #endAll(room: string, isGone: boolean): void {
     const { book, account } = this.around;
     const subscriptions = [...(book.room(room)?.subscriptions.values() ?? [])];
     const changes = subscriptions.map((each) =>
@@ -47,9 +57,9 @@ export class SubscriptionChanges implements RoomOptions {
     );
     if (changes.length > 0) this.around.context.store.write(changes);
     for (const { account: other, nick } of subscriptions) {
-      const notice: Notice = { op: 'unsubscribed', room, nick };
+      const notice: Notice = { op: 'unsubscribed', room, nick, ...(isGone && { isGone }) };
       this.around.context.tell(other, JSON.stringify(notice));
-      if (other === account) this.ghosts.end(room);
+      if (other === account && !isGone) this.ghosts.end(room);
     }
   }
 

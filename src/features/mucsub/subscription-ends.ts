@@ -4,6 +4,8 @@ import type { Subscription } from './book.js';
 export interface SubscriptionEnds {
   /** It has put the account out for good. */
   banned(subscription: Subscription): void;
+  /** It is no more: whoever is in it is told so by itself. */
+  destroyed(room: string): void;
   /** It is not the room any more that was subscribed to. */
   vanished(room: string): void;
 }

@@ -6,6 +6,27 @@ const STREAMS_APART = 10_000;
 /** So much earlier than it was last heard a room is asked for what was said: its clock need not be ours; ms. */
 const CLOCKS_DIFFER = 5_000;
 
+/** Stanzas on their way to an account's clients that are told apart. */
+const MOST_OUT = 2_000;
+
+/** How far a room has been heard. */
+export interface Position {
+  /** ms since 1970 */
+  readonly at: number | undefined;
+  /** In the room's archive, of the last message. */
+  readonly id: string | undefined;
+}
+
+const NOWHERE: Position = { at: undefined, id: undefined };
+
+interface Out {
+  readonly place: number;
+  /** When it has arrived all up to here is safe, but for what is before it. */
+  upTo: Position;
+  readonly hash: number;
+  hasArrived: boolean;
+}
+
 /**
  * Where an account stands in a room, over all its sessions here. What its ghost gets upstream becomes events; the session that carries
  * it is a *source*. There are two of them only while one takes over from the other.
@@ -17,10 +38,15 @@ export class Whereabouts {
   readonly joined = new Set<string>();
   /** Those to whom the room has confirmed it: they get groupchat. */
   readonly inside = new Set<string>();
-  /** When the room was last heard; ms since 1970. */
-  heardAt: number | undefined;
-  /** In the room's archive, of the last message that was heard. */
-  lastId: string | undefined;
+  /** How far the room has been heard by this process. */
+  #heard: Position = NOWHERE;
+  /** How far in that all has reached the account: where the next process has to go on. */
+  #safe: Position = NOWHERE;
+  /** What was safe, or as good as that, before what was heard last. */
+  #before: Position = NOWHERE;
+  /** What is behind that and was sent to clients, oldest first. */
+  readonly #out: Out[] = [];
+  #places = 0;
   /** Place in the room's log of the last that was heard. */
   place: number | undefined;
   /** Nothing more is stored for the account: what comes from here on, the room is asked for later. */
@@ -29,18 +55,91 @@ export class Whereabouts {
   #hashes: Int32Array | undefined;
   #next = 0;
 
-  /** What the next process has to know, so that nothing comes twice: the latest hashes. */
+  /** When the room was last heard; ms since 1970. */
+  get heardAt(): number | undefined {
+    return this.#heard.at;
+  }
+
+  /** In the room's archive, of the last message that was heard. */
+  get lastId(): string | undefined {
+    return this.#heard.id;
+  }
+
+  /** How far all that was heard has reached the account. */
+  get safe(): Position {
+    return this.#safe;
+  }
+
+  /**
+   * What the next process has to know, so that nothing comes twice: the latest hashes of what has reached the account. Undefined where
+   * an id says it exactly.
+   */
   get recent(): string | undefined {
-    if (this.#hashes === undefined) return undefined;
+    const isExact = this.#safe.id !== undefined && !this.#out.some(({ hasArrived }) => hasArrived);
+    if (this.#hashes === undefined || isExact) return undefined;
+    const out = new Set(this.#out.flatMap(({ hash, hasArrived }) => (hasArrived ? [] : hash)));
     const latest = [...this.#hashes.slice(this.#next), ...this.#hashes.slice(0, this.#next)];
-    const handed = latest.filter((hash) => hash !== 0).slice(-HANDED_ON);
+    const handed = latest.filter((hash) => hash !== 0 && !out.has(hash)).slice(-HANDED_ON);
     return handed.map((hash) => (hash >>> 0).toString(36)).join(' ');
+  }
+
+  /**
+   * Something of the room's has been heard. It is safe, unless it goes out.
+   * @param at when; ms since 1970. Undefined: at some time before
+   * @param id in the room's archive, if it is known
+   */
+  hears(at: number | undefined, id: string | undefined): void {
+    const heard = this.#heard;
+    this.#heard = { at: at === undefined ? heard.at : Math.max(at, heard.at ?? 0), id: id ?? heard.id };
+    const last = this.#out.at(-1);
+    this.#before = last?.upTo ?? this.#safe;
+    if (last === undefined) this.#safe = this.#heard;
+    else last.upTo = this.#heard;
+  }
+
+  /**
+   * What was heard last is being sent to clients, and has not reached the account before one of them has it.
+   * @returns what to call `hasArrived` with
+   */
+  goesOut(): number {
+    const place = ++this.#places;
+    const hash = this.#hashes?.[(this.#next + REMEMBERED - 1) % REMEMBERED] ?? 0;
+    const last = this.#out.at(-1);
+    if (last === undefined) this.#safe = this.#before;
+    else last.upTo = this.#before;
+    if (this.#out.length >= MOST_OUT) this.#arrived(this.#out[0]!);
+    this.#out.push({ place, upTo: this.#heard, hash, hasArrived: false });
+    return place;
+  }
+
+  /** The session of a process before is gone on with, which had heard the room so far: what was not safe then comes again. */
+  goesOn({ at, id }: Position): void {
+    const safe = this.#safe;
+    this.hears(at, id);
+    if (this.#out.length === 0) this.#safe = safe;
+  }
+
+  /** @returns whether more is safe than before */
+  hasArrived(place: number): boolean {
+    const out = this.#out.find((each) => each.place === place);
+    if (out === undefined) return false;
+    return this.#arrived(out);
+  }
+
+  #arrived(out: Out): boolean {
+    out.hasArrived = true;
+    let count = 0;
+    while (this.#out[count]?.hasArrived === true) count += 1;
+    if (count === 0) return false;
+    this.#safe = this.#out[count - 1]!.upTo;
+    this.#out.splice(0, count);
+    return true;
   }
 
   /** Goes on where a process before has ended. */
   restore(heardAt: number | undefined, lastId: string | undefined, recent: string | undefined): void {
-    this.heardAt = heardAt;
-    this.lastId = lastId;
+    this.#heard = { at: heardAt, id: lastId };
+    this.#safe = this.#heard;
     if (recent === undefined || recent === '') return;
     const hashes = recent.split(' ').slice(0, HANDED_ON);
     this.#hashes = new Int32Array(REMEMBERED);
@@ -54,7 +153,7 @@ export class Whereabouts {
   /** The room has let a ghost in. @param now ms since 1970 */
   begins(now: number): void {
     if (this.heardAt !== undefined) return;
-    this.heardAt = now;
+    this.hears(now, undefined);
     this.#began = now;
   }
 

@@ -20,16 +20,20 @@ export class ArchivePages {
   readonly queryId: string;
   #pages = 0;
   #byTime: boolean;
+  /** The connection was lost before there was an answer, to the question what is behind this. */
+  #unanswered: { readonly after: string | undefined } | undefined;
 
   /**
    * @param most how much the next page may have after so many pages; 0: no more is wanted
    * @param done @param complete false: there is more, or the archive cannot be read
+   * @param isPatient a connection that is lost is waited for, until `askAgain`
    */
   constructor(
     private readonly context: FeatureContext,
     private readonly place: ArchivePlace,
     private readonly most: (pages: number) => number,
     private readonly done: (complete: boolean) => void,
+    private readonly isPatient = false,
   ) {
     this.queryId = context.randomId();
     this.#byTime = place.lastId === undefined;
@@ -49,11 +53,24 @@ export class ArchivePages {
     });
     this.#pages += 1;
     this.context.request({ leg: 'server', type: 'set', to: room, payload }, (answer) =>
-      this.#answered(answer),
+      this.#answered(answer, after),
     );
   }
 
-  #answered(answer: IqAnswer): void {
+  /** The server's stream is there again: the page that was lost is asked for once more. */
+  askAgain(): void {
+    const unanswered = this.#unanswered;
+    if (unanswered === undefined) return;
+    this.#unanswered = undefined;
+    this.#pages -= 1;
+    this.#ask(unanswered.after);
+  }
+
+  #answered(answer: IqAnswer, after: string | undefined): void {
+    if (answer.kind === 'leg-lost' && this.isPatient) {
+      this.#unanswered = { after };
+      return;
+    }
     const page = answer.kind === 'result' ? readPageEnd(answer.iq) : undefined;
     if (page === undefined) {
       // The archive may not have that message any more.

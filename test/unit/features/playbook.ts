@@ -44,6 +44,10 @@ export class FakeDomain implements DomainContext {
     this.#sessions.push(identity);
   }
 
+  leave(identity: SessionIdentity): void {
+    this.#sessions.splice(this.#sessions.indexOf(identity), 1);
+  }
+
   /** What the store has, for all sessions of the domain and those after them. */
   readonly store = new Map<string, Buffer>();
 
@@ -121,6 +125,8 @@ export class Playbook<S extends FeatureSession> {
   #answers: (() => void)[] = [];
   readonly #namespaces: NamespaceTable;
   readonly #account: string;
+  readonly #domain: FakeDomain;
+  readonly #identity: SessionIdentity;
   readonly #announced: string[] = [];
   #ended = false;
 
@@ -130,6 +136,8 @@ export class Playbook<S extends FeatureSession> {
     const domain = scene.domain ?? new FakeDomain();
     const identity = identityOf(scene.jid ?? 'juliet@capulet.lit/balcony');
     domain.enter(identity);
+    this.#domain = domain;
+    this.#identity = identity;
     this.#account = identity.bare;
     this.#namespaces = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([feature])]);
     const pipeline = new Pipeline([feature], this.#namespaces);
@@ -303,6 +311,7 @@ export class Playbook<S extends FeatureSession> {
     this.#settle();
     this.#transcript.push('the session is over');
     for (const instance of this.#pipeline.instances) instance.onClose?.(this.now);
+    this.#domain.leave(this.#identity);
     return this;
   }
 

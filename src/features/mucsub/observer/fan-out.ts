@@ -120,8 +120,7 @@ export class FanOut {
     if (hash !== undefined) {
       const isNew = where.isNew(hash);
       if (!isNew && where.mayComeTwice(context.now)) return;
-      where.heardAt = said.at;
-      if (said.isUnique) where.lastId = said.key;
+      where.hears(said.at, said.isUnique ? said.key : undefined);
     }
     if (place !== undefined) where.place = Math.max(where.place ?? 0, place);
     const allowed = where.inside.size === 0 || settings.eventsWhileJoined;

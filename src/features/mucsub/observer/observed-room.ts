@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { parseJid } from '../../../jid.js';
-import { errorCondition, type RoomSignals, roomSignals } from '../../../knowledge/rooms/signals.js';
+import { causeOf, errorCondition, type RoomSignals, roomSignals } from '../../../knowledge/rooms/signals.js';
 import type { IqAnswer, PassingStanza } from '../../../session/feature.js';
 import { Frame, StanzaKind } from '../../../xml/frame.js';
 import { NS } from '../../../xml/namespaces.js';
@@ -17,8 +17,6 @@ import type { FanOut } from './fan-out.js';
 
 /** Messages that may wait while a room is asked who may hear them. */
 const MOST_WAITING = 1_000;
-/** COMPAT mu-conference 0.8 says of every room, persistent ones too, that it is destroyed when it is itself stopped. */
-const SHUTDOWN = 'The conference component is shutting down';
 
 /** What becomes of a room that the observer has nothing to do in any more. */
 export interface RoomEnds {
@@ -127,8 +125,7 @@ export class ObservedRoom {
   #self(presence: Element, signals: RoomSignals): void {
     if (presence.attrs.type === 'unavailable') {
       if (this.#state === 'out') return;
-      const reason = signals.destroyed?.reason;
-      if (reason !== undefined && !reason.startsWith(SHUTDOWN)) {
+      if (causeOf(signals) === 'destroyed') {
         this.fanOut.destroyed(this.jid, presence, this.nonAnonymous);
         this.#state = 'out';
         this.ends.destroyed(this);

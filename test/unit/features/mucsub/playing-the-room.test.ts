@@ -4,18 +4,24 @@ import { NS } from '../../../../src/xml/namespaces.js';
 import {
   ACCOUNT,
   ALLOWED,
+  ARCHIVED,
+  archived,
   asks,
   available,
   domain,
   event,
   events,
   FULL,
+  inner,
+  late,
   lateStage,
   MUC,
+  missedSince,
   query,
   ROOM,
   refused,
   result,
+  STANZA_ID,
   SUBJECT,
   SWALLOWED,
   said,
@@ -26,13 +32,7 @@ import {
   subscribed,
 } from './stage.js';
 
-const STANZA_ID = (id: string) => `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='${id}'/>`;
-const ARCHIVED = (id: string) => `<archived xmlns='urn:xmpp:mam:tmp' by='${ROOM}' id='${id}'/>`;
 const DELAYED = `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:16:40.000Z'/>`;
-const inner = (nick: string, body: string, id: string, archive: string) =>
-  `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}/${nick}' to='${ACCOUNT}' id='${id}'><body>${body}</body>` +
-  `${STANZA_ID(archive)}${ARCHIVED(archive)}</message>`;
-
 /** An event of a room without an archive: the id is the proxy's. */
 const oursEvent = (body: string, id: string) => event('messages', 'id-1', inner('olga', body, id, 'id-1'));
 
@@ -539,25 +539,11 @@ describe('after a restart', () => {
       .end();
     const next = domain();
     for (const [key, value] of shared.store) next.store.set(key, value);
-    const question =
-      `<query xmlns='${NS.mam2}' queryid='id-1'>` +
-      `<set xmlns='${NS.resultSets}'><max>100</max><after>a1</after></set></query>`;
-    const archived = (body: string, id: string, archive: string) =>
-      `<message from='${ROOM}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='id-1' id='${archive}'><forwarded xmlns='${NS.forward0}'>` +
-      `<delay xmlns='${NS.delay}' stamp='2026-11-20T12:20:00Z'/><message xmlns='${NS.client}' type='groupchat' from='${ROOM}/olga' id='${id}'>` +
-      `<body>${body}</body>${STANZA_ID(archive)}</message></forwarded></result></message>`;
-    const late = (body: string, id: string, archive: string) =>
-      event(
-        'messages',
-        archive,
-        inner('olga', body, id, archive),
-        `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:20:00Z'/>`,
-      );
     available(stage({ ...scene, domain: next, now: 2_000_000 }))
       .expectSent('server', asks('sammy'))
       .fromServer(self('sammy'))
       .expectVerdict(SWALLOWED)
-      .expectRequest(ROOM, question)
+      .expectRequest(ROOM, missedSince('a1'))
       .fromServer(SUBJECT)
       .expectVerdict(SWALLOWED)
       // It is in the archive and comes live as well: it is told once.
@@ -565,12 +551,12 @@ describe('after a restart', () => {
       .expectVerdict(SWALLOWED)
       .fromServer(said('olga', 'fourth', 'm4', STANZA_ID('a4')))
       .expectVerdict(SWALLOWED)
-      .fromServer(archived('second', 'm2', 'a2'))
+      .fromServer(archived('olga', 'second', 'm2', 'a2'))
       .expectVerdict(SWALLOWED)
-      .expectSent('client', late('second', 'm2', 'a2'))
-      .fromServer(archived('third', 'm3', 'a3'))
+      .expectSent('client', late('olga', 'second', 'm2', 'a2'))
+      .fromServer(archived('olga', 'third', 'm3', 'a3'))
       .expectVerdict(SWALLOWED)
-      .expectSent('client', late('third', 'm3', 'a3'))
+      .expectSent('client', late('olga', 'third', 'm3', 'a3'))
       .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
       .expectSent('client', event('messages', 'a4', inner('olga', 'fourth', 'm4', 'a4')))
       .end();

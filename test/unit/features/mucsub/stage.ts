@@ -16,11 +16,14 @@ const CONFERENCE = `<identity category='conference' type='text'/>`;
 
 export type Stage = Playbook<FeatureSession>;
 
-/** A session for which it is known that the server has a MUC service with these features; by default its rooms have archives. */
-export function stage(scene: Scene & { service?: readonly string[] } = {}): Stage {
-  const book = play<FeatureSession>(mucsub, scene);
-  const { service = [NS.mam2] } = scene;
-  book
+/** A session for which nothing is known of the server yet. */
+export function unknowing(scene: Scene): Stage {
+  return play<FeatureSession>(mucsub, scene);
+}
+
+/** It becomes known that the server has a MUC service with these features. */
+export function learns(book: Stage, service: readonly string[] = [NS.mam2]): Stage {
+  return book
     .wake(0)
     .expectRequest(SERVER, query(NS.discoInfo))
     .expectRequest(ACCOUNT, query(NS.discoInfo))
@@ -31,13 +34,17 @@ export function stage(scene: Scene & { service?: readonly string[] } = {}): Stag
     .expectRequest(MUC, query(NS.discoInfo))
     .answerIq(MUC, query(NS.discoInfo, CONFERENCE + features(NS.muc, ...service)))
     .wake(0);
-  return book;
+}
+
+/** A session for which it is known that the server has a MUC service with these features; by default its rooms have archives. */
+export function stage(scene: Scene & { service?: readonly string[] } = {}): Stage {
+  return learns(unknowing(scene), scene.service);
 }
 
 /** A session of another account, for which the same is known already. */
-export function lateStage(domain: FakeDomain, jid: string): Stage {
+export function lateStage(domain: FakeDomain, jid: string, settings: Scene['settings'] = ALLOWED): Stage {
   const bare = jid.split('/')[0] ?? jid;
-  return play<FeatureSession>(mucsub, { domain, jid, settings: ALLOWED })
+  return play<FeatureSession>(mucsub, { domain, jid, settings })
     .wake(0)
     .expectRequest(bare, query(NS.discoInfo))
     .answerIq(bare, query(NS.discoInfo));
@@ -95,6 +102,30 @@ export function subscribed(book: Stage, nick = 'sammy', names: readonly string[]
 
 export const said = (nick: string, body: string, id: string, rest = '') =>
   `<message type='groupchat' from='${ROOM}/${nick}' to='${FULL}' id='${id}'><body>${body}</body>${rest}</message>`;
+
+export const STANZA_ID = (id: string) => `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='${id}'/>`;
+export const ARCHIVED = (id: string) => `<archived xmlns='urn:xmpp:mam:tmp' by='${ROOM}' id='${id}'/>`;
+/** A message of a room with an archive, as it stands in an event. */
+export const inner = (nick: string, body: string, id: string, archive: string) =>
+  `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}/${nick}' to='${ACCOUNT}' id='${id}'><body>${body}</body>` +
+  `${STANZA_ID(archive)}${ARCHIVED(archive)}</message>`;
+
+/** A room's archive is asked what was said behind a message. */
+export const missedSince = (last: string, name = 'id-1') =>
+  `<query xmlns='${NS.mam2}' queryid='${name}'>` +
+  `<set xmlns='${NS.resultSets}'><max>100</max><after>${last}</after></set></query>`;
+/** One of its answers, and the event that it becomes. */
+export const archived = (nick: string, body: string, id: string, archive: string, to = FULL) =>
+  `<message from='${ROOM}' to='${to}'><result xmlns='${NS.mam2}' queryid='id-1' id='${archive}'><forwarded xmlns='${NS.forward0}'>` +
+  `<delay xmlns='${NS.delay}' stamp='2026-11-20T12:20:00Z'/><message xmlns='${NS.client}' type='groupchat' from='${ROOM}/${nick}' id='${id}'>` +
+  `<body>${body}</body>${STANZA_ID(archive)}</message></forwarded></result></message>`;
+export const late = (nick: string, body: string, id: string, archive: string) =>
+  event(
+    'messages',
+    archive,
+    inner(nick, body, id, archive),
+    `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:20:00Z'/>`,
+  );
 
 /** The event that something becomes. @param inner as it stands in it */
 export const event = (name: string, item: string, inner: string, rest = '') =>
