@@ -5,7 +5,7 @@ import { parseStanza } from '../../xml/tokenizer.js';
 import { ArchiveFill } from './archive-fill.js';
 import type { Ghost } from './ghost.js';
 import type { RoomEvents } from './room-events.js';
-import { hasArchive } from './services.js';
+import { answersMissed } from './services.js';
 import type { Surroundings } from './surroundings.js';
 
 /** Brings what an account has missed while none of its sessions heard a room, out of the room's archive (XEP-0313). */
@@ -21,7 +21,7 @@ export class CatchingUp {
     const { book, account } = this.around;
     const where = book.knownWhereabouts(ghost.room, account);
     if (where?.missedSince === undefined || where.isFrozen || ghost.fill !== undefined) return;
-    if (!hasArchive(this.around, ghost.room)) return;
+    if (!answersMissed(this.around, ghost.room, where.lastId)) return;
     if (ghost.isIn) this.begin(ghost, where.missedSince);
     else ghost.missedSince = where.missedSince;
   }

@@ -11,7 +11,7 @@ import { Ghost } from './ghost.js';
 import { Occupants } from './occupants.js';
 import { enterRoom } from './presences.js';
 import type { RoomEvents } from './room-events.js';
-import { hasArchive } from './services.js';
+import { answersMissed } from './services.js';
 import type { SubscriptionEnds } from './subscription-ends.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -81,7 +81,12 @@ export class Entering {
     ahead = false,
   ): void {
     ghost.due.push('ghost');
-    const archived = hasArchive(this.around, ghost.room);
+    const { book, account } = this.around;
+    const archived = answersMissed(
+      this.around,
+      ghost.room,
+      book.knownWhereabouts(ghost.room, account)?.lastId,
+    );
     ghost.missedSince = archived ? since : undefined;
     ghost.isBeingTold = !archived && since !== undefined;
     // COMPAT: mu-conference closes what it sends to somebody who enters with a subject only when there is one.

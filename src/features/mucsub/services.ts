@@ -49,6 +49,11 @@ export function hasArchive({ probe }: Pick<Surroundings, 'probe'>, room: string)
   return probe.mucServices().get(domainOf(room))?.has(NS.mam2) === true;
 }
 
+/** Whether a room can be asked what was missed: also when nothing is known of its service yet, but it has given ids of its archive before. */
+export function answersMissed(around: Pick<Surroundings, 'probe'>, room: string, lastId?: string): boolean {
+  return hasArchive(around, room) || (lastId !== undefined && !lacksArchive(around, room));
+}
+
 /** Whether it is known that they have none: the log is one in its place. */
 export function lacksArchive({ probe }: Pick<Surroundings, 'probe'>, room: string): boolean {
   return probe.mucServices().get(domainOf(room))?.has(NS.mam2) === false;

@@ -15,7 +15,9 @@ import {
   learns,
   MUC,
   missedSince,
+  query,
   ROOM,
+  SERVER,
   STANZA_ID,
   SUBJECT,
   SWALLOWED,
@@ -241,6 +243,27 @@ describe('how far a client has acknowledged what it got of a room', () => {
     before.acknowledges();
     asked(shared, 'a2').end();
     before.end();
+  });
+});
+
+describe('a server that does not say what it has', () => {
+  it('is asked for what was missed where its rooms have given ids of an archive before', () => {
+    const shared = domain();
+    heardOne(shared).close().expectTold(ACCOUNT, CLAIM).end();
+    unknowing({ settings: ALLOWED, domain: nextProcess(shared), now: 2_000_000 })
+      .fromClient('<presence/>')
+      .wake(0)
+      .expectRequest(SERVER, query(NS.discoInfo))
+      .expectRequest(ACCOUNT, query(NS.discoInfo))
+      .wake(10_000)
+      .expectSent('server', asks('sammy'))
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, missedSince('a1'))
+      .answerIq(ROOM, FIN)
+      .answerIq(SERVER, 'timeout')
+      .answerIq(ACCOUNT, 'timeout')
+      .end();
   });
 });
 
