@@ -2,6 +2,10 @@ import type { Surroundings } from './surroundings.js';
 
 /** Begins all tokens of these. */
 export const ARRIVED = 'arrived ';
+/** Wakes the feature to note what has arrived. */
+export const NOTE = 'note';
+/** How often at most that is noted, for when the process is killed; ms. */
+const NOTE_EVERY = 100;
 
 /** Something of a room's that was sent to this session's client. */
 interface Sent {
@@ -22,6 +26,9 @@ export class Arrivals {
   /** Begins this session's tokens: what one before it was waiting for means nothing here. */
   readonly #mark: string;
   #isAsked = false;
+  /** Rooms of which it is to be noted how far they have been heard. */
+  #toNote: Set<string> | undefined;
+  #notedAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly around: Surroundings) {
     this.#mark = `${ARRIVED}${around.context.wallClock()} `;
@@ -38,18 +45,41 @@ export class Arrivals {
     this.around.context.whenReceived(`${this.#mark}${this.#acknowledged + this.#sent.length}`, true);
   }
 
-  /** The client has all up to there. @returns of which rooms it is known better now how far the account has heard them */
-  received(token: string): ReadonlySet<string> {
+  /** The client has what some of the tokens stand for. How far that is is noted, at once but not all the time. */
+  received(tokens: readonly string[]): void {
+    const rooms = tokens.flatMap((token) => this.#arrived(token));
+    if (rooms.length === 0) return;
+    const { context } = this.around;
+    if (this.#toNote !== undefined) for (const room of rooms) this.#toNote.add(room);
+    else {
+      this.#toNote = new Set(rooms);
+      const next = this.#notedAt + NOTE_EVERY;
+      if (context.now < next) context.wakeAt(NOTE, next);
+      else this.note();
+    }
+  }
+
+  /** @returns the rooms of which it is known better now how far the account has heard them */
+  #arrived(token: string): string[] {
     const { book, account } = this.around;
-    if (!token.startsWith(this.#mark)) return new Set();
+    if (!token.startsWith(this.#mark)) return [];
     const arrived = this.#sent.splice(0, Number(token.slice(this.#mark.length)) - this.#acknowledged);
     this.#acknowledged += arrived.length;
-    const rooms = new Set<string>();
-    for (const { room, place } of arrived)
-      if (book.knownWhereabouts(room, account)?.hasArrived(place) === true) rooms.add(room);
     this.#isAsked = false;
     if (this.#sent.length > 0) this.#ask();
-    return rooms;
+    return arrived.flatMap(({ room, place }) =>
+      book.knownWhereabouts(room, account)?.hasArrived(place) === true ? room : [],
+    );
+  }
+
+  /** Notes in the store what has arrived. */
+  note(): void {
+    const { book, account, context } = this.around;
+    const rooms = this.#toNote ?? [];
+    this.#toNote = undefined;
+    this.#notedAt = context.now;
+    const changes = [...rooms].flatMap((room) => book.heard(context.domain.name, room, account) ?? []);
+    if (changes.length > 0) context.store.write(changes);
   }
 
   /**

@@ -1,6 +1,6 @@
-import { bare, domain as domainOf, parseJid, prepareJid } from '../../jid.js';
-import { account, accountKey } from '../../knowledge/account/account.js';
-import { rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
+import { domain as domainOf, prepareJid } from '../../jid.js';
+import { account } from '../../knowledge/account/account.js';
+import { rooms } from '../../knowledge/rooms/rooms.js';
 import {
   type DiscoAmendment,
   type DiscoAnswer,
@@ -11,14 +11,13 @@ import {
   type PassingStanza,
   type Verdict,
 } from '../../session/feature.js';
-import { NS } from '../../xml/namespaces.js';
-import { capabilitiesProbe, capabilitiesProbeKey } from '../capabilities-probe/capabilities-probe.js';
-import { errorAnswer, REFUSED } from './answers.js';
+import { capabilitiesProbe } from '../capabilities-probe/capabilities-probe.js';
 import { ArchiveAnswers } from './archive-answers.js';
-import { ARRIVED, Arrivals } from './arrivals.js';
-import { bookOf, type Reader } from './book.js';
+import { ARRIVED, Arrivals, NOTE } from './arrivals.js';
+import type { Reader } from './book.js';
 import { YIELD } from './carried.js';
 import { Delivery } from './delivery.js';
+import { amendment } from './disco.js';
 import { Forms } from './forms.js';
 import { Ghosts } from './ghosts.js';
 import { JoinCompletion } from './join-completion.js';
@@ -26,25 +25,23 @@ import { type Notice, readNotice } from './notices.js';
 import { HandingOver } from './observer/handing-over.js';
 import { OBSERVER_RESOURCE, ObserverSession } from './observer/observer.js';
 import { OwnArchive } from './own-archive.js';
-import { lacksArchive, noteNative, Services } from './services.js';
-import { SETTINGS, type Settings } from './settings.js';
+import { Services } from './services.js';
+import { SETTINGS } from './settings.js';
+import { Speaking } from './speaking.js';
 import type { Standing } from './standings.js';
 import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import { SubscriptionChanges } from './subscription-changes.js';
-import type { Surroundings } from './surroundings.js';
+import { type Surroundings, surroundingsOf } from './surroundings.js';
 import { CONFIGURES, On, SUBSCRIBES, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
-const NOTE = 'note';
 const TAKE_UP = 'take up';
 /** How long it may take to find out what the server has; ms. */
 const MOST_PATIENCE = 10_000;
 /** How often it is noted how far rooms have been heard for who is away, for when the process is killed: what was stored is told apart; ms. */
 const HEARD_EVERY = 10_000;
-/** How often at most it is noted what a client has acknowledged; ms. */
-const NOTE_EVERY = 100;
 const HAND_OVER = 'hand over';
 /** How often it is looked whether the observer can hear what ghosts do; ms. */
 const HAND_OVER_EVERY = 2_000;
@@ -60,14 +57,12 @@ class MucSubSession implements FeatureSession, Reader {
   readonly #changes: SubscriptionChanges;
   readonly #subscribing: Subscribing;
   readonly #completion: JoinCompletion;
+  readonly #speaking: Speaking;
   readonly #forms: Forms;
   readonly #archive: ArchiveAnswers;
   readonly #ownArchive: OwnArchive;
   readonly #handingOver: HandingOver | undefined;
   #watchesGhosts = false;
-  /** Rooms of which it is to be noted how far they have been heard. */
-  #toNote: Set<string> | undefined;
-  #notedAt = Number.NEGATIVE_INFINITY;
   /** The next process goes on with the session. */
   #isSuspended = false;
   /** What the client of a session that is gone on with has acknowledged before the book was read. */
@@ -94,6 +89,7 @@ class MucSubSession implements FeatureSession, Reader {
       this.#changes.announce(change, subscription),
     );
     this.#completion = new JoinCompletion(around);
+    this.#speaking = new Speaking(around, this.#ghosts, () => this.#watchGhosts());
     this.#forms = new Forms(this.#changes);
     this.#ownArchive = new OwnArchive(around);
     if (around.settings.observer !== undefined)
@@ -133,19 +129,19 @@ class MucSubSession implements FeatureSession, Reader {
       case On.Said:
       case On.Whispered:
       case On.Invites:
-        return this.#around.book.isEmpty ? PASS : this.#said(stanza, watch);
+        return this.#around.book.isEmpty ? PASS : this.#speaking.said(stanza, watch);
       case On.OwnerForm:
         if (!this.#plays(stanza.frame.to)) return PASS;
         this.context.attend(CONFIGURES, true);
         return this.#forms.fromClient(stanza);
       case On.SelfPing:
-        return this.#ghosts.size === 0 ? PASS : this.#selfPing(stanza);
+        return this.#ghosts.size === 0 ? PASS : this.#speaking.selfPing(stanza);
       case On.RoomMessage:
         return this.#roomSays(stanza);
       case On.RoomPresence:
         return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
       case On.OccupantAsks:
-        return this.#ghosts.size === 0 ? PASS : this.#occupantAsks(stanza);
+        return this.#ghosts.size === 0 ? PASS : this.#speaking.occupantAsks(stanza);
       case On.Archive:
         return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
       case On.OwnArchive:
@@ -160,24 +156,13 @@ class MucSubSession implements FeatureSession, Reader {
   }
 
   onDisco(answer: DiscoAnswer): DiscoAmendment | undefined {
-    const { book, settings, account } = this.#around;
-    if (answer.node !== undefined) return undefined;
-    const service = domainOf(answer.from);
-    if (answer.entity === 'muc-service') {
-      if (answer.features.has(NS.mucsub)) noteNative(this.context.domain, service);
-      return this.#services.playsProbably(service) ? ADDED : undefined;
-    }
-    if (answer.entity !== 'muc-room' || !this.#services.playsProbably(service)) return undefined;
-    const room = prepareJid(answer.from) ?? '';
-    if (!book.isAllowed(room, settings.allowSubscription)) return undefined;
-    const isArchive = lacksArchive(this.#around, room) && book.subscription(room, account) !== undefined;
-    return isArchive ? ADDED_WITH_ARCHIVE : ADDED;
+    return amendment(this.#around, this.#services, answer);
   }
 
   onWakeup(token: string): void {
     const { book } = this.#around;
     if (token === HEARD) this.#noteHeard();
-    else if (token === NOTE) this.#note();
+    else if (token === NOTE) this.#arrivals.note();
     else if (token === HAND_OVER) this.#handOver();
     else if (token === TAKE_UP) this.#takeUp();
     else if (token === READ) this.#storing.readAgain();
@@ -235,7 +220,7 @@ class MucSubSession implements FeatureSession, Reader {
 
   onReceived(tokens: readonly string[]): void {
     const stored = tokens.filter((token) => !token.startsWith(ARRIVED));
-    if (stored.length < tokens.length) this.#arrived(tokens.filter((token) => token.startsWith(ARRIVED)));
+    if (stored.length < tokens.length) this.#arrivals.received(tokens);
     if (this.#around.book.isRead) this.#storing.received(stored);
     else this.#receivedEarly.push(...stored);
   }
@@ -245,28 +230,6 @@ class MucSubSession implements FeatureSession, Reader {
     if (heard.length > 0) this.context.store.write(heard);
     this.#watchesGhosts = false;
     if (this.#ghosts.size > 0) this.#watchGhosts();
-  }
-
-  /** The client has acknowledged some of what it was sent of rooms. */
-  #arrived(tokens: readonly string[]): void {
-    const rooms = tokens.flatMap((token) => [...this.#arrivals.received(token)]);
-    if (rooms.length === 0) return;
-    const { now } = this.context;
-    if (this.#toNote !== undefined) for (const room of rooms) this.#toNote.add(room);
-    else {
-      this.#toNote = new Set(rooms);
-      if (now - this.#notedAt < NOTE_EVERY) this.context.wakeAt(NOTE, this.#notedAt + NOTE_EVERY);
-      else this.#note();
-    }
-  }
-
-  #note(): void {
-    const { book, account } = this.#around;
-    const rooms = this.#toNote ?? [];
-    this.#toNote = undefined;
-    this.#notedAt = this.context.now;
-    const changes = [...rooms].flatMap((room) => book.heard(this.context.domain.name, room, account) ?? []);
-    if (changes.length > 0) this.context.store.write(changes);
   }
 
   /** There is no way back: rooms may answer later than a subscription ends. */
@@ -384,35 +347,6 @@ class MucSubSession implements FeatureSession, Reader {
     return PASS;
   }
 
-  /** A message to a room or an occupant: whoever has subscribed speaks without having joined. */
-  #said(stanza: PassingStanza, watch: number): Verdict {
-    const { frame } = stanza;
-    const { book, account } = this.#around;
-    const address = frame.to ?? '';
-    const room = prepareJid(bare(address));
-    if (room === undefined || book.subscription(room, account) === undefined) return PASS;
-    if (watch === On.Invites && frame.findChild('x', NS.mucUser) < 0) {
-      if (frame.type !== 'chat') return PASS;
-      const asked = { name: 'message', id: frame.id, from: address, to: this.context.identity.full } as const;
-      this.context.send('client', errorAnswer(asked, REFUSED.notAcceptable), 'mucsub-refused');
-      return { action: 'handled', reason: 'mucsub-refused' };
-    }
-    if (this.#ghosts.carried.says(stanza, room)) return { action: 'handled', reason: 'mucsub-answered' };
-    this.#ghosts.ensureIn(room);
-    this.#watchGhosts();
-    return PASS;
-  }
-
-  /** A client that asks whether it is in the room is told that it is not, while only its ghost is (XEP-0410 §3.2). */
-  #selfPing({ frame }: PassingStanza): Verdict {
-    const to = frame.to ?? '';
-    const ghost = this.#ghosts.of(prepareJid(bare(to)) ?? '');
-    if (ghost?.client !== 'out' || parseJid(to)?.resource !== ghost.nick) return PASS;
-    const asked = { name: 'iq', id: frame.id, from: to, to: this.context.identity.full } as const;
-    this.context.sendAsServer(errorAnswer(asked, REFUSED.notIn), 'mucsub-refused');
-    return { action: 'handled', reason: 'mucsub-refused' };
-  }
-
   // What rooms send.
 
   #roomSays(stanza: PassingStanza): Verdict {
@@ -420,16 +354,6 @@ class MucSubSession implements FeatureSession, Reader {
     if (!this.#ownArchive.isIdle && this.#ownArchive.result(stanza))
       return { action: 'handled', reason: 'mucsub-answered' };
     return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
-  }
-
-  /** An occupant asks the ghost something: there is no client behind it that could answer. */
-  #occupantAsks({ frame }: PassingStanza): Verdict {
-    const from = frame.from ?? '';
-    const ghost = this.#ghosts.of(prepareJid(bare(from)) ?? '');
-    if (ghost?.client !== 'out') return PASS;
-    const asked = { name: 'iq', id: frame.id, from: this.context.identity.full, to: from } as const;
-    this.context.send('server', errorAnswer(asked, REFUSED.nobodyOfThatNick), 'mucsub-refused');
-    return { action: 'handled', reason: 'mucsub-refused' };
   }
 
   // What happens to subscriptions.
@@ -447,24 +371,8 @@ class MucSubSession implements FeatureSession, Reader {
   }
 }
 
-const ADDED: DiscoAmendment = { add: [NS.mucsub] };
-const ADDED_WITH_ARCHIVE: DiscoAmendment = { add: [NS.mucsub, NS.mam2] };
-
-function surroundings(context: FeatureContext): Surroundings {
-  const { identity } = context;
-  return {
-    context,
-    book: bookOf(context.domain),
-    settings: context.settings<Settings>(SETTINGS),
-    account: prepareJid(identity.bare) ?? identity.bare,
-    rooms: context.know(roomsKey),
-    availability: context.know(accountKey),
-    probe: context.know(capabilitiesProbeKey),
-  };
-}
-
 function open(context: FeatureContext, snapshot?: string): FeatureSession {
-  const around = surroundings(context);
+  const around = surroundingsOf(context);
   const { observer } = around.settings;
   const isObserver =
     observer !== undefined &&
