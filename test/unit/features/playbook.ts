@@ -88,6 +88,30 @@ export interface Scene {
   readonly clientAcknowledges?: boolean;
 }
 
+/** What a feature may ask of its context that a world without stream management, and with one session's turn at a time, has nothing to do for. */
+export const NOT_SHOWN: Pick<
+  FeatureContext,
+  | 'sendAsServer'
+  | 'sendAhead'
+  | 'sendInOthersTurn'
+  | 'sendStored'
+  | 'whenReceived'
+  | 'holdAcknowledgement'
+  | 'keepForAccount'
+  | 'waits'
+  | 'endKept'
+> = {
+  sendAsServer: () => {},
+  sendAhead: () => {},
+  sendInOthersTurn: () => {},
+  sendStored: () => {},
+  whenReceived: () => {},
+  holdAcknowledgement: () => () => {},
+  keepForAccount: () => {},
+  waits: () => {},
+  endKept: () => {},
+};
+
 /** 2026-11-20 at noon, when the clock of a play shows 0. */
 export const WALL_CLOCK = 1_795_176_000_000;
 

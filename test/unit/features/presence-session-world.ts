@@ -16,6 +16,7 @@ import { Frame } from '../../../src/xml/frame.js';
 import { NamespaceTable, NS } from '../../../src/xml/namespaces.js';
 import { parseStanza } from '../../../src/xml/tokenizer.js';
 import { parseElement } from '../../../src/xml/tree.js';
+import { NOT_SHOWN } from './playbook.js';
 import type { MemoryRoom } from './presence-session-room.js';
 
 const NAMESPACES = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([presenceSession])]);
@@ -187,16 +188,7 @@ export class ProxiedSession {
       send: (leg, xml) => put(leg, xml.toString()),
       sendAsClient: (xml) => put('server', xml.toString()),
       namespaces: NAMESPACES,
-      ...{
-        sendAsServer: () => {},
-        sendAhead: () => {},
-        endKept: () => {},
-        keepForAccount: () => {},
-        waits: () => {},
-      },
-      ...{ sendStored: () => {}, sendInOthersTurn: () => {} },
-      holdAcknowledgement: () => () => {},
-      whenReceived: () => {},
+      ...NOT_SHOWN,
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
       store: {
         write: (changes, done) => {

@@ -7,7 +7,7 @@ import { Pipeline, PipelineSession, watchedNamespaces } from '../../../../src/se
 import { NamespaceTable, NS } from '../../../../src/xml/namespaces.js';
 import { parseStanza } from '../../../../src/xml/tokenizer.js';
 import { parseElement } from '../../../../src/xml/tree.js';
-import { FakeDomain } from '../playbook.js';
+import { FakeDomain, NOT_SHOWN } from '../playbook.js';
 
 const NAMESPACES = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([presenceAnnotations])]);
 const PIPELINE = new Pipeline([presenceAnnotations], NAMESPACES);
@@ -45,16 +45,7 @@ export class FreePlay {
       send: (leg, xml) => this.sent.push({ leg, stanza: parseElement(Buffer.from(xml)) }),
       sendAsClient: (xml) => this.client(xml.toString()),
       namespaces: NAMESPACES,
-      ...{
-        sendAsServer: () => {},
-        sendAhead: () => {},
-        endKept: () => {},
-        keepForAccount: () => {},
-        waits: () => {},
-      },
-      ...{ sendStored: () => {}, sendInOthersTurn: () => {} },
-      holdAcknowledgement: () => () => {},
-      whenReceived: () => {},
+      ...NOT_SHOWN,
       settings: <T>() => SETTINGS.parse({}) as T,
       store: { write: () => {}, load: (_, done) => this.#questions.push(() => done([])) },
       tell: (account) => this.told.push(account),

@@ -16,7 +16,7 @@ import { Pipeline, PipelineSession, watchedNamespaces } from '../../../../src/se
 import { Frame } from '../../../../src/xml/frame.js';
 import { NamespaceTable, NS } from '../../../../src/xml/namespaces.js';
 import { parseStanza } from '../../../../src/xml/tokenizer.js';
-import { FakeDomain } from '../playbook.js';
+import { FakeDomain, NOT_SHOWN } from '../playbook.js';
 
 /*
  * A private message to somebody in a room (XEP-0045 §7.5) that went to the room's bare JID would be published. Tried: rooms on the account's own
@@ -118,16 +118,7 @@ class World {
       },
       ...{ send: () => {}, sendAsClient: () => {}, request: () => {}, wakeAt: () => {}, count: () => {} },
       namespaces: table,
-      ...{
-        sendAsServer: () => {},
-        sendAhead: () => {},
-        endKept: () => {},
-        keepForAccount: () => {},
-        waits: () => {},
-      },
-      ...{ sendStored: () => {}, sendInOthersTurn: () => {} },
-      holdAcknowledgement: () => () => {},
-      whenReceived: () => {},
+      ...NOT_SHOWN,
       ...{ tell: () => {}, wallClock: () => 0, randomId: () => '1' },
       settings: (schema) => schema.parse({ userDomains: ['named.lit'] }),
       store: { write: () => {}, load: () => {} },
