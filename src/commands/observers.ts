@@ -7,10 +7,12 @@ import { isLoopback } from '../config/addresses.js';
 import type { Config, DomainConfig, ListenerConfig } from '../config/model.js';
 import { OBSERVER_RESOURCE } from '../features/mucsub/observer/observer.js';
 import { type ObserverSettings, SETTINGS } from '../features/mucsub/settings.js';
+import { whyNot } from '../files.js';
 import { mechanismsOf } from '../stream/assessment.js';
+import { stanzaError } from '../stream/errors.js';
 import type { Middlebox } from '../transport/middlebox.js';
 import { NS } from '../xml/namespaces.js';
-import { escapeAttribute, escapeText } from '../xml/serialize.js';
+import { escapeText } from '../xml/serialize.js';
 import { InitiatingStream, StreamProblem } from './initiating-stream.js';
 import { SignInRefused, signIn } from './sign-in.js';
 
@@ -167,9 +169,7 @@ class Observer {
       if (passwordFile !== undefined)
         return (await readFile(resolve(this.folder, passwordFile), 'utf8')).replace(/\r?\n$/u, '');
     } catch (error) {
-      throw new SignInRefused(
-        `the file with the password cannot be read (${(error as NodeJS.ErrnoException).code})`,
-      );
+      throw new SignInRefused(`the file with the password cannot be read: ${whyNot(error)}`);
     }
     const password = process.env[passwordEnv ?? ''];
     if (password === undefined || password === '') throw new SignInRefused(`${passwordEnv} is not set`);
@@ -181,10 +181,7 @@ class Observer {
 function answer(stream: InitiatingStream, attributes: Record<string, string>, name: string): void {
   const { id, from, type } = attributes;
   if (name !== 'iq' || (type !== 'get' && type !== 'set')) return;
-  const attribute = (key: string, value: string | undefined) =>
-    value === undefined ? '' : ` ${key}='${escapeAttribute(value)}'`;
-  const error = `<error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error>`;
-  stream.send(`<iq type='error'${attribute('id', id)}${attribute('to', from)}>${error}</iq>`);
+  stream.send(stanzaError({ name: 'iq', id, from: undefined, to: from }, 'cancel', 'service-unavailable'));
 }
 
 function isExpected(error: unknown): error is Error {
