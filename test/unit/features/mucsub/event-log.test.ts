@@ -51,28 +51,32 @@ function hears(book: Stage, ...ids: string[]): Stage {
   return book;
 }
 
+const romeo = 'romeo@capulet.lit';
+/** What is said to Juliet, said to Romeo. */
+const to = (xml: string) => xml.replaceAll(FULL, `${romeo}/orchard`).replaceAll(ACCOUNT, romeo);
+
+function romeoSubscribes(book: Stage): Stage {
+  return book
+    .fromClient(subscribe('romeo', ['messages']))
+    .expectVerdict('handled mucsub-answered')
+    .expectSent('server', asks('romeo'))
+    .fromServer(to(self('romeo')))
+    .expectVerdict(SWALLOWED)
+    .expectSent(
+      'client',
+      `<iq type='result' id='s1' from='${ROOM}' to='${romeo}/orchard'><subscribe xmlns='${NS.mucsub}' nick='romeo'><event node='urn:xmpp:mucsub:nodes:messages'/></subscribe></iq>`,
+    )
+    .expectTold(romeo, JSON.stringify({ op: 'subscribed', room: ROOM }))
+    .fromServer(to(SUBJECT))
+    .expectVerdict(SWALLOWED);
+}
+
 describe('events for who is away', () => {
   it('are in the store once for the room, whoever gets them, and each subscriber has a cursor', () => {
     const shared = domain();
-    const romeo = 'romeo@capulet.lit';
-    const to = (xml: string) => xml.replaceAll(FULL, `${romeo}/orchard`).replaceAll(ACCOUNT, romeo);
     const sub = subscribed(available(stage({ settings: ALLOWED, domain: shared, jid: FULL })));
     const other = lateStage(shared, `${romeo}/orchard`);
-    other
-      .fromClient('<presence/>')
-      .fromClient(subscribe('romeo', ['messages']))
-      .expectVerdict('handled mucsub-answered')
-      .expectSent('server', asks('romeo'))
-      .fromServer(to(self('romeo')))
-      .expectVerdict(SWALLOWED)
-      .expectSent(
-        'client',
-        `<iq type='result' id='s1' from='${ROOM}' to='${romeo}/orchard'><subscribe xmlns='${NS.mucsub}' nick='romeo'><event node='urn:xmpp:mucsub:nodes:messages'/></subscribe></iq>`,
-      )
-      .expectTold(romeo, JSON.stringify({ op: 'subscribed', room: ROOM }))
-      .fromServer(to(SUBJECT))
-      .expectVerdict(SWALLOWED)
-      .fromClient(AWAY);
+    romeoSubscribes(other.fromClient('<presence/>')).fromClient(AWAY);
     sub.fromClient(AWAY);
     hears(sub, 'a1', 'a2');
     for (const id of ['a1', 'a2']) other.fromServer(to(speaks(`body ${id}`, id))).expectVerdict(SWALLOWED);
@@ -182,23 +186,9 @@ describe('events for who is away', () => {
 
   it('are for nobody whose ghost was out of the room when they were said', () => {
     const shared = domain();
-    const romeo = 'romeo@capulet.lit';
-    const to = (xml: string) => xml.replaceAll(FULL, `${romeo}/orchard`).replaceAll(ACCOUNT, romeo);
     const sub = subscribed(stage({ settings: ALLOWED, domain: shared, jid: FULL }));
     const other = lateStage(shared, `${romeo}/orchard`);
-    other
-      .fromClient(subscribe('romeo', ['messages']))
-      .expectVerdict('handled mucsub-answered')
-      .expectSent('server', asks('romeo'))
-      .fromServer(to(self('romeo')))
-      .expectVerdict(SWALLOWED)
-      .expectSent(
-        'client',
-        `<iq type='result' id='s1' from='${ROOM}' to='${romeo}/orchard'><subscribe xmlns='${NS.mucsub}' nick='romeo'><event node='urn:xmpp:mucsub:nodes:messages'/></subscribe></iq>`,
-      )
-      .expectTold(romeo, JSON.stringify({ op: 'subscribed', room: ROOM }))
-      .fromServer(to(SUBJECT))
-      .expectVerdict(SWALLOWED);
+    romeoSubscribes(other);
     hears(sub, 'a1', 'a2');
     other.fromServer(to(speaks('body a1', 'a1'))).expectVerdict(SWALLOWED);
     // It has lost its membership before a2 was said.
