@@ -190,7 +190,6 @@ describe('a session over BOSH', () => {
     const { begin } = await open();
     const { session, ask } = await begin();
     const held = ask(101);
-    await new Promise((resolve) => setTimeout(resolve, 20));
     session.write(
       "<presence/><stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
     );
