@@ -44,7 +44,7 @@ export class WebConnection extends Sleeper {
     if (this.#open > MOST_OPEN) return false;
     this.#deadline(REQUEST_MS);
     request.once('end', () => this.#deadline(Number.POSITIVE_INFINITY));
-    response.once('close', () => {
+    response.on('close', () => {
       this.#open -= 1;
       if (this.#open > 0) return;
       if (this.#draining) this.socket.end();

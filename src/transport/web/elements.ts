@@ -3,7 +3,7 @@ import type { Frame } from '../../xml/frame.js';
 import type { StreamHeader } from '../../xml/header.js';
 import { FROM_SERVER, type XmlLimits } from '../../xml/limits.js';
 import { type NamespaceTable, NS, STREAM_ID } from '../../xml/namespaces.js';
-import { Tokenizer } from '../../xml/tokenizer.js';
+import { Tokenizer, type TokenizerSink } from '../../xml/tokenizer.js';
 
 /** What the bytes of a stream consist of, one call for each part, in their order. */
 export interface StreamParts {
@@ -32,19 +32,30 @@ const DECLARES_BOTH = Buffer.concat([DECLARES_CLIENT, DECLARES_STREAM]);
  * Cuts what a session writes to its client into single elements that stand on their own, for transports that carry elements and not a
  * stream (RFC 7395 §3.3.3, XEP-0206 §2). On a stream they inherit `jabber:client` and the prefix `stream` from its header.
  */
-export class StreamCutter {
+export class StreamCutter implements TokenizerSink {
   readonly #tokenizer: Tokenizer;
 
-  constructor(parts: StreamParts, namespaces: NamespaceTable) {
-    this.#tokenizer = new Tokenizer(
-      {
-        onHeader: (header) => parts.header(header),
-        onStanza: (frame) => parts.element(selfContained(frame), frame),
-        onWhitespace: () => parts.whitespace(),
-        onClose: () => parts.streamEnd(),
-      },
-      { limits: UNLIMITED, origin: 'server', namespaces },
-    );
+  constructor(
+    private readonly parts: StreamParts,
+    namespaces: NamespaceTable,
+  ) {
+    this.#tokenizer = new Tokenizer(this, { limits: UNLIMITED, origin: 'server', namespaces });
+  }
+
+  onHeader(header: StreamHeader): void {
+    this.parts.header(header);
+  }
+
+  onStanza(frame: Frame): void {
+    this.parts.element(selfContained(frame), frame);
+  }
+
+  onWhitespace(): void {
+    this.parts.whitespace();
+  }
+
+  onClose(): void {
+    this.parts.streamEnd();
   }
 
   /** @param bytes what the session writes at one time; a header only ever begins it */

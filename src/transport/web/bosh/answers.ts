@@ -1,11 +1,12 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import type { HeaderAttributes } from '../../../stream/header.js';
 import { type BodyAttributes, writeBody } from './body.js';
 
 interface Answered {
   readonly rid: number;
   readonly key: string | undefined;
-  readonly body: Buffer;
+  /** Its bytes, one in a character: a small buffer would keep 8 KiB of others with it. */
+  readonly body: string;
 }
 
 const LESS = 0x3c;
@@ -65,7 +66,7 @@ export class Answers {
     this.news = [];
     const hasAck = news.some(([name]) => name === 'ack');
     const body = writeBody(hasAck ? news : [...news, ['ack', ack]], elements);
-    this.#answered.push({ rid, key, body });
+    this.#answered.push({ rid, key, body: body.toString('latin1') });
     if (this.#answered.length > this.most) this.#answered.shift();
     return { body, isEmpty: elements.length === 0 };
   }
@@ -78,7 +79,7 @@ export class Answers {
   /** @returns what a request was answered by whose key was that; undefined: it is not kept, or was never asked */
   again(rid: number, key: string | undefined): Buffer | undefined {
     const answered = this.#answered.find((one) => one.rid === rid);
-    return answered?.key === key ? answered?.body : undefined;
+    return answered === undefined || answered.key !== key ? undefined : Buffer.from(answered.body, 'latin1');
   }
 
   /** What the client has had of our answers need not be kept (XEP-0124 §9.2). */

@@ -134,10 +134,11 @@ export class BoshEndpoint {
     });
   }
 
-  #forget(sid: string): void {
+  /** One for all legs: made where a session begins it would keep the first request with the session. */
+  readonly #forget = (sid: string): void => {
     this.#sessions.delete(sid);
     if (this.#sessions.size === 0) this.#allTold?.();
-  }
+  };
 
   close(): void {
     this.#sessions.clear();
@@ -166,7 +167,7 @@ export class BoshEndpoint {
       return;
     }
     if (leg.trusted) requester.connection.trusted();
-    response.once('close', () => {
+    response.on('close', () => {
       if (!response.writableFinished) leg.gone(reply);
     });
     leg.request(request, reply);
@@ -187,11 +188,10 @@ export class BoshEndpoint {
       return;
     }
     const sid = randomBytes(SID_BYTES).toString('base64url');
-    const forget = (gone: string) => this.#forget(gone);
     reply.contentType = wantedType(request.content) ?? reply.contentType;
     let leg: BoshLeg | undefined;
     const client = (owner: LegOwner) => {
-      leg = new BoshLeg(sid, tls !== undefined, this.#around, forget, request, reply, owner);
+      leg = new BoshLeg(sid, tls !== undefined, this.#around, this.#forget, request, reply, owner);
       return leg;
     };
     this.#reception.welcomeLeg(client, place.listener, address, proxied, tls);
@@ -199,7 +199,7 @@ export class BoshEndpoint {
     const made = leg;
     this.#sessions.set(sid, made);
     made.contentType = reply.contentType;
-    response.once('close', () => {
+    response.on('close', () => {
       if (!response.writableFinished) made.gone(reply);
     });
     made.begin(request);
