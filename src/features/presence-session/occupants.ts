@@ -308,6 +308,11 @@ export class Occupants {
   /** Moves the nicks that are there into a buffer of their own. */
   #compact(capacity: number): void {
     const packed = Buffer.allocUnsafeSlow(capacity);
+    if (this.#waste === 0) {
+      this.#nicks.copy(packed, 0, 0, this.#nicksEnd);
+      this.#nicks = packed;
+      return;
+    }
     let end = 0;
     for (let row = 0; row < this.#count; row++) {
       const at = this.#rows[row * WIDTH + NICK_AT]!;
