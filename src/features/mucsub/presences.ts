@@ -1,5 +1,7 @@
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
 import { NS } from '../../xml/namespaces.js';
-import { escapeAttribute, escapeText } from '../../xml/serialize.js';
+import { escapeAttribute, escapeText, serializeElement } from '../../xml/serialize.js';
 import { parseTime, writeTime } from '../../xml/times.js';
 
 /** More of what was missed than this a room is not asked for. */
@@ -45,4 +47,23 @@ export function timeOf(stamp: string | undefined): number | undefined {
   if (stamp === undefined) return undefined;
   const time = parseTime(stamp);
   return Number.isNaN(time) ? undefined : time;
+}
+
+/** What a change of somebody's standing is known by. */
+export function keyOfPresence(presence: Element): string {
+  const x = presence.getChildren('x', NS.mucUser).at(-1);
+  const item = x?.getChild('item')?.attrs ?? {};
+  const codes = x?.getChildren('status').map(({ attrs }) => String(attrs.code)) ?? [];
+  const { from, type } = presence.attrs;
+  return [from, type, item.affiliation, item.role, item.nick, ...codes].join(' ');
+}
+
+/** A presence as it stands in an event. Real JIDs are for those whom the room shows them to everybody: a subscriber has no role. */
+export function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
+  presence.attrs.to = account;
+  presence.attrs.xmlns = NS.client;
+  if (!nonAnonymous)
+    for (const x of presence.getChildren('x', NS.mucUser))
+      for (const item of x.getChildren('item')) delete item.attrs.jid;
+  return Buffer.from(serializeElement(presence));
 }

@@ -4,7 +4,6 @@ import type { PassingStanza, Verdict } from '../../session/feature.js';
 import { PASS } from '../../session/feature.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
-import { serializeElement } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
 import { writeTime } from '../../xml/times.js';
 import { frameToElement, parseElement } from '../../xml/tree.js';
@@ -17,7 +16,7 @@ import type { Ghost } from './ghost.js';
 import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
-import { timeOf } from './presences.js';
+import { keyOfPresence, presenceInside, timeOf } from './presences.js';
 import { hasArchive, lacksArchive } from './services.js';
 import { eventOf, type Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
@@ -384,23 +383,4 @@ function markedNoStore(frame: Frame): number | undefined {
 function stampIn(message: Element): string | undefined {
   const stamp: unknown = message.getChild('delay', NS.delay)?.attrs.stamp;
   return typeof stamp === 'string' ? stamp : undefined;
-}
-
-/** What a change of somebody's standing is known by. */
-export function keyOfPresence(presence: Element): string {
-  const x = presence.getChildren('x', NS.mucUser).at(-1);
-  const item = x?.getChild('item')?.attrs ?? {};
-  const codes = x?.getChildren('status').map(({ attrs }) => String(attrs.code)) ?? [];
-  const { from, type } = presence.attrs;
-  return [from, type, item.affiliation, item.role, item.nick, ...codes].join(' ');
-}
-
-/** A presence as it stands in an event. Real JIDs are for those whom the room shows them to everybody: a subscriber has no role. */
-export function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
-  presence.attrs.to = account;
-  presence.attrs.xmlns = NS.client;
-  if (!nonAnonymous)
-    for (const x of presence.getChildren('x', NS.mucUser))
-      for (const item of x.getChildren('item')) delete item.attrs.jid;
-  return Buffer.from(serializeElement(presence));
 }
