@@ -4,6 +4,8 @@ import type { Surroundings } from './surroundings.js';
 export const ARRIVED = 'arrived ';
 /** Wakes the feature to note what has arrived. */
 export const NOTE = 'note';
+/** So many that wait for the client's word are known of one session. */
+const MOST_SENT = 2_000;
 /** How often at most that is noted, for when the process is killed; ms. */
 const NOTE_EVERY = 100;
 
@@ -36,6 +38,8 @@ export class Arrivals {
 
   /** To be called where it is sent, in that place. */
   expects(room: string, place: number, by: SentBy): void {
+    // Of a client that acknowledges nothing the oldest is given up, as by `Whereabouts`.
+    if (this.#sent.length >= MOST_SENT) this.#acknowledged += this.#sent.splice(0, 1).length;
     this.#sent.push({ room, place, by });
     if (!this.#isAsked) this.#ask();
   }
