@@ -1,4 +1,7 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { request as httpRequest, type RequestOptions } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SessionPort } from '../../../../src/session/port.js';
@@ -184,6 +187,27 @@ describe('a session over BOSH', () => {
     session.port.resumeReading('client');
     await first;
     await until(() => session.read.endsWith('<a/><b/>'));
+  });
+
+  it('nothing is kept of a request that has been answered, for as long as the session lives', async () => {
+    const { begin } = await open();
+    const responses: WeakRef<object>[] = [];
+    const note = (message: unknown) =>
+      responses.push(new WeakRef((message as { response: object }).response));
+    subscribe('http.server.request.start', note);
+    onClose(() => unsubscribe('http.server.request.start', note));
+    const { ask, session } = await begin();
+    const held = ask(101, '<a/>');
+    await until(() => session.read.endsWith('<a/>'));
+    void ask(102, '<b/>').catch(() => {});
+    await held;
+    setFlagsFromString('--expose-gc');
+    const collect: () => void = runInNewContext('gc');
+    await until(() => {
+      collect();
+      return responses[0]?.deref() === undefined;
+    });
+    expect(responses).toHaveLength(3);
   });
 
   it('the session’s last words go out with its error, in both languages', async () => {
