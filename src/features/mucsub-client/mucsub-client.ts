@@ -2,7 +2,6 @@ import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
 import { capabilities } from '../../knowledge/capabilities/capabilities.js';
-import { readLimits, wantsNone } from '../../knowledge/rooms/history-limits.js';
 import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
@@ -14,17 +13,16 @@ import {
   type Verdict,
 } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
-import { serializeElement } from '../../xml/serialize.js';
 import { type AccountBook, FEATURE_NAME } from './book.js';
 import { Dormant } from './dormant.js';
 import { Events } from './events.js';
 import { GoingOn } from './going-on.js';
 import { type Handed, type HandedRecord, Handing } from './handing.js';
-
+import { Joining } from './joining.js';
 import { pastOf } from './past.js';
 import { RoomPatterns } from './patterns.js';
 import { isOutlived } from './records.js';
-import { asksByItself, Return, type ReturnRecord } from './returning.js';
+import type { ReturnRecord } from './returning.js';
 import { RoomFeatureQuestions } from './room-features.js';
 import { SETTINGS, type Settings } from './settings.js';
 import { shelfOf } from './shelf.js';
@@ -34,16 +32,6 @@ import { Subscribing } from './subscribing.js';
 import { On, PLAYS, WATCHES } from './watches.js';
 
 const READ = 'read';
-/** How long a room may take to tell what was before, once the client is in; and then everything else; ms. */
-const TELLING_TIME = 10_000;
-const LOOKING_TIME = 20_000;
-/** How long a room may take to let the client in; ms. */
-const ENTERING_TIME = 60_000;
-
-/** Rooms that are dealt with in one way or another at a time. */
-const MOST_ROOMS = 200;
-/** Messages of one room's archive that the client has asked for itself, as far as they are remembered. */
-const MOST_FETCHED = 1_000;
 
 const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
 
@@ -65,12 +53,7 @@ export class MucSubClientSession implements FeatureSession {
   readonly #showing: Showing;
   readonly #events: Events;
   readonly #speaking: Speaking;
-  /** Under which it is remembered what the client has had. */
-  readonly #name: string | undefined;
-  readonly #returns = new Map<string, Return>();
-  /** What the client gave with its last join. */
-  readonly #passwords = new Map<string, string>();
-  readonly #fetched = new Map<string, Set<string>>();
+  readonly #joining: Joining;
   #goingOn: GoingOn | undefined;
   #hasSwept = false;
   /** What the client had not had when the process before ended. */
@@ -88,17 +71,18 @@ export class MucSubClientSession implements FeatureSession {
     this.#patterns = new RoomPatterns(this.#settings.rooms);
     this.#rooms = context.know(roomsKey);
     this.#book = shelfOf(domain).take(domain.name, prepareJid(identity.bare) ?? identity.bare);
-    this.#name = this.#book.nameFor(identity);
+    const name = this.#book.nameFor(identity);
     this.#features = new RoomFeatureQuestions(context);
-    this.#handing = new Handing(context, this.#book, this.#settings, this.#name);
-    const shared = [context, this.#book, this.#settings, this.#features, this.#handing, this.#name] as const;
+    this.#handing = new Handing(context, this.#book, this.#settings, name);
+    const shared = [context, this.#book, this.#settings, this.#features, this.#handing, name] as const;
     this.#showing = new Showing(...shared);
+    this.#joining = new Joining(...shared, this.#showing);
     this.#events = new Events(
       context,
       this.#book,
       this.#handing,
       this.#showing,
-      (room) => this.#rooms.isRoom(room) === 'joined' && !this.#returns.has(room),
+      (room) => this.#rooms.isRoom(room) === 'joined' && !this.#joining.isReturning(room),
       (room) => this.#concerns(room),
     );
     this.#speaking = new Speaking(context, this.#book, this.#patterns, (what) => this.#soon(what));
@@ -119,7 +103,7 @@ export class MucSubClientSession implements FeatureSession {
         pass: (room, tree, bytes) => this.#showing.passes(room, tree, bytes),
         done: () => {
           this.#goingOn = undefined;
-          this.#goOn(restored);
+          this.#joining.resume(restored.returns);
         },
       });
       this.#goingOn.expect(this.#handing.handed);
@@ -154,7 +138,7 @@ export class MucSubClientSession implements FeatureSession {
     const lost = this.#lost;
     this.#lost = undefined;
     if (lost !== undefined) this.#goingOn?.begin(lost);
-    for (const coming of [...this.#returns.values()]) coming.proceed();
+    for (const coming of this.#joining.returns()) coming.proceed();
     if (!this.#hasSwept) this.#sweep();
     context.attend(PLAYS, !this.#patterns.isEmpty || this.#book.subscribed().length > 0);
   }
@@ -182,8 +166,10 @@ export class MucSubClientSession implements FeatureSession {
 
   onStanza(stanza: PassingStanza, watch: number): Verdict {
     switch (watch) {
-      case On.Join:
-        return this.#joins(stanza);
+      case On.Join: {
+        const room = prepareJid(bare(stanza.frame.to ?? ''));
+        return room !== undefined && this.#concerns(room) ? this.#joining.joins(stanza, room) : PASS;
+      }
       case On.Speaks:
         this.#speaking.asks(stanza);
         return PASS;
@@ -206,12 +192,7 @@ export class MucSubClientSession implements FeatureSession {
       this.#read();
       return;
     }
-    const room = token.slice(token.indexOf(' ') + 1);
-    const coming = this.#returns.get(room);
-    if (token.startsWith('entering ')) coming?.giveUp();
-    else coming?.hurry();
-    if (token.startsWith('telling ') && this.#returns.has(room))
-      this.context.wakeAt(`looking ${room}`, this.context.now + LOOKING_TIME);
+    this.#joining.wake(token);
   }
 
   hidesArchived(message: Element): boolean {
@@ -234,7 +215,7 @@ export class MucSubClientSession implements FeatureSession {
   }
 
   snapshot(): string | undefined {
-    const returns = [...this.#returns.values()].flatMap((coming) => coming.suspend() ?? []);
+    const returns = this.#joining.returns().flatMap((coming) => coming.suspend() ?? []);
     const isInside = this.#rooms.joined().some((room) => this.#book.isInside(room, this.context.identity));
     if (!isInside && this.#handing.isEmpty) return undefined;
     const snapshot: Snapshot = { handed: this.#handing.snapshot(), returns };
@@ -244,7 +225,7 @@ export class MucSubClientSession implements FeatureSession {
   onClose(): void {
     const book = this.#book;
     const { identity, domain } = this.context;
-    for (const coming of [...this.#returns.values()]) coming.breakOff(true);
+    for (const coming of this.#joining.returns()) coming.breakOff(true);
     const inside = this.#rooms.joined().filter((room) => book.isInside(room, identity));
     this.#handing.close(inside);
     for (const room of inside) this.#wasIn(room);
@@ -253,48 +234,7 @@ export class MucSubClientSession implements FeatureSession {
     shelfOf(domain).putBack(book);
   }
 
-  // What the client does.
-
-  #joins(stanza: PassingStanza): Verdict {
-    const { frame } = stanza;
-    const room = prepareJid(bare(frame.to ?? ''));
-    if (room === undefined || !this.#concerns(room)) return PASS;
-    const tree = stanza.tree();
-    const x = tree.getChild('x', NS.muc);
-    const password = x?.getChildText('password');
-    this.#passwords.delete(room);
-    if (typeof password === 'string' && this.#passwords.size < MOST_ROOMS)
-      this.#passwords.set(room, password);
-    // It deals with what it has missed itself.
-    const limits = readLimits(x);
-    if (asksByItself(tree) || wantsNone(limits)) return PASS;
-    if (this.#book.isRead && !this.#book.isOurs(room) && !this.#book.hasKept(room)) return PASS;
-    if (this.#returns.has(room) || this.#returns.size >= MOST_ROOMS) return PASS;
-    this.#returns.set(room, this.#returnTo(room, limits));
-    this.context.wakeAt(`entering ${room}`, this.context.now + ENTERING_TIME);
-    const history = x?.getChild('history');
-    if (x === undefined || history === undefined) return PASS;
-    // All that the room has, to see by it where the client has stopped: what is too much for it is left out then.
-    x.remove(history);
-    stanza.edit().removeChild(frame.findChild('x', NS.muc)).appendChild(serializeElement(x));
-    return { action: 'edit', reason: 'mucsub-client-join' };
-  }
-
-  #returnTo(room: string, limits: ReturnType<typeof readLimits>): Return {
-    const { context } = this;
-    return new Return(
-      {
-        context,
-        ...{ book: this.#book, settings: this.#settings, features: this.#features },
-        ...{ handing: this.#handing, name: this.#name },
-        hasFetched: (jid, id) => this.#fetched.get(jid)?.has(id) === true,
-        live: (jid, tree, bytes) => this.#showing.passes(jid, tree, bytes),
-        done: (jid) => this.#returns.delete(jid),
-      },
-      room,
-      limits,
-    );
-  }
+  // Where the client is.
 
   #changed(change: RoomChange): void {
     const { room } = change;
@@ -308,12 +248,12 @@ export class MucSubClientSession implements FeatureSession {
         this.#subscribe(room, change.to);
         break;
       case 'join-failed':
-        this.#returns.get(room)?.breakOff(false);
+        this.#joining.of(room)?.breakOff(false);
         if (change.condition === 'forbidden')
           this.#soon(() => this.context.store.write(this.#book.forget(room)));
         break;
       case 'left':
-        this.#returns.get(room)?.breakOff(true);
+        this.#joining.of(room)?.breakOff(true);
         if (change.cause === 'banned' || change.cause === 'destroyed') {
           this.#book.leaves(room, this.context.identity);
           this.#soon(() => this.context.store.write(this.#book.forget(room)));
@@ -334,14 +274,12 @@ export class MucSubClientSession implements FeatureSession {
     if (created) this.#soon(() => context.store.write(this.#book.forget(room)));
     this.#enters(room, nick);
     this.#soon(() => this.#handing.enters(room));
-    const coming = this.#returns.get(room);
-    if (coming !== undefined) context.wakeAt(`telling ${room}`, context.now + TELLING_TIME);
-    coming?.isIn();
+    this.#joining.isIn(room);
     this.#subscribe(room, nick);
   }
 
   #subscribe(room: string, nick: string): void {
-    const password = this.#passwords.get(room);
+    const password = this.#joining.password(room);
     this.#soon(() => {
       if (this.#concerns(room) && this.#rooms.isRoom(room) === 'joined')
         this.#subscribing.entered({ room, nick, password });
@@ -375,7 +313,7 @@ export class MucSubClientSession implements FeatureSession {
     const room = prepareJid(bare(frame.from ?? ''));
     if (room === undefined || !this.#concerns(room)) return PASS;
     if (this.#goingOn?.holds(room, stanza.tree(), Buffer.from(frame.bytes())) === true) return HELD;
-    const coming = this.#returns.get(room);
+    const coming = this.#joining.of(room);
     if (coming !== undefined) {
       coming.holds(stanza.tree(), Buffer.from(frame.bytes()));
       return HELD;
@@ -388,38 +326,19 @@ export class MucSubClientSession implements FeatureSession {
     return PASS;
   }
 
-  /** The session is gone on with by this process. */
-  #goOn({ returns }: Snapshot): void {
-    for (const { room, limits, subject } of returns) {
-      const coming = this.#returnTo(room, limits);
-      this.#returns.set(room, coming);
-      coming.resume(subject);
-    }
-  }
-
   /** A message out of an archive. */
   #archived(stanza: PassingStanza): Verdict {
     const { frame } = stanza;
     const from = prepareJid(frame.from ?? this.#book.account);
     if (from === undefined) return PASS;
     if (from === this.#book.account) return this.#events.archived(stanza);
-    const coming = this.#returns.get(from);
+    const coming = this.#joining.of(from);
     if (!this.#concerns(from)) return PASS;
     const tree = stanza.tree();
     if (coming?.takes(tree) === true) return HELD;
     const id = tree.getChild('result', NS.mam2)?.attrs.id as string | undefined;
-    if (id !== undefined) this.#fetches(from, id);
+    if (id !== undefined) this.#joining.fetches(from, id);
     return PASS;
-  }
-
-  #fetches(room: string, id: string): void {
-    let ids = this.#fetched.get(room);
-    if (ids === undefined) {
-      if (this.#fetched.size >= MOST_ROOMS) return;
-      ids = new Set();
-      this.#fetched.set(room, ids);
-    }
-    if (ids.size < MOST_FETCHED) ids.add(id);
   }
 }
 
