@@ -1,9 +1,19 @@
 import type { SessionIdentity } from '../../session/feature.js';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../store/store.js';
-import { isSame, type Mark } from './marks.js';
-import { fresh, json, KEPT, ROOM, readKept, readRecord, readTrail, SEEN, SPEAKS } from './records.js';
-
-export const FEATURE_NAME = 'mucsub-client';
+import { type KeepLimits, type KeptMessage, KeptMessages } from './kept.js';
+import type { Mark } from './marks.js';
+import {
+  FEATURE_NAME,
+  fresh,
+  json,
+  KEPT,
+  ROOM,
+  readKept,
+  readRecord,
+  readTrail,
+  SEEN,
+  SPEAKS,
+} from './records.js';
 
 /** Resources of which it is known what they have had of a room. */
 const MOST_RESOURCES = 16;
@@ -11,9 +21,6 @@ const MOST_RESOURCES = 16;
 export const TRAIL = 32;
 /** Rooms of one account. */
 const MOST_ROOMS = 500;
-const DIGITS = 12;
-/** Bytes that an entry costs beside the message in it. */
-const ENTRY_BYTES = 200;
 
 /** A subscription that the proxy has made for an account. */
 export interface Subscription {
@@ -36,17 +43,6 @@ export interface Seen {
   isNew?: boolean;
 }
 
-/** A message that is kept, without its text once that is on disk. */
-export interface KeptMessage {
-  readonly seq: number;
-  readonly mark: Mark;
-  readonly bytes: number;
-  /** Name of the one resource that has not had it; undefined: it may be any. */
-  only: string | undefined;
-  /** Until it is on disk. */
-  xml: string | undefined;
-}
-
 /** What is known of an account and a room. */
 export interface Room {
   readonly jid: string;
@@ -54,7 +50,7 @@ export interface Room {
   /** Since when it is a client's own affair; ms since 1970. */
   speaksSince: number | undefined;
   readonly seen: Map<string, Seen>;
-  kept: KeptMessage[];
+  readonly kept: KeptMessage[];
   lastSeq: number;
   /** Sessions that are in it: their nick, and their name in `seen`. */
   readonly inside: Map<SessionIdentity, { readonly nick: string; readonly name: string | undefined }>;
@@ -65,17 +61,18 @@ export class AccountBook {
   isRead = false;
   readonly #rooms = new Map<string, Room>();
   #speaksSince: number | undefined;
-  /** Of all that is kept. */
-  #bytes = 0;
   readonly #readers = new Set<() => void>();
   /** Names in `seen` that sessions of now use. */
   readonly #names = new Map<SessionIdentity, string>();
   sessions = 0;
+  readonly #kept: KeptMessages;
 
   constructor(
     private readonly domain: string,
     readonly account: string,
-  ) {}
+  ) {
+    this.#kept = new KeptMessages(domain, account, this.#rooms);
+  }
 
   /** Where in the store all of it is. */
   get prefix(): string {
@@ -141,10 +138,7 @@ export class AccountBook {
     } else if (kind === KEPT) {
       const message = readKept(value);
       if (message === undefined || now - message.mark.at > keepMs) return false;
-      const { seq, mark, only } = message;
-      room.kept.push({ seq, mark, bytes: value.length + ENTRY_BYTES, only, xml: undefined });
-      room.lastSeq = Math.max(room.lastSeq, seq);
-      this.#bytes += value.length + ENTRY_BYTES;
+      this.#kept.learn(room, message, value.length);
     }
     return true;
   }
@@ -244,10 +238,8 @@ export class AccountBook {
   forget(jid: string): StoreChange[] {
     const room = this.#rooms.get(jid);
     if (room === undefined) return [];
-    const changes = [...room.kept.map(({ seq }) => ({ key: this.#keptKey(jid, seq), value: undefined }))];
-    for (const { bytes } of room.kept) this.#bytes -= bytes;
+    const changes = this.#kept.forget(room);
     for (const name of room.seen.keys()) changes.push({ key: this.#seenKey(jid, name), value: undefined });
-    room.kept = [];
     room.seen.clear();
     room.subscription = undefined;
     const change = this.#roomChange(room);
@@ -309,53 +301,19 @@ export class AccountBook {
     const value = json({ room: jid, resource: name, seq, at, trail: written });
     changes.push({ key: this.#seenKey(jid, name), value });
     const had = Math.min(...[...room.seen.values()].map((each) => each.seq));
-    while (room.kept.length > 0 && room.kept[0]!.seq <= had) changes.push(this.#drop(room));
+    while (room.kept.length > 0 && room.kept[0]!.seq <= had) changes.push(this.#kept.drop(room));
     return changes;
   }
 
-  /**
-   * Keeps a message for clients that have not had it.
-   * @param only the one resource for which it is
-   * @param limits of all that is kept for the account; `oldest` in ms since 1970
-   * @returns its place and what is to be written; no changes when it is kept already
-   */
+  /** Keeps a message for clients that have not had it; see `KeptMessages.add`. */
   keep(
     jid: string,
     mark: Mark,
     xml: string,
     only: string | undefined,
-    limits: { readonly bytes: number; readonly oldest: number },
-  ): { readonly message: KeptMessage; readonly changes: StoreChange[] } {
-    const room = this.#make(jid);
-    const known = room.kept.find((each) => isSame(each.mark, mark));
-    if (known !== undefined) {
-      if (known.only === undefined || known.only === only) return { message: known, changes: [] };
-      known.only = undefined;
-      return { message: known, changes: [this.#keptChange(jid, known, xml)] };
-    }
-    room.lastSeq += 1;
-    const entry = { seq: room.lastSeq, mark, only };
-    const change = this.#keptChange(jid, entry, xml);
-    const message = { ...entry, bytes: (change.value?.length ?? 0) + ENTRY_BYTES, xml };
-    room.kept.push(message);
-    this.#bytes += message.bytes;
-    const changes = [change];
-    while (room.kept.length > 1 && room.kept[0]!.mark.at < limits.oldest) changes.push(this.#drop(room));
-    while (this.#bytes > limits.bytes) {
-      const oldest = this.#oldest();
-      if (oldest === undefined) break;
-      changes.push(this.#drop(oldest));
-    }
-    return { message, changes };
-  }
-
-  #keptChange(
-    jid: string,
-    { seq, mark, only }: Omit<KeptMessage, 'bytes' | 'xml'>,
-    xml: string,
-  ): StoreChange {
-    const value = json({ room: jid, seq, at: mark.at, id: mark.id, content: mark.content, only, xml });
-    return { key: this.#keptKey(jid, seq), value };
+    limits: KeepLimits,
+  ): ReturnType<KeptMessages['add']> {
+    return this.#kept.add(this.#make(jid), mark, xml, only, limits);
   }
 
   /** Where what is kept of a room is. */
@@ -371,21 +329,6 @@ export class AccountBook {
     return Math.max(0, ...[...room.seen.values()].map(({ seq }) => seq));
   }
 
-  #oldest(): Room | undefined {
-    let oldest: Room | undefined;
-    for (const room of this.#rooms.values()) {
-      const at = room.kept[0]?.mark.at;
-      if (at !== undefined && !(oldest !== undefined && oldest.kept[0]!.mark.at <= at)) oldest = room;
-    }
-    return oldest;
-  }
-
-  #drop(room: Room): StoreChange {
-    const { seq, bytes } = room.kept.shift()!;
-    this.#bytes -= bytes;
-    return { key: this.#keptKey(room.jid, seq), value: undefined };
-  }
-
   #roomChange({ jid, subscription, speaksSince }: Room): StoreChange {
     const key = storeKey(FEATURE_NAME, this.domain, this.account, ROOM, jid);
     if (subscription === undefined && speaksSince === undefined) return { key, value: undefined };
@@ -394,10 +337,6 @@ export class AccountBook {
 
   #seenKey(jid: string, name: string): string {
     return storeKey(FEATURE_NAME, this.domain, this.account, SEEN, jid, name);
-  }
-
-  #keptKey(jid: string, seq: number): string {
-    return storeKey(FEATURE_NAME, this.domain, this.account, KEPT, jid, String(seq).padStart(DIGITS, '0'));
   }
 
   #make(jid: string): Room {

@@ -7,8 +7,8 @@ import {
   type Verdict,
 } from '../../session/feature.js';
 import { storeKey } from '../../store/store.js';
-import { FEATURE_NAME } from './book.js';
 import { pastOf, pastPrefix } from './past.js';
+import { FEATURE_NAME } from './records.js';
 import { PLAYS } from './watches.js';
 
 const LOOK = 'look';

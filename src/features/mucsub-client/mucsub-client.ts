@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
-import { type AccountBook, FEATURE_NAME } from './book.js';
+import type { AccountBook } from './book.js';
 import { Dormant } from './dormant.js';
 import { Events } from './events.js';
 import { GoingOn } from './going-on.js';
@@ -21,7 +21,7 @@ import { type Handed, type HandedRecord, Handing } from './handing.js';
 import { Joining } from './joining.js';
 import { pastOf } from './past.js';
 import { RoomPatterns } from './patterns.js';
-import { isOutlived } from './records.js';
+import { FEATURE_NAME, isOutlived } from './records.js';
 import type { ReturnRecord } from './returning.js';
 import { RoomFeatureQuestions } from './room-features.js';
 import { SETTINGS, type Settings } from './settings.js';

@@ -1,8 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { type DomainContext, KnowledgeKey } from '../../session/feature.js';
 import { type StoreChange, storeKey } from '../../store/store.js';
-import { FEATURE_NAME } from './book.js';
-import { NOBODY } from './records.js';
+import { FEATURE_NAME, NOBODY } from './records.js';
 
 /** Whether the proxy has ever subscribed an account of a domain, by the store. Looked up once in a process. */
 interface Past {

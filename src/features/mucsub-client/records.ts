@@ -2,6 +2,8 @@ import { Buffer } from 'node:buffer';
 import { keyParts, type StoreEntry } from '../../store/store.js';
 import type { Mark } from './marks.js';
 
+export const FEATURE_NAME = 'mucsub-client';
+
 /** What the store has of an account, by these words in its keys. */
 export const ROOM = 'room';
 export const SEEN = 'seen';
