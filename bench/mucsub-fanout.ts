@@ -159,10 +159,10 @@ export class Fanout {
 
   ask(request: FanoutRequest): Promise<FanoutAnswer> {
     return new Promise((resolve, reject) => {
-      const ended = () => reject(new Error('the load has ended'));
-      this.#child.process.once('exit', ended);
+      const ended = () => reject(new Error(`the load has ended: ${this.#child.errors}`));
+      this.#child.process.once('close', ended);
       this.#child.process.once('message', (answer) => {
-        this.#child.process.off('exit', ended);
+        this.#child.process.off('close', ended);
         resolve(answer as FanoutAnswer);
       });
       this.#child.process.send(request);

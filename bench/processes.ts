@@ -49,6 +49,11 @@ export class Child {
     return this.process.pid ?? 0;
   }
 
+  /** What it has said last on standard error. */
+  get errors(): string {
+    return this.#errors;
+  }
+
   /** The first line of standard output that is an object with such a field. */
   announcement(field: string): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
