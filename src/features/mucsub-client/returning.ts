@@ -8,7 +8,7 @@ import { parseStanza } from '../../xml/tokenizer.js';
 import { ArchiveReading } from './archive.js';
 import { type AccountBook, TRAIL } from './book.js';
 import type { Handing } from './handing.js';
-import { anchorIn, isSame, markOf } from './marks.js';
+import { anchorIn, isSame, type Mark, markOf } from './marks.js';
 import { type Merged, merge, type Said } from './merging.js';
 import { readKept } from './records.js';
 import type { RoomFeatureQuestions } from './room-features.js';
@@ -194,14 +194,23 @@ export class Return {
       return said === undefined || seen?.trail.some((each) => isSame(each, mark)) === true ? [] : [said];
     });
     const told = this.#conversation;
-    const marks = told.map(({ mark }) => mark);
-    const anchor = seen === undefined ? -1 : anchorIn(marks, seen.trail);
+    const anchor =
+      seen === undefined
+        ? -1
+        : anchorIn(
+            told.map(({ mark }) => mark),
+            seen.trail,
+          );
+    // Said since the client is in, it may stand in the archive too: it is no history, whatever the client wants of that.
+    const live = this.#live.map((each) => ({ ...each, mark: markOf(each.tree, room, context.wallClock()) }));
+    const isLive = (mark: Mark) =>
+      live.some((each) => each.mark.id !== undefined && each.mark.id === mark.id);
     const isNew = ({ said, place }: Merged): boolean => {
       if (said.mark.id !== undefined && around.hasFetched(room, said.mark.id)) return false;
       // It is without gaps: if nothing the client has had is in it, all of it is behind that.
       return place === undefined || place > anchor;
     };
-    const conversation = merge(kept, told);
+    const conversation = merge(kept, told).filter(({ said }) => !isLive(said.mark));
     const missed = conversation.filter(isNew).map(({ said }) => said);
     const given = new Set(withinLimits(missed, this.limits, context.wallClock(), ({ mark }) => mark.at));
     for (const [at, { said }] of conversation.entries()) {
@@ -215,11 +224,7 @@ export class Return {
     if (this.#subject !== undefined) context.send('client', this.#subject, 'mucsub-client-held');
     handing.shows(room, { seq: book.room(room)?.lastSeq ?? 0, asks: true });
     around.done(room);
-    for (const { tree, bytes } of this.#live) {
-      const mark = markOf(tree, room, context.wallClock());
-      // Said while the client entered, it may stand in the history too.
-      if (!marks.some((each) => each.id !== undefined && each.id === mark.id)) around.live(room, tree, bytes);
-    }
+    for (const { tree, bytes } of live) around.live(room, tree, bytes);
   }
 
   /** The client has not got in, or is out again: what was said to it is given, or kept for when it is back. */

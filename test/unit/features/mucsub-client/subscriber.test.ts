@@ -320,6 +320,33 @@ describe('away', () => {
   });
 });
 
+describe('what is said while a client comes back', () => {
+  test('is no history, however little the client wants of that, also where the archive has it by then', () => {
+    const world = new World({ archive: true, history: 2 });
+    const phone = world.device('phone').joins().reads();
+    says(world, 'live');
+    phone.reads().leaves().reads();
+    for (const body of ['missed 1', 'missed 2', 'missed 3']) {
+      says(world, body);
+      phone.reads();
+    }
+    const receive = world.server.receive.bind(world.server);
+    let isSaid = false;
+    world.server.receive = (full, xml) => {
+      if (!isSaid && xml.includes(NS.mam2)) {
+        isSaid = true;
+        says(world, 'said meanwhile');
+      }
+      receive(full, xml);
+    };
+    phone.joins("<history maxchars='9'/>").reads();
+    expect(isSaid).toBe(true);
+    expect(phone.shown).toEqual(['live', 'said meanwhile']);
+    phone.leaves().reads().joins().reads();
+    expect(phone.shown).toEqual(['live', 'said meanwhile']);
+  });
+});
+
 describe('believing', () => {
   test('an event is believed only when it comes from the room, and what is in it from an occupant or the room', () => {
     const world = new World({ archive: false, history: 0 });
