@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Element } from 'ltx';
 import { afterEach, expect, test } from 'vitest';
 import { type Account, RawClient, uniqueId } from './clients/raw.js';
+import { type SlixmppSession, slixmppMissing, startSlixmpp } from './clients/slixmpp.js';
 import { RunningProxy } from './proxy.js';
 import { cutAfterwards, describeRoutes, logIn, newAccount, type Route } from './routes.js';
 import { until } from './waiting.js';
@@ -13,6 +14,9 @@ const NODES = 'urn:xmpp:mucsub:nodes:';
 const MUC = 'http://jabber.org/protocol/muc';
 const EVENT = 'http://jabber.org/protocol/pubsub#event';
 const DELAY = 'urn:xmpp:delay';
+
+const lacking = slixmppMissing();
+if (lacking && (process.env.CI || process.env.INTERSTANZA_REQUIRE_SERVERS)) throw new Error(lacking);
 
 const isGroupchat = (stanza: Element) => stanza.is('message') && stanza.attrs.type === 'groupchat';
 const codes = (presence: Element) =>
@@ -100,8 +104,10 @@ describeRoutes(
     const { server } = direct;
     const proxies: RunningProxy[] = [];
     const folders: string[] = [];
+    const libraries: SlixmppSession[] = [];
 
     afterEach(async () => {
+      await Promise.allSettled(libraries.splice(0).map((client) => client.stop()));
       for (const proxy of proxies.splice(0)) await proxy.dispose();
       for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
     });
@@ -184,6 +190,49 @@ describeRoutes(
       expect([...second.delayed]).toEqual(range('missed', 30));
       expect(first.raw + second.raw).toBe(0);
       expect(await seenOutside(account)).toEqual([[room, 'sammy', ['messages']]]);
+    });
+
+    test.skipIf(lacking)('slixmpp, which knows nothing of it, leaves, misses and returns', async () => {
+      const route = await proxied([`*@${server.muc}`]);
+      const owner = await ownerOf();
+      const room = await newRoom(owner, server.muc);
+      const account = await newAccount(server, 'sam');
+      const { name, password, domain } = account;
+      const start = async (): Promise<SlixmppSession> => {
+        const { host, port } = route.plain;
+        const login = { host, port, domain, name, password, resource: 'real', tls: 'none' } as const;
+        const client = await startSlixmpp(login);
+        libraries.push(client);
+        return client;
+      };
+      const from = `${room}/olga`;
+      const live = (body: string) => ({ from, body, delayed: false });
+      const late = (body: string) => ({ from, body, delayed: true });
+      const first = await start();
+      await first.join(room, 'sammy');
+      await whenSubscribed(account, room);
+      await say(owner, room, 'live 1');
+      await first.received('live 1');
+      // It stays online: what is said now comes to it as events.
+      await first.leave(room, 'sammy');
+      await owner.presence(
+        ({ attrs }) => attrs.from === `${room}/sammy` && attrs.type === 'unavailable',
+        'leaving',
+      );
+      for (const body of range('missed', 25)) await say(owner, room, body);
+      await first.join(room, 'sammy');
+      await say(owner, room, 'live 2');
+      await first.received('live 2');
+      await first.stop();
+      // And now it is offline.
+      for (const body of range('offline', 25)) await say(owner, room, body);
+      const second = await start();
+      await second.join(room, 'sammy');
+      await say(owner, room, 'live 3');
+      await second.received('live 3');
+      expect(first.groupchat).toEqual([live('live 1'), ...range('missed', 25).map(late), live('live 2')]);
+      expect(second.groupchat).toEqual([...range('offline', 25).map(late), live('live 3')]);
+      for (const { hasEvents, errors } of [first, second]) expect([hasEvents, errors]).toEqual([false, []]);
     });
 
     test('offline, several devices and restarts of the proxy: nothing lost, nothing twice', async () => {

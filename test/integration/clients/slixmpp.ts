@@ -18,6 +18,7 @@ interface Report {
   sender?: string;
   type?: string;
   body?: string;
+  delayed?: boolean;
   text?: string;
 }
 
@@ -40,8 +41,20 @@ export interface SeenPresence {
   status: string;
 }
 
+/** A groupchat message as the library has shown it. */
+export interface SeenGroupchat {
+  from: string;
+  body: string;
+  delayed: boolean;
+}
+
 export interface SlixmppSession extends LibraryClient {
   readonly presences: readonly SeenPresence[];
+  /** All that came, oldest first. */
+  readonly groupchat: readonly SeenGroupchat[];
+  /** An event of pubsub (XEP-0060) has come. */
+  readonly hasEvents: boolean;
+  leave(room: string, nick: string): Promise<void>;
 }
 
 /** Logs in with slixmpp, in a process of its own. */
@@ -61,6 +74,7 @@ class Slixmpp implements SlixmppSession {
   readonly errors: string[] = [];
   readonly sessions = { bound: 0, resumed: 0 };
   readonly presences: SeenPresence[] = [];
+  readonly groupchat: SeenGroupchat[] = [];
   #messages: { from: string; type: string; body: string }[] = [];
   #answers = new Map<number, (report: Report) => void>();
   #events = new Set<string>();
@@ -125,6 +139,14 @@ class Slixmpp implements SlixmppSession {
     await this.#do('join', { room, nick });
   }
 
+  async leave(room: string, nick: string): Promise<void> {
+    await this.#do('leave', { room, nick });
+  }
+
+  get hasEvents(): boolean {
+    return this.#events.has('pubsub');
+  }
+
   async ping(jid: string): Promise<void> {
     await this.#do('ping', { jid });
   }
@@ -173,7 +195,9 @@ class Slixmpp implements SlixmppSession {
       this.presences.push({ from: report.sender ?? '', type: report.type ?? '', status: report.text ?? '' });
     }
     if (report.event === 'message') {
-      this.#messages.push({ from: report.sender ?? '', type: report.type ?? '', body: report.body ?? '' });
+      const { sender: from = '', type = '', body = '', delayed = false } = report;
+      this.#messages.push({ from, type, body });
+      if (type === 'groupchat') this.groupchat.push({ from, body, delayed });
     }
   }
 }

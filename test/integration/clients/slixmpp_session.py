@@ -16,6 +16,8 @@ from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.plugins.base import register_plugin
 from slixmpp.plugins.xep_0198 import XEP_0198
 from slixmpp.plugins.xep_0198.stanza import Resume
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 
 # The library prints to standard output now and then, which is for the reports alone.
@@ -59,6 +61,9 @@ class Session(ClientXMPP):
         self.add_event_handler("stream_error", lambda error: report(event="error", text=error["condition"]))
         self.add_event_handler("message", self.heard)
         self.add_event_handler("groupchat_message", lambda _: None)
+        # What an application that knows nothing of it would have to make sense of.
+        event = MatchXPath("{jabber:client}message/{http://jabber.org/protocol/pubsub#event}event")
+        self.register_handler(Callback("events", event, lambda _: report(event="pubsub")))
         if login.get("presences"):
             self.add_event_handler("presence", self.saw)
 
@@ -74,7 +79,8 @@ class Session(ClientXMPP):
         report(event="session", jid=self.boundjid.full)
 
     def heard(self, message):
-        report(event="message", sender=message["from"].full, type=message["type"], body=message["body"])
+        delayed = message.xml.find("{urn:xmpp:delay}delay") is not None
+        report(event="message", sender=message["from"].full, type=message["type"], body=message["body"], delayed=delayed)
 
     def saw(self, presence):
         # The type of an available one is what the library takes its <show/> for.
@@ -118,6 +124,9 @@ class Session(ClientXMPP):
         self.add_event_handler("groupchat_presence", seen)
         self["xep_0045"].join_muc(command["room"], command["nick"])
         await asyncio.wait_for(joined, 10)
+
+    async def do_leave(self, command):
+        self["xep_0045"].leave_muc(command["room"], command["nick"])
 
     async def do_ping(self, command):
         await self["xep_0199"].send_ping(command["jid"], timeout=10)
