@@ -209,7 +209,7 @@ describeRoutes(
       const live = (body: string) => ({ from, body, delayed: false });
       const late = (body: string) => ({ from, body, delayed: true });
       const first = await start();
-      await first.join(room, 'sammy');
+      await first.join(room, 'sammy', 100);
       await whenSubscribed(account, room);
       await say(owner, room, 'live 1');
       await first.received('live 1');
@@ -220,14 +220,14 @@ describeRoutes(
         'leaving',
       );
       for (const body of range('missed', 25)) await say(owner, room, body);
-      await first.join(room, 'sammy');
+      await first.join(room, 'sammy', 100);
       await say(owner, room, 'live 2');
       await first.received('live 2');
       await first.stop();
       // And now it is offline.
       for (const body of range('offline', 25)) await say(owner, room, body);
       const second = await start();
-      await second.join(room, 'sammy');
+      await second.join(room, 'sammy', 100);
       await say(owner, room, 'live 3');
       await second.received('live 3');
       expect(first.groupchat).toEqual([live('live 1'), ...range('missed', 25).map(late), live('live 2')]);

@@ -54,6 +54,8 @@ export interface SlixmppSession extends LibraryClient {
   readonly groupchat: readonly SeenGroupchat[];
   /** An event of pubsub (XEP-0060) has come. */
   readonly hasEvents: boolean;
+  /** @param history messages of the room's history that it wants at the most; 0: nine characters */
+  join(room: string, nick: string, history?: number): Promise<void>;
   leave(room: string, nick: string): Promise<void>;
 }
 
@@ -135,8 +137,8 @@ class Slixmpp implements SlixmppSession {
     await this.#do('add', { jid });
   }
 
-  async join(room: string, nick: string): Promise<void> {
-    await this.#do('join', { room, nick });
+  async join(room: string, nick: string, history = 0): Promise<void> {
+    await this.#do('join', { room, nick, history });
   }
 
   async leave(room: string, nick: string): Promise<void> {

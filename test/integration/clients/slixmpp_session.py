@@ -122,7 +122,8 @@ class Session(ClientXMPP):
                 joined.done() or joined.set_result(True)
 
         self.add_event_handler("groupchat_presence", seen)
-        self["xep_0045"].join_muc(command["room"], command["nick"])
+        # By itself the library wants nine characters of history.
+        self["xep_0045"].join_muc(command["room"], command["nick"], maxhistory=str(command.get("history", 0)))
         await asyncio.wait_for(joined, 10)
 
     async def do_leave(self, command):
