@@ -147,9 +147,9 @@ export class DomainRuntime implements DomainContext {
     if (held?.delete(hold) === true && held.size === 0) this.#held.delete(account);
   }
 
-  /** Whether the account has more than one session, held ones included. @param account prepared */
+  /** Whether the account has more than one session, held ones included, or had one of late that has left something. @param account prepared */
   hasOthers(account: string): boolean {
-    return (this.#sessions.get(account)?.size ?? 0) > 1;
+    return (this.#sessions.get(account)?.size ?? 0) > 1 || this.doubts.has(account);
   }
 
   /** A session that something was done to in the turn of another one. */

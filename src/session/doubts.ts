@@ -41,12 +41,17 @@ export class Doubts {
     }
   }
 
+  /** Whether there is one about the account. Cheap while there is none at all, as nearly always. */
+  has(account: string): boolean {
+    return this.#count > 0 && this.#accounts.has(account);
+  }
+
   /**
    * A message from the server for one of the account's sessions.
-   * @returns the doubt that it ends; undefined for nearly every message, and cheap while there is no doubt
+   * @returns the doubt that it ends; undefined for nearly every message
    */
   takes(account: string, frame: Frame): { readonly stored: string; readonly given: boolean } | undefined {
-    const doubts = this.#count === 0 ? undefined : this.#accounts.get(account);
+    const doubts = this.#accounts.get(account);
     if (doubts === undefined) return undefined;
     const keys = messageKeys(frame, account);
     const found = doubts.find((doubt) => doubt.keys.some((key) => keys.includes(key)));

@@ -152,7 +152,7 @@ export class MissedMessages implements MessageTaker {
       const message = readUndelivered(entry, wall);
       if (message === undefined) useless.push(entry.key);
       // It is for another device, and what this one has put away of it itself is for this one.
-      else if (message.seenBy.includes(identity.resource)) continue;
+      else if (message.seenBy.includes(identity.resource) || this.#hasSeen(message, wall)) continue;
       else if (this.#isCopy(entry.key, message) || arrival?.knows(message.keys) === true)
         useless.push(entry.key);
       else {
@@ -197,12 +197,30 @@ export class MissedMessages implements MessageTaker {
     if (frame.kind !== StanzaKind.Message) return false;
     const { domain, identity } = this.around;
     if (this.#fromStore.length > 0) this.#give(keptSince(frame, identity.domain) ?? Number.POSITIVE_INFINITY);
-    const doubt = domain.doubts.takes(this.account, frame);
+    const doubt =
+      !domain.doubts.has(this.account) || this.#isLiveCopy(frame)
+        ? undefined
+        : domain.doubts.takes(this.account, frame);
     if (doubt === undefined) return this.#hasHad(frame);
     if (doubt.given) return true;
     this.forget([doubt.stored]);
     this.#fromStore = this.#fromStore.filter(({ key }) => key !== doubt.stored);
     return false;
+  }
+
+  /** This device has been sent what another has put away, later than that. @param wall ms since 1970 */
+  #hasSeen({ keys, at, resource }: Undelivered, wall: number): boolean {
+    const { domain, identity, now } = this.around;
+    if (resource === identity.resource) return false;
+    const sightings = domain.sightings.of(this.account, keys, now - wall + at);
+    return sightings.some((sighting) => sighting.resource === identity.resource);
+  }
+
+  /** A copy that this device gets of what another is sent (XEP-0280), and not the message itself once more. */
+  #isLiveCopy(frame: Frame): boolean {
+    if (frame.findChild('received', NS.carbons2) < 0 && frame.findChild('sent', NS.carbons2) < 0)
+      return false;
+    return keptSince(frame, this.around.identity.domain) === undefined;
   }
 
   /**

@@ -240,6 +240,23 @@ describe('a server comes out by itself with what it was not acknowledged', () =>
     gets(next(held), 1);
     tablet.server(message(1)).counts('stanza_dropped delivered-before', 1).done();
   });
+
+  test('a copy for another device (XEP-0280) that comes late is not the message once more: that stays for its own device', () => {
+    const phone = resumable();
+    const tablet = new Playbook({ with: phone, hold: { seconds: 300 } });
+    tablet.bound({ features: FEATURES, jid: 'a@example.org/tablet' });
+    phone.client('</stream:stream>').toServer('</stream:stream>');
+    phone
+      .server(`${message(1)}</stream:stream>`)
+      .stored()
+      .sendsOnly()
+      .takeSent('client');
+    const copied = message(1).replace('<message ', "<message xmlns='jabber:client' ");
+    const copy = `<message from='a@example.org'><received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>${copied}</forwarded></received></message>`;
+    tablet.server(copy).toClient(copy).done();
+    next(phone, 'a@example.org/tablet').done();
+    gets(next(phone), 1);
+  });
 });
 
 describe('what waits for the client when the proxy is stopped is the server’s to send again', () => {
