@@ -15,6 +15,8 @@ export class HeldMessages {
   #storing = 0;
   /** Up to here copies of messages are in the store while the client is waited for. */
   #secured = 0;
+  /** What came later was on its way by then. */
+  #latest = Number.POSITIVE_INFINITY;
 
   constructor(
     private readonly session: Session,
@@ -28,6 +30,14 @@ export class HeldMessages {
   wallTime(moment: number): number {
     const { domain, port, now } = this.session;
     return domain.backlogs.wallTime(moment, port.wallClock(), now);
+  }
+
+  /**
+   * The server is about to be told that the session is over. What it has sent before it knows is older than what it keeps from then on for the account's next
+   * session, however late it is read here.
+   */
+  ends(): void {
+    this.#latest = this.session.now;
   }
 
   /**
@@ -141,7 +151,7 @@ export class HeldMessages {
     seenBy.delete(resource ?? '');
     const change = undeliveredChange(frame, {
       ...{ domain: domain.name, account: this.account, session: digestOf(this.id), ordinal: stanza.ordinal },
-      ...{ at: this.wallTime(stanza.since), doubtful, resource, seenBy: [...seenBy] },
+      ...{ at: this.wallTime(Math.min(stanza.since, this.#latest)), doubtful, resource, seenBy: [...seenBy] },
     });
     return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };
   }

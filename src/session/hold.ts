@@ -140,7 +140,7 @@ export class Hold {
   leaves(): boolean {
     if (this.#state === 'attached' && this.#nothingWaits) {
       this.#stopWaiting();
-      this.#state = 'leaving';
+      this.#isLeaving();
     } else if (this.#state === 'attached') this.end('hold-left');
     return this.#state === 'ending';
   }
@@ -360,13 +360,18 @@ export class Hold {
   #leave(): void {
     const { session } = this;
     session.endsFor(this.#reason);
-    this.#state = 'leaving';
+    this.#isLeaving();
     // A server that throws the resource out is not to find it in use.
     if (this.#reason !== 'hold-replaced' && session.keep.begin()) this.#over();
     else if (this.serverIsThere) {
       session.server.close();
       session.flush();
     } else this.#over();
+  }
+
+  #isLeaving(): void {
+    this.#state = 'leaving';
+    this.#messages.ends();
   }
 
   #over(): void {

@@ -47,6 +47,19 @@ describe('a client that may resume ends its stream', () => {
       .done();
   });
 
+  test('it is older than what the server keeps from the end on, however late it is read here', () => {
+    const ended = resumable().at(1_000).client('</stream:stream>').toServer('</stream:stream>').at(4_000);
+    ended
+      .server(`${message(1)}</stream:stream>`)
+      .stored()
+      .sendsOnly()
+      .takeSent('client');
+    next(ended)
+      .toClient(/<body>1<\/body><delay [^>]* stamp='2026-11-20T12:00:01\.000Z'\/>/)
+      .commands('store delivered -')
+      .done();
+  });
+
   test('and is kept when the server never ends its own stream', () => {
     const ended = resumable({ serverSm: false }).client('</stream:stream>').toServer('</stream:stream>');
     ended.server(message(1)).passes(6);
