@@ -124,6 +124,8 @@ class Client {
   }
 }
 
+/** In all: no two messages have the same id. */
+let said = 0;
 let speaker: Client | undefined;
 let room = '';
 let subscribers: Client[] = [];
@@ -185,8 +187,9 @@ async function speak({ messages, window }: Speak): Promise<number> {
   const more = () => {
     let xml = '';
     while (sent < messages && sent - from.count < window) {
-      xml += `<message to='${room}' type='groupchat' id='f-${sent}'><body>${MARKER} ${PADDING}</body></message>`;
+      xml += `<message to='${room}' type='groupchat' id='f-${said}'><body>${MARKER} ${PADDING}</body></message>`;
       sent += 1;
+      said += 1;
     }
     if (xml !== '') from.send(xml);
   };
