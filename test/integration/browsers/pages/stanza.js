@@ -24,10 +24,9 @@ function logIn(url, jid, password) {
     page.returned += 1;
   });
   return new Promise((resolve, reject) => {
-    client.once('session:started', () => {
-      client.sendPresence();
-      resolve(client.jid);
-    });
+    client.once('session:started', () => client.sendPresence());
+    // It asks for stream management behind that, and can come back once it is answered.
+    client.on('sm', ({ type }) => type === 'enabled' && resolve(client.jid));
     client.once('auth:failed', () => reject(new Error('auth:failed')));
     client.connect();
   });
