@@ -29,9 +29,9 @@ export function noteConfidential(text: string): void {
   if (words.length > 0 && file !== undefined) appendFileSync(file, `${words.join('\n')}\n`);
 }
 
-/** Notes what is confidential in what a client says. */
+/** Notes what is confidential in what a client says: not the addresses that it speaks of. */
 export function notePayloads(xml: string): void {
-  for (const [, , payload] of xml.matchAll(PAYLOADS)) noteConfidential(payload!);
+  for (const [, , payload] of xml.matchAll(PAYLOADS)) noteConfidential(payload!.replace(/\S+@\S+/g, ''));
 }
 
 /** @returns lines of a log that say what they must not */
