@@ -31,7 +31,9 @@ export function noteConfidential(text: string): void {
 
 /** Notes what is confidential in what a client says: not the addresses that it speaks of. */
 export function notePayloads(xml: string): void {
-  for (const [, , payload] of xml.matchAll(PAYLOADS)) noteConfidential(payload!.replace(/\S+@\S+/g, ''));
+  for (const [, , payload] of xml.matchAll(PAYLOADS)) {
+    for (const text of payload!.split(' ')) if (!text.includes('@')) noteConfidential(text);
+  }
 }
 
 /** @returns lines of a log that say what they must not */

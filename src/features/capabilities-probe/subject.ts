@@ -9,7 +9,8 @@ export interface Asker {
 export const FRESH_FOR = 10 * 60_000;
 /** How long in ms one session may take; then another may. */
 export const ASKING_TIME = 2 * 60_000;
-const FIRST_RETRY = 30_000;
+/** Short: clients wait for what is found out. */
+const FIRST_RETRY = 2_000;
 const LAST_RETRY = 30 * 60_000;
 
 /** Something that sessions want to know and one of them asks for all: its value, how old it is, and how asking stands. */
