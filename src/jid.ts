@@ -122,7 +122,8 @@ function prepareLocal(text: string): string | undefined {
 function prepareDomain(text: string): string | undefined {
   const dotted = mapCase(text).replace(/\u3002/gu, '.');
   const domain = dotted.endsWith('.') ? dotted.slice(0, -1) : dotted;
-  return hasRoom(domain) && !FORBIDDEN_DOMAIN.test(domain) ? domain : undefined;
+  // With its trailing dot: what has two of them has an empty label, and must not lose them one at a time.
+  return hasRoom(domain) && !FORBIDDEN_DOMAIN.test(dotted) ? domain : undefined;
 }
 
 function prepareResource(text: string): string | undefined {

@@ -101,6 +101,14 @@ describe('comparison', () => {
     }
   });
 
+  it.each(['a..', 'u@a..', 'A。。', 'a.../x'])(
+    'does not take the second dot at the end of a domain off: %s',
+    (address) => {
+      expect(parseJid(address)).toBeUndefined();
+      expect(prepareJid(address)).toBeUndefined();
+    },
+  );
+
   it('agrees with itself about any text', () => {
     const piece = fc.oneof(
       fc.string({ maxLength: 4 }),
