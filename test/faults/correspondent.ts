@@ -130,13 +130,19 @@ export class Correspondent {
   }
 }
 
+/** The number that a message says; undefined for all else, bounces too. */
+export function numberOf(element: Element): number | undefined {
+  if (!element.is('message') || element.attrs.type !== 'chat') return undefined;
+  const text = element.getChildText('number', NS_NUMBER);
+  return text ? Number(text) : undefined;
+}
+
 /** The numbers that come to a session from now on. Bounces of one's own are not deliveries. */
 export function collectNumbers(session: RawClient, numbers = new Set<number>()): Set<number> {
   const before = session.stream.onElement;
   const look = (element: Element) => {
-    const number =
-      element.is('message') && element.attrs.type === 'chat' && element.getChild('number', NS_NUMBER);
-    if (number) numbers.add(Number(number.getText()));
+    const number = numberOf(element);
+    if (number !== undefined) numbers.add(number);
   };
   for (const element of session.stream.inbox) look(element);
   session.stream.onElement = (element) => {

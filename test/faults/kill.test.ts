@@ -8,6 +8,7 @@ import { describeRoutes, newAccount, type Route, THROUGH_THE_PROXY } from '../in
 import { freePort } from '../integration/servers/ports.js';
 import { until } from '../integration/waiting.js';
 import { Correspondent, collectNumbers } from './correspondent.js';
+import { Wiretap } from './wiretap.js';
 
 const KILLS = 6;
 const PAIRS = 4;
@@ -17,19 +18,29 @@ const MESSAGES = 240;
 class MortalProxy {
   endpoint: Endpoint = { host: '127.0.0.1', port: 0, domain: '' };
   #running: RunningProxy | undefined;
+  #tap: Wiretap | undefined;
   readonly #data = mkdtempSync(join(tmpdir(), 'interstanza-data-'));
 
   constructor(readonly route: Route) {}
 
+  /** What has been said between the proxy and the server. */
+  get tap(): Wiretap {
+    if (!this.#tap) throw new Error('the proxy was not started');
+    return this.#tap;
+  }
+
   async start(): Promise<void> {
     const { server } = this.route;
+    this.#tap ??= await Wiretap.before(server);
+    const upstream = `xmpp://${server.host}:${this.#tap.port}`;
     this.endpoint = {
       ...this.endpoint,
       domain: server.domain,
       port: this.endpoint.port || (await freePort()),
     };
     const listen = [`xmpp://127.0.0.1:${this.endpoint.port}?tls=off`];
-    this.#running = await RunningProxy.inFrontOf(server, { listen, data: this.#data, logLevel: 'warn' });
+    const options = { upstream, listen, data: this.#data, logLevel: 'warn' };
+    this.#running = await RunningProxy.inFrontOf(server, options);
   }
 
   async killAndRestart(): Promise<void> {
@@ -39,6 +50,7 @@ class MortalProxy {
 
   async dispose(): Promise<void> {
     await this.#running?.dispose();
+    await this.#tap?.close();
     rmSync(this.#data, { recursive: true, force: true });
   }
 }
@@ -97,10 +109,18 @@ describeRoutes(
             if (!to) throw new Error('a sender without a partner');
             expect(from.acknowledged.size).toBe(MESSAGES);
             expect(from.connections).toBeGreaterThan(2);
+            expect(missing(from, proxy.tap.handed.get(from.account.jid) ?? new Set())).toEqual([]);
             // Over the stream or from the server's offline store, not merely in its archive: there a
             // message stands that was confirmed to the server and never reached the client.
             await until('the last deliveries', () => missing(from, to.received).length === 0).catch(() => {});
-            expect(missing(from, to.received)).toEqual([]);
+            const forgotten = proxy.tap.acknowledged.get(to.account.jid) ?? new Set();
+            const lost = missing(from, to.received);
+            // COMPAT: ejabberd. What of an ended session's unacknowledged messages it puts into the offline store in the
+            // same moment as it empties that for the next session is gone (mod_offline_mnesia writes without a transaction).
+            const ours = server.kind === 'ejabberd' ? lost.filter((each) => forgotten.has(each)) : lost;
+            expect(ours).toEqual([]);
+            expect(lost.length).toBeLessThan(KILLS);
+            expect(forgotten.size).toBeGreaterThan(MESSAGES / 2);
           }
         } finally {
           await Promise.all(everybody.map((each) => each.stop()));
