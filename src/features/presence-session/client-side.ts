@@ -13,7 +13,7 @@ import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { strip, withLastChild } from './annotation.js';
 import { type CachedRoom, entering, type Joining, type Mark } from './cached-room.js';
-import { Digest, isModerator } from './digest.js';
+import { Digest, isModerator, showsAddresses } from './digest.js';
 import { stripped } from './held-join.js';
 import { readStamp } from './history.js';
 import { RoomCache } from './room-cache.js';
@@ -394,11 +394,4 @@ export class ClientSide {
     if (!strip(stanza.frame, stanza.edit())) return PASS;
     return { action: 'edit', reason: 'presence-session-stripped' };
   }
-}
-
-/** Whether the room says to who enters that everybody is shown real addresses (XEP-0045 §7.2.4). */
-function showsAddresses(presence: Element): boolean {
-  return presence
-    .getChildren('x', NS.mucUser)
-    .some((x) => x.getChildren('status').some(({ attrs }) => attrs.code === '100'));
 }

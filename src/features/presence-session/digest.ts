@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
 import type { Frame } from '../../xml/frame.js';
 import { type NamespaceTable, NS } from '../../xml/namespaces.js';
 import { equalsAscii } from '../../xml/values.js';
@@ -246,6 +247,13 @@ function role(name: string): number {
 /** Whether an occupant with these flags is a moderator, who is shown the others' real addresses in a semi-anonymous room. */
 export function isModerator(flags: number): boolean {
   return ROLES[(flags >> 3) & 3] === 'moderator';
+}
+
+/** Whether the room says to who enters that everybody is shown real addresses (XEP-0045 §7.2.4). */
+export function showsAddresses(presence: Element): boolean {
+  return presence
+    .getChildren('x', NS.mucUser)
+    .some((x) => x.getChildren('status').some(({ attrs }) => attrs.code === '100'));
 }
 
 export function affiliationOf(flags: number): string {
