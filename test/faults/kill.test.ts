@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { Cable } from '../integration/cable.js';
 import { type Endpoint, RawClient } from '../integration/clients/raw.js';
 import { RunningProxy } from '../integration/proxy.js';
 import { describeRoutes, newAccount, type Route, THROUGH_THE_PROXY } from '../integration/routes.js';
@@ -18,21 +19,17 @@ const MESSAGES = 240;
 class MortalProxy {
   endpoint: Endpoint = { host: '127.0.0.1', port: 0, domain: '' };
   #running: RunningProxy | undefined;
-  #tap: Wiretap | undefined;
+  #cable: Cable | undefined;
+  /** What has been said between the proxy and the server. */
+  readonly tap = new Wiretap();
   readonly #data = mkdtempSync(join(tmpdir(), 'interstanza-data-'));
 
   constructor(readonly route: Route) {}
 
-  /** What has been said between the proxy and the server. */
-  get tap(): Wiretap {
-    if (!this.#tap) throw new Error('the proxy was not started');
-    return this.#tap;
-  }
-
   async start(): Promise<void> {
     const { server } = this.route;
-    this.#tap ??= await Wiretap.before(server);
-    const upstream = `xmpp://${server.host}:${this.#tap.port}`;
+    this.#cable ??= await this.tap.before(server);
+    const upstream = `xmpp://${server.host}:${this.#cable.port}`;
     this.endpoint = {
       ...this.endpoint,
       domain: server.domain,
@@ -50,7 +47,7 @@ class MortalProxy {
 
   async dispose(): Promise<void> {
     await this.#running?.dispose();
-    await this.#tap?.close();
+    await this.#cable?.close();
     rmSync(this.#data, { recursive: true, force: true });
   }
 }

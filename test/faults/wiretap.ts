@@ -1,75 +1,45 @@
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import type { Element } from 'ltx';
+import { Cable, type Listener } from '../integration/cable.js';
 import { NS, RawStream } from '../integration/clients/raw-stream.js';
 import { numberOf } from './correspondent.js';
 
 /**
- * The piece of network in front of a server, in the clear, that is listened to: what has been handed to the server, and
- * what the server has been told to forget (XEP-0198 §4). Both by account, so that they can be compared with what
- * the clients know.
+ * What is heard in the clear in front of a server: what has been handed to it, and what it has been told to forget (XEP-0198 §4). Both by account, so
+ * that they can be compared with what the clients know.
  */
 export class Wiretap {
   /** Numbers that went to the server in the name of an account. */
   readonly handed = new Map<string, Set<number>>();
   /** Numbers that came from the server for an account and were acknowledged to it. */
   readonly acknowledged = new Map<string, Set<number>>();
-  readonly #server: Server;
-  readonly #lines = new Set<Socket>();
 
-  private constructor(readonly target: { host: string; port: number }) {
-    this.#server = createServer({ noDelay: true }, (near) => this.#accept(near));
-  }
-
-  static async before(target: { host: string; port: number }): Promise<Wiretap> {
-    const tap = new Wiretap(target);
-    tap.#server.listen(0, '127.0.0.1');
-    await once(tap.#server, 'listening');
-    return tap;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  async close(): Promise<void> {
-    for (const socket of this.#lines) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  #accept(near: Socket): void {
-    const far = connect({ ...this.target, noDelay: true });
-    const [up, down] = [new PassThrough(), new PassThrough()];
-    new Line(this, RawStream.over(up), RawStream.over(down));
-    for (const [from, to, ear] of [
-      [near, far, up],
-      [far, near, down],
-    ] as const) {
-      this.#lines.add(from);
-      from.pipe(to);
-      from.on('data', (chunk: Buffer) => ear.write(chunk));
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        this.#lines.delete(from);
-        if (!from.readableEnded) to.destroy();
-      });
-    }
+  /** The piece of network that is listened to. */
+  before(target: { host: string; port: number }): Promise<Cable> {
+    return Cable.to(target, () => new Line(this));
   }
 }
 
 /** One connection: whose it is, and what the server waits to have acknowledged over it. */
-class Line {
+class Line implements Listener {
   #account = '';
   #counted: (number | undefined)[] | undefined;
+  readonly #near = new PassThrough();
+  readonly #far = new PassThrough();
+  readonly #said = RawStream.over(this.#near);
+  readonly #heard = RawStream.over(this.#far);
 
-  constructor(
-    readonly tap: Wiretap,
-    readonly said: RawStream,
-    readonly heard: RawStream,
-  ) {
-    said.onElement = (element) => this.#toServer(element);
-    heard.onElement = (element) => this.#fromServer(element);
+  constructor(readonly tap: Wiretap) {
+    this.#said.onElement = (element) => this.#toServer(element);
+    this.#heard.onElement = (element) => this.#fromServer(element);
+  }
+
+  fromNear(chunk: Buffer): void {
+    this.#near.write(chunk);
+  }
+
+  fromFar(chunk: Buffer): void {
+    this.#far.write(chunk);
   }
 
   #toServer(element: Element): void {
@@ -81,7 +51,7 @@ class Line {
   }
 
   #fromServer(element: Element): void {
-    if (element.is('success', NS.sasl)) for (const stream of [this.said, this.heard]) stream.expectHeader();
+    if (element.is('success', NS.sasl)) for (const stream of [this.#said, this.#heard]) stream.expectHeader();
     const jid = element.getChild('bind', NS.bind)?.getChildText('jid');
     if (jid) this.#account = jid.split('/')[0] ?? '';
     if (element.is('enabled', NS.sm)) this.#counted = [];

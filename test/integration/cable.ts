@@ -1,6 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
+/** Hears what goes over one connection; it changes nothing. */
+export interface Listener {
+  fromNear(chunk: Buffer): void;
+  fromFar(chunk: Buffer): void;
+}
+
 /** The piece of network between one client and the server or proxy. It carries bytes, TLS or not, and can be cut without a word. */
 export class Cable {
   /** How often a client has connected. */
@@ -9,12 +15,16 @@ export class Cable {
   readonly #lines = new Set<{ near: Socket; far: Socket }>();
   #swallowing = false;
 
-  private constructor(readonly target: { host: string; port: number }) {
+  private constructor(
+    readonly target: { host: string; port: number },
+    readonly listen: (() => Listener) | undefined,
+  ) {
     this.#server = createServer({ noDelay: true }, (near) => this.#accept(near));
   }
 
-  static async to(target: { host: string; port: number }): Promise<Cable> {
-    const cable = new Cable(target);
+  /** @param listen called for each connection */
+  static async to(target: { host: string; port: number }, listen?: () => Listener): Promise<Cable> {
+    const cable = new Cable(target, listen);
     cable.#server.listen(0, '127.0.0.1');
     await once(cable.#server, 'listening');
     return cable;
@@ -48,11 +58,16 @@ export class Cable {
     this.connections += 1;
     const far = connect({ ...this.target, noDelay: true });
     const line = { near, far };
+    const listener = this.listen?.();
     this.#lines.add(line);
     near.on('data', (chunk: Buffer) => {
+      listener?.fromNear(chunk);
       if (!this.#swallowing) far.write(chunk);
     });
-    far.on('data', (chunk: Buffer) => near.write(chunk));
+    far.on('data', (chunk: Buffer) => {
+      listener?.fromFar(chunk);
+      near.write(chunk);
+    });
     for (const [from, to] of [
       [near, far],
       [far, near],

@@ -5,7 +5,6 @@
  *
  *  | point                                     | comes with                                            |
  *  | ----------------------------------------- | ----------------------------------------------------- |
- *  | 7  custom children survive everywhere     | routing: marks of its own                             |
  *  | 8  `<private/>` vanishes or stays         | routing: what leaves the realm                        |
  *  | 9  whom to trust with ids and delays      | routing, MUC/Sub: reading ids and delays              |
  *  | 10 sessions without presence              | held sessions, ghost occupants                        |
@@ -20,6 +19,7 @@
 import { expect, test } from 'vitest';
 import { type Account, conditionOf, RawClient, stanzaError } from './clients/raw.js';
 import { NS } from './clients/raw-stream.js';
+import { ASK, enter, peopled, RoomModel, resume, SESSION, says, shows } from './fast-reconnect/room.js';
 import { type ProxyOptions, RunningProxy } from './proxy.js';
 import {
   cutAfterwards,
@@ -38,6 +38,7 @@ import type { RealServer } from './servers/server.js';
 import { until } from './waiting.js';
 
 const CSI = 'urn:xmpp:csi:0';
+const PSA = 'urn:xmpp:psa';
 
 /** The same server, straight. */
 const straight = (route: Route): Route => ({ ...route, plain: { ...route.plain, port: route.server.port } });
@@ -157,6 +158,46 @@ describeRoutes(
       await client.openStream();
       await client.authenticate(account, 'PLAIN');
       expect(await client.bind('here')).toBe(`${account.jid}/here`);
+    });
+
+    test('12.7 custom children reach everybody in a room: nothing is put there that is between the proxy and its client', async () => {
+      const { room, people } = await peopled(server, 1);
+      const [bystander] = people as [RawClient];
+      let heard = '';
+      bystander.stream.onElement = (element) => {
+        heard += element.toString();
+      };
+      const account = await newAccount(server, 'juliet');
+      const model = new RoomModel(room);
+      const secrets = new Set<string>();
+      /** She enters, goes away with her connection, and comes back for the difference. */
+      for (const visit of ['first', 'second']) {
+        const client = await RawClient.login(route.plain, account);
+        cutAfterwards(client);
+        secrets.add(String((await client.enableSm("resume='true'")).attrs.id));
+        secrets.add(String(client.stream.header?.id));
+        model.listenTo(client);
+        await client.becomeAvailable();
+        await enter(client, room, 'Juliet', model.last === undefined ? ASK : resume(model.last));
+        secrets.add(String(model.last?.session));
+        await shows(client, room, 'Juliet', visit === 'first' ? 'away' : 'dnd');
+        await says(client, room, `said in the ${visit} visit`);
+        client.send(`<message to='${room}/Person0' type='chat'><body>whispered: ${visit}</body></message>`);
+        await bystander.body(`whispered: ${visit}`);
+        await client.acknowledged();
+        if (visit === 'first') {
+          await client.close();
+          await bystander.presence(({ attrs }) => attrs.type === 'unavailable', 'her leaving');
+        }
+      }
+      // With what shows that it is what she has said and shown that is looked at.
+      for (const word of ['away', 'dnd', 'said in the second visit', 'whispered: first'])
+        expect(heard).toContain(word);
+      expect([...secrets].filter((secret) => secret.length < 6)).toEqual([]);
+      expect([...secrets].filter((secret) => heard.includes(secret))).toEqual([]);
+      for (const namespace of [SESSION, NS.sm, PSA, 'urn:xmpp:mucsub', 'urn:interstanza'])
+        expect(heard).not.toContain(namespace);
+      bystander.stream.cut();
     });
 
     test('12.16 stream management upstream: counted exactly for clients with and without', async () => {

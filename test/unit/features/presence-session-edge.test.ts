@@ -26,13 +26,23 @@ function legacy(scene: Scene = {}) {
   return conversation;
 }
 
+/** She enters, and nothing is kept of the room. */
+const entersFirst = (scene: Scene) =>
+  legacy(scene)
+    .fromClient(join('Juliet'))
+    .expectVerdict('handled presence-session-asked')
+    .expectSent('server', asking('Juliet'));
+
+/** She enters, and of the room there is what it was at this stanza. */
+const comesBack = (scene: Scene, id: number) =>
+  legacy(scene)
+    .fromClient(join('Juliet'))
+    .expectVerdict('changed presence-session-asked', resuming('Juliet', id));
+
 /** She has been in the room with Romeo, and has had three stanzas. */
 function been(): FakeDomain {
   const domain = new FakeDomain();
-  legacy({ domain })
-    .fromClient(join('Juliet'))
-    .expectVerdict('handled presence-session-asked')
-    .expectSent('server', asking('Juliet'))
+  entersFirst({ domain })
     .fromServer(marked(here('Romeo'), 1))
     .expectVerdict('changed presence-session-stripped', here('Romeo'))
     .fromServer(marked(here('Tybalt'), 2))
@@ -50,9 +60,7 @@ describe('playing the client', () => {
   });
 
   it('a later one resumes, and the client is told everything', () => {
-    legacy({ domain: been() })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+    comesBack({ domain: been() }, 3)
       .fromServer(marked(here('Paris'), 4))
       .expectVerdict('handled presence-session-held')
       .fromServer(marked(here('Juliet', '110'), 5))
@@ -67,9 +75,7 @@ describe('playing the client', () => {
   });
 
   it('a reset drops what is kept', () => {
-    legacy({ domain: been() })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+    comesBack({ domain: been() }, 3)
       .fromServer(`<presence from='${ROOM}' type='unavailable'/>`)
       .expectVerdict('handled presence-session-held')
       .fromServer(marked(here('Paris'), 4))
@@ -86,19 +92,14 @@ describe('playing the client', () => {
   it('a reset drops what was said too: the room tells all that it has', () => {
     const domain = new FakeDomain();
     const said = `<message from='${ROOM}/Romeo' type='groupchat' id='m1'><body>before</body></message>`;
-    legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('handled presence-session-asked')
-      .expectSent('server', asking('Juliet'))
+    entersFirst({ domain })
       .fromServer(marked(here('Juliet', '110'), 1))
       .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
       .fromServer(marked(said, 2))
       .expectVerdict('changed presence-session-stripped', said)
       .close()
       .end();
-    legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+    comesBack({ domain }, 2)
       .fromServer(`<presence from='${ROOM}' type='unavailable'/>`)
       .expectVerdict('handled presence-session-held')
       .fromServer(marked(here('Juliet', '110'), 3))
@@ -116,19 +117,14 @@ describe('playing the client', () => {
       const said = (id: string) =>
         `<message from='${ROOM}/Romeo' type='groupchat' id='${id}'><body>${id}</body><delay xmlns='${NS.delay}' stamp='2026-11-20T12:00:00Z'/></message>`;
       const toHear = (id: string) => said(id).replace('<message', `<message to='${FULL}'`);
-      legacy({ domain })
-        .fromClient(join('Juliet'))
-        .expectVerdict('handled presence-session-asked')
-        .expectSent('server', asking('Juliet'))
+      entersFirst({ domain })
         .fromServer(marked(here('Juliet', '110'), 1))
         .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
         .fromServer(marked(said('m1'), 2))
         .expectVerdict('changed presence-session-stripped', said('m1'))
         .close()
         .end();
-      legacy({ domain })
-        .fromClient(join('Juliet'))
-        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+      comesBack({ domain }, 2)
         .fromServer(marked(here('Juliet', '110'), 3))
         .expectVerdict('handled presence-session-held')
         .expectSent('client', toHer(here('Juliet', '110')))
@@ -148,9 +144,7 @@ describe('playing the client', () => {
   it('what an occupant wants to pass for a mark in a private message is taken out', () => {
     const whispered = (content: string) =>
       `<message from='${ROOM}/Romeo' type='chat'><body>psst</body>${content}</message>`;
-    legacy({ domain: been() })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+    comesBack({ domain: been() }, 3)
       .fromServer(whispered(`<presence-session xmlns='${NS.presenceSession}' type='truncated'/>`))
       .expectVerdict('changed presence-session-stripped', whispered(''))
       .end();
@@ -158,9 +152,7 @@ describe('playing the client', () => {
 
   it('a join while in the room means "send me everything"', () => {
     const domain = been();
-    legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+    comesBack({ domain }, 3)
       .fromServer(marked(here('Juliet', '110'), 4))
       .expectVerdict('handled presence-session-held')
       .expectSent('client', toHer(here('Romeo')))
@@ -190,10 +182,7 @@ describe('playing the client', () => {
     /** She has been in the room as a moderator, with Romeo. */
     function moderated(): FakeDomain {
       const domain = new FakeDomain();
-      legacy({ domain })
-        .fromClient(join('Juliet'))
-        .expectVerdict('handled presence-session-asked')
-        .expectSent('server', asking('Juliet'))
+      entersFirst({ domain })
         .fromServer(marked(real('Romeo'), 1))
         .expectVerdict('changed presence-session-stripped', real('Romeo'))
         .fromServer(marked(moderator(here('Juliet', '110')), 2))
@@ -204,9 +193,7 @@ describe('playing the client', () => {
     }
     /** @param self how the room confirms her next join, of which it says no more: Romeo has not changed */
     function told(self: string, romeo: string, domain = moderated()): FakeDomain {
-      legacy({ domain })
-        .fromClient(join('Juliet'))
-        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+      comesBack({ domain }, 2)
         .fromServer(marked(self, 2))
         .expectVerdict('handled presence-session-held')
         .expectSent('client', romeo)
@@ -232,9 +219,7 @@ describe('playing the client', () => {
     });
 
     it('is not mixed up with what a room tells that begins anew', () => {
-      legacy({ domain: moderated() })
-        .fromClient(join('Juliet'))
-        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+      comesBack({ domain: moderated() }, 2)
         .fromServer(`<presence from='${ROOM}' type='unavailable'/>`)
         .expectVerdict('handled presence-session-held')
         .fromServer(marked(real('Romeo'), 3))
@@ -250,9 +235,7 @@ describe('playing the client', () => {
 
     it('is not kept when she ceases to be one while she is in the room: the next join is a first one', () => {
       const domain = moderated();
-      legacy({ domain })
-        .fromClient(join('Juliet'))
-        .expectVerdict('changed presence-session-asked', resuming('Juliet', 2))
+      comesBack({ domain }, 2)
         .fromServer(marked(moderator(here('Juliet', '110')), 3))
         .expectVerdict('handled presence-session-held')
         .expectSent('client', toHer(real('Romeo')))
@@ -263,21 +246,14 @@ describe('playing the client', () => {
         .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
         .close()
         .end();
-      legacy({ domain })
-        .fromClient(join('Juliet'))
-        .expectVerdict('handled presence-session-asked')
-        .expectSent('server', asking('Juliet'))
-        .end();
+      entersFirst({ domain }).end();
     });
   });
 
   it('what is more than may be kept is not kept in parts: the next join is a first one', () => {
     const domain = new FakeDomain();
     const settings = { bytesPerAccount: 450 };
-    legacy({ domain, settings })
-      .fromClient(join('Juliet'))
-      .expectVerdict('handled presence-session-asked')
-      .expectSent('server', asking('Juliet'))
+    entersFirst({ domain, settings })
       .fromServer(marked(here('Romeo'), 1))
       .expectVerdict('changed presence-session-stripped', here('Romeo'))
       .fromServer(marked(here('Tybalt'), 2))
@@ -288,18 +264,12 @@ describe('playing the client', () => {
       .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
       .close()
       .end();
-    legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('handled presence-session-asked')
-      .expectSent('server', asking('Juliet'))
-      .end();
+    entersFirst({ domain }).end();
   });
 
   it('a session that another process goes on with sees no marks either, and can be come back to', () => {
     const domain = been();
-    const before = legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+    const before = comesBack({ domain }, 3)
       .fromServer(marked(here('Juliet', '110'), 4))
       .expectVerdict('handled presence-session-held')
       .expectSent('client', toHer(here('Romeo')))
@@ -315,16 +285,11 @@ describe('playing the client', () => {
       .close()
       .end();
     // From where it was kept: the room says what has come since.
-    legacy({ domain })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 4))
-      .end();
+    comesBack({ domain }, 4).end();
   });
 
   it('a room that marks nothing any more is passed on as it is', () => {
-    legacy({ domain: been() })
-      .fromClient(join('Juliet'))
-      .expectVerdict('changed presence-session-asked', resuming('Juliet', 3))
+    comesBack({ domain: been() }, 3)
       .fromServer(here('Paris'))
       .expectVerdict('handled presence-session-held')
       .fromServer(here('Juliet', '110'))
