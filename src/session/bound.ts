@@ -202,8 +202,8 @@ export class BoundSession
       if (outcome.kind === 'dropped') around.port.count('stanza_dropped', outcome.reason);
       acknowledgement.down.consume();
     } else if (around.clientIsGone) {
-      acknowledgement.down.consume();
       this.#forNobody(frame);
+      acknowledgement.down.consume();
     } else {
       if (outcome.kind === 'changed') around.port.count('stanza_changed', outcome.reason);
       const changed = this.features.amended(frame, outcome.kind === 'changed' ? outcome.bytes : undefined);
@@ -287,8 +287,9 @@ export class BoundSession
   /** A stanza for a resource that is not there any more (RFC 6121 §8.5.3.2), though its stream is. */
   #forNobody(frame: Frame): void {
     if (frame.kind === StanzaKind.Message) {
-      if (!frame.attributeEquals('type', 'error'))
-        this.features.keepForAccount(this.account, Buffer.from(frame.bytes()));
+      if (frame.attributeEquals('type', 'error')) return;
+      const isSafe = this.features.holdAcknowledgement();
+      this.features.keepForAccount(this.account, Buffer.from(frame.bytes()), isSafe);
       return;
     }
     const error = resourceIsGone(frame);

@@ -341,7 +341,8 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     this.session.around.endKept();
   }
 
-  keepForAccount(account: string, bytes: Buffer): void {
+  /** @param done it is in the store, or nothing to keep; not called when it could not be written */
+  keepForAccount(account: string, bytes: Buffer, done?: () => void): void {
     const { port, domain, now } = this;
     const frame = parseStanza(bytes, domain.namespaces, { limits: MADE_HERE });
     if ('condition' in frame) throw new Error(`a feature keeps what is no stanza: ${frame.reason}`);
@@ -356,14 +357,19 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
       resource: undefined,
       seenBy: [],
     });
-    if (change === undefined) return;
+    if (change === undefined) {
+      done?.();
+      return;
+    }
     backlogs.mark(frame.to);
     this.waits(account, bytes);
-    // Whoever wants messages by then takes it at once.
-    port.store(
-      [change],
-      this.questions.write((ok) => ok && backlogs.missed(account, now)),
-    );
+    const stored = (ok: boolean): void => {
+      if (!ok) return;
+      // Whoever wants messages by then takes it at once.
+      backlogs.missed(account, now);
+      done?.();
+    };
+    port.store([change], this.questions.write(stored));
   }
 
   request(request: IqRequest, done: (answer: IqAnswer) => void): void {

@@ -65,6 +65,23 @@ test('a message for it is kept for the account, and what features send it goes n
   play.server(GROUPCHAT).sendsOnly();
 });
 
+test('to the server it is acknowledged when it is in the store, and not before', () => {
+  const play = new Playbook({ features: [new Needy().feature] }).bound({ sm: true });
+  play.client('</stream:stream>').sendsOnly().takeSent('client');
+  play.takeSent('server');
+  const asks = `<r xmlns='${SM}'/>`;
+  play.server(message(1)).server(asks).toServer(`<a xmlns='${SM}' h='0'/>`);
+  play.commands('store feature 1 +').stored().toServer(`<a xmlns='${SM}' h='1'/>`);
+  // What is nothing to keep keeps nothing back.
+  play.server("<message type='error' from='bob@example.org/x'/>").server(asks);
+  play.toServer(`<a xmlns='${SM}' h='2'/>`).done();
+  const failing = new Playbook({ features: [new Needy().feature] }).bound({ sm: true });
+  failing.client('</stream:stream>').sendsOnly().takeSent('client');
+  failing.takeSent('server');
+  failing.server(message(1)).server(asks).toServer(`<a xmlns='${SM}' h='0'/>`).stored(false).sendsOnly();
+  failing.server(asks).toServer(`<a xmlns='${SM}' h='0'/>`).done();
+});
+
 test('it ends when its time is over, and when the feature needs it no longer', () => {
   alone(new Needy()).passes(61).toServer('</stream:stream>');
   const needy = new Needy();
