@@ -7,11 +7,21 @@ const MOST = 10_000;
 /** For so long a server may still come out with what it was not acknowledged; ms. */
 const LONGEST = 600_000;
 
-interface Doubt {
+/** Messages that are remembered as out of doubt. */
+const MOST_SETTLED = 10_000;
+
+/** A message of which the server may have a copy. */
+export interface Doubtful {
+  /** What it is known by; see `messageKeys`. */
   readonly keys: readonly string[];
-  readonly since: number;
-  /** Where in the store the message is. */
+  /** Where in the store it is. */
   readonly stored: string;
+  /** The resource whose client has missed it. */
+  readonly resource: string | undefined;
+}
+
+interface Doubt extends Doubtful {
+  readonly since: number;
   given: boolean;
 }
 
@@ -21,6 +31,8 @@ interface Doubt {
  */
 export class Doubts {
   readonly #accounts = new Map<string, Doubt[]>();
+  /** Where messages are in the store of which the server is known to keep none. */
+  readonly #settled = new Set<string>();
   #count = 0;
 
   /**
@@ -28,11 +40,11 @@ export class Doubts {
    * @param account prepared
    * @param now ms since 1970
    */
-  note(account: string, keys: readonly string[], stored: string, given: boolean, now: number): void {
+  note(account: string, { keys, stored, resource }: Doubtful, given: boolean, now: number): void {
     const doubts = (this.#accounts.get(account) ?? []).filter(({ since }) => now - since < LONGEST);
     const known = doubts.find((doubt) => doubt.stored === stored);
     if (known !== undefined) known.given ||= given;
-    else doubts.push({ keys, since: now, stored, given });
+    else doubts.push({ keys, stored, resource, since: now, given });
     this.#set(account, doubts);
     while (this.#count > MOST) {
       const { value: longest } = this.#accounts.keys().next();
@@ -48,19 +60,43 @@ export class Doubts {
 
   /**
    * A message from the server for one of the account's sessions.
+   * @param resource of that session
+   * @param isKept the server says that it has kept it: else it comes to another resource than that which has missed it as its own
    * @returns the doubt that it ends; undefined for nearly every message
    */
-  takes(account: string, frame: Frame): { readonly stored: string; readonly given: boolean } | undefined {
+  takes(
+    account: string,
+    frame: Frame,
+    resource: string,
+    isKept: boolean,
+  ): { readonly stored: string; readonly given: boolean } | undefined {
     const doubts = this.#accounts.get(account);
     if (doubts === undefined) return undefined;
     const keys = messageKeys(frame, account);
-    const found = doubts.find((doubt) => doubt.keys.some((key) => keys.includes(key)));
+    const found = doubts.find(
+      (doubt) =>
+        (isKept || (doubt.resource ?? resource) === resource) && doubt.keys.some((key) => keys.includes(key)),
+    );
     if (found === undefined) return undefined;
     this.#set(
       account,
       doubts.filter((doubt) => doubt !== found),
     );
     return found;
+  }
+
+  /** The server has read that it need not keep what is there. @param stored where in the store it is */
+  settle(stored: string): void {
+    if (this.#settled.size >= MOST_SETTLED) {
+      const { value: oldest } = this.#settled.values().next();
+      if (oldest !== undefined) this.#settled.delete(oldest);
+    }
+    this.#settled.add(stored);
+  }
+
+  /** Whether a message that was put away as doubtful is so no more. */
+  isSettled(stored: string): boolean {
+    return this.#settled.has(stored);
   }
 
   #set(account: string, doubts: Doubt[]): void {

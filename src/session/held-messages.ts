@@ -3,6 +3,7 @@ import type { StoreChange } from '../store/store.js';
 import { stanzaError } from '../stream/errors.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { parseStanza } from '../xml/tokenizer.js';
+import type { Doubtful } from './doubts.js';
 import type { Session } from './session.js';
 import { messageKeys } from './sightings.js';
 import { digestOf } from './suspended.js';
@@ -17,6 +18,8 @@ export class HeldMessages {
   #secured = 0;
   /** What came later was on its way by then. */
   #latest = Number.POSITIVE_INFINITY;
+  /** What has been put away and is acknowledged to the server, which may never read that. */
+  #acknowledged: Doubtful[] = [];
 
   constructor(
     private readonly session: Session,
@@ -93,8 +96,9 @@ export class HeldMessages {
     this.#storing = acknowledgement.down.sent;
     let again = false;
     // What a server with stream management was not acknowledged it may deliver by itself, but it need not. COMPAT: ejabberd drops
-    // what it has archived, Prosody returns it to its sender while another resource is there.
-    const doubtful = acknowledgement.serverEnabled && !serverIsThere;
+    // what it has archived, Prosody returns it to its sender while another resource is there. That it has read what it was
+    // acknowledged is certain only when it has ended its stream: we may be killed, or the leg may break, before.
+    const doubtful = acknowledgement.serverEnabled;
     const changes = [];
     for (const stanza of waiting) {
       const frame = parseStanza(stanza.bytes, session.namespaces);
@@ -105,6 +109,8 @@ export class HeldMessages {
         session.domain.backlogs.delivering.delete(stanza.stored);
         if (stanza.secured !== true) {
           again = true;
+          // The server's own copy, dropped behind it, was not acknowledged either.
+          if (doubtful) this.#isPutAway(frame, stanza.stored, serverIsThere);
           continue;
         }
       }
@@ -112,9 +118,7 @@ export class HeldMessages {
       if (change === undefined) continue;
       changes.push(change);
       session.domain.backlogs.mark(frame.to);
-      if (!doubtful) continue;
-      const keys = messageKeys(frame, this.account);
-      session.domain.doubts.note(this.account, keys, change.key, false, session.port.wallClock());
+      if (doubtful) this.#isPutAway(frame, change.key, serverIsThere);
     }
     if (changes.length > 0) {
       session.port.store(changes, 'hold');
@@ -140,18 +144,43 @@ export class HeldMessages {
     return acknowledgement.waiting!.size > 0;
   }
 
+  /** @param isTold the server is acknowledged it */
+  #isPutAway(frame: Frame, stored: string, isTold: boolean): void {
+    const keys = messageKeys(frame, this.account);
+    const message = { keys, stored, resource: this.session.bound?.identity.resource };
+    if (isTold) this.#acknowledged.push(message);
+    else this.#isInDoubt(message);
+  }
+
+  #isInDoubt(message: Doubtful): void {
+    const { domain, port } = this.session;
+    domain.doubts.note(this.account, message, false, port.wallClock());
+  }
+
+  /** @param inOrder the server has read all that it was acknowledged; else it may never have */
+  isOver(inOrder: boolean): void {
+    const acknowledged = this.#acknowledged;
+    this.#acknowledged = [];
+    for (const message of acknowledged) {
+      if (inOrder) this.session.domain.doubts.settle(message.stored);
+      else this.#isInDoubt(message);
+    }
+  }
+
   /** What puts a stanza away, or what is there of it already anew; undefined for what is not kept. */
   #change(frame: Frame, stanza: WaitingStanza, doubtful: boolean): StoreChange | undefined {
     const { domain, bound } = this.session;
     if (!isKept(frame)) return undefined;
     const resource = bound?.identity.resource;
-    const sightings = domain.sightings.of(this.account, messageKeys(frame, this.account), stanza.since);
+    const keys = messageKeys(frame, this.account);
+    const sightings = domain.sightings.of(this.account, keys, stanza.since);
     const seenBy = new Set(sightings.map((sighting) => sighting.resource));
     // This one was sent it and has not acknowledged it.
     seenBy.delete(resource ?? '');
     const change = undeliveredChange(frame, {
       ...{ domain: domain.name, account: this.account, session: digestOf(this.id), ordinal: stanza.ordinal },
-      ...{ at: this.wallTime(Math.min(stanza.since, this.#latest)), doubtful, resource, seenBy: [...seenBy] },
+      ...{ at: this.wallTime(Math.min(stanza.since, this.#latest)), keys, doubtful, resource },
+      seenBy: [...seenBy],
     });
     return change === undefined ? undefined : { ...change, key: stanza.stored ?? change.key };
   }

@@ -108,7 +108,7 @@ export class Hold {
     const { session } = this;
     const { acknowledgement } = session.bound!;
     if (this.#state === 'ending') return true;
-    if (this.#state === 'leaving') return this.#left();
+    if (this.#state === 'leaving') return this.#left(false);
     if (this.#state === 'over') return false;
     if (acknowledgement.serverResumption === undefined) {
       if (this.#state === 'held') this.end('hold-server-lost');
@@ -127,7 +127,7 @@ export class Hold {
 
   /** The server has ended its stream in order: what it has not been acknowledged it deals with itself. */
   serverClosed(): void {
-    if (this.#state === 'leaving') this.#left();
+    if (this.#state === 'leaving') this.#left(true);
     else if (this.#state === 'attached' && this.#nothingWaits) this.release();
     else if (this.#state === 'attached' || this.#state === 'held') this.end('hold-server-lost');
   }
@@ -151,8 +151,13 @@ export class Hold {
     return this.#state === 'ending';
   }
 
-  /** The server's stream has ended. @returns false when nothing has come behind the end of ours */
-  #left(): boolean {
+  /**
+   * The server's stream has ended.
+   * @param inOrder it has read ours to its end
+   * @returns false when nothing has come behind the end of ours
+   */
+  #left(inOrder: boolean): boolean {
+    this.#messages.isOver(inOrder);
     if (this.#nothingWaits) this.#over();
     else {
       this.#state = 'ending';
@@ -362,11 +367,14 @@ export class Hold {
     session.endsFor(this.#reason);
     this.#isLeaving();
     // A server that throws the resource out is not to find it in use.
-    if (this.#reason !== 'hold-replaced' && session.keep.begin()) this.#over();
-    else if (this.serverIsThere) {
+    const isKept = this.#reason !== 'hold-replaced' && session.keep.begin();
+    if (isKept || !this.serverIsThere) {
+      this.#messages.isOver(isKept);
+      this.#over();
+    } else {
       session.server.close();
       session.flush();
-    } else this.#over();
+    }
   }
 
   #isLeaving(): void {

@@ -197,10 +197,7 @@ export class MissedMessages implements MessageTaker {
     if (frame.kind !== StanzaKind.Message) return false;
     const { domain, identity } = this.around;
     if (this.#fromStore.length > 0) this.#give(keptSince(frame, identity.domain) ?? Number.POSITIVE_INFINITY);
-    const doubt =
-      !domain.doubts.has(this.account) || this.#isLiveCopy(frame)
-        ? undefined
-        : domain.doubts.takes(this.account, frame);
+    const doubt = domain.doubts.has(this.account) ? this.#endsDoubt(frame) : undefined;
     if (doubt === undefined) return this.#hasHad(frame);
     if (doubt.given) return true;
     this.forget([doubt.stored]);
@@ -216,11 +213,13 @@ export class MissedMessages implements MessageTaker {
     return sightings.some((sighting) => sighting.resource === identity.resource);
   }
 
-  /** A copy that this device gets of what another is sent (XEP-0280), and not the message itself once more. */
-  #isLiveCopy(frame: Frame): boolean {
-    if (frame.findChild('received', NS.carbons2) < 0 && frame.findChild('sent', NS.carbons2) < 0)
-      return false;
-    return keptSince(frame, this.around.identity.domain) === undefined;
+  /** A copy that this device gets of what another is sent (XEP-0280) is not the message itself once more. */
+  #endsDoubt(frame: Frame): ReturnType<DomainRuntime['doubts']['takes']> {
+    const { domain, identity } = this.around;
+    const isKept = keptSince(frame, identity.domain) !== undefined;
+    const isCopy = frame.findChild('received', NS.carbons2) >= 0 || frame.findChild('sent', NS.carbons2) >= 0;
+    if (isCopy && !isKept) return undefined;
+    return domain.doubts.takes(this.account, frame, identity.resource, isKept);
   }
 
   /**
@@ -293,7 +292,9 @@ export class MissedMessages implements MessageTaker {
     for (const { key, message } of given) {
       const bytes = withDelay(Buffer.from(message.xml), message.at, domain.name, domain.namespaces);
       this.around.put(bytes ?? Buffer.from(message.xml), key);
-      if (message.doubtful) domain.doubts.note(this.account, message.keys, key, true, port.wallClock());
+      if (!message.doubtful || domain.doubts.isSettled(key)) continue;
+      const { keys, resource } = message;
+      domain.doubts.note(this.account, { keys, stored: key, resource }, true, port.wallClock());
     }
     // A client without stream management has it when it is written.
     if (!clientResumes) this.forget(given.map(({ key }) => key));

@@ -28,6 +28,7 @@ import { type Outcome, PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
 import { type ReceiptSurroundings, Receipts, type ReceiptsState } from './receipts.js';
+import { messageKeys } from './sightings.js';
 import { undeliveredChange, undeliveredPrefix } from './undelivered.js';
 
 /** What the features of a session need of it. */
@@ -353,6 +354,7 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
       session: port.randomId(),
       ordinal: 0,
       at: backlogs.wallTime(backlogs.moment(now), port.wallClock(), now),
+      keys: messageKeys(frame, account),
       doubtful: false,
       resource: undefined,
       seenBy: [],

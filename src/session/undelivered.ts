@@ -2,7 +2,6 @@ import { Buffer } from 'node:buffer';
 import { type StoreChange, type StoreEntry, storeKey } from '../store/store.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
-import { messageKeys } from './sightings.js';
 
 /** A message that no client has acknowledged and that waits in the store for the account's next session. */
 export interface Undelivered {
@@ -13,7 +12,7 @@ export interface Undelivered {
   readonly keys: readonly string[];
   /** Resources that have it already. */
   readonly seenBy: readonly string[];
-  /** The server may deliver it too. */
+  /** The server may deliver it too, unless it is known to have read that it need not; see `Doubts`. */
   readonly doubtful: boolean;
   /** The resource whose client has missed it; absent where there was none, and in what former versions wrote. */
   readonly resource?: string;
@@ -26,6 +25,7 @@ export interface Missed {
   readonly session: string;
   readonly ordinal: number;
   readonly at: number;
+  readonly keys: readonly string[];
   readonly doubtful: boolean;
   readonly resource: string | undefined;
   readonly seenBy: readonly string[];
@@ -51,8 +51,7 @@ export function undeliveredPrefix(domain: string, account: string): string {
  */
 export function undeliveredChange(frame: Frame, missed: Missed): StoreChange | undefined {
   if (!isKept(frame)) return undefined;
-  const keys = messageKeys(frame, missed.account);
-  const { at, doubtful, seenBy, resource } = missed;
+  const { at, keys, doubtful, seenBy, resource } = missed;
   const value: Undelivered = {
     xml: frame.toString(),
     at,

@@ -230,6 +230,11 @@ test('ejabberd may have kept what is older than what we have: both come in the o
 });
 
 describe('a server comes out by itself with what it was not acknowledged', () => {
+  const kept = message(1).replace(
+    '</message>',
+    "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2026-11-20T12:00:01Z'/></message>",
+  );
+
   /** The server leg is lost, the client binds anew: what waited is in the store, and the server has it too. */
   const lost = () => {
     const held = resumable().server(message(1)).toClient(message(1)).lost('server');
@@ -241,7 +246,7 @@ describe('a server comes out by itself with what it was not acknowledged', () =>
     const held = lost();
     const tablet = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now);
     tablet.bound({ features: FEATURES, jid: 'a@example.org/tablet' });
-    tablet.server(message(1)).toClient(message(1)).commands('store delivered -').stored().done();
+    tablet.server(kept).toClient(kept).commands('store delivered -').stored().done();
     expect(tablet.inStore.size).toBe(0);
     next(held).done();
   });
@@ -251,7 +256,17 @@ describe('a server comes out by itself with what it was not acknowledged', () =>
     const tablet = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now);
     tablet.bound({ features: FEATURES, jid: 'a@example.org/tablet' });
     gets(next(held), 1);
-    tablet.server(message(1)).counts('stanza_dropped delivered-before', 1).done();
+    tablet.server(kept).counts('stanza_dropped delivered-before', 1).done();
+  });
+
+  test('what was sent to several devices comes late to another: it is that one’s own, and each has it', () => {
+    const held = lost();
+    const tablet = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now);
+    tablet.bound({ features: FEATURES, jid: 'a@example.org/tablet' });
+    tablet.server(message(1)).toClient(message(1)).done();
+    expect(tablet.inStore.size).toBe(1);
+    gets(next(held), 1);
+    tablet.server(message(1)).toClient(message(1)).done();
   });
 
   test('a copy for another device (XEP-0280) that comes late is not the message once more: that stays for its own device', () => {
@@ -269,6 +284,59 @@ describe('a server comes out by itself with what it was not acknowledged', () =>
     tablet.server(copy).toClient(copy).done();
     next(phone, 'a@example.org/tablet').done();
     gets(next(phone), 1);
+  });
+});
+
+describe('what was put away is acknowledged to the server, which may never read that', () => {
+  const held = () => resumable().server(message(1)).toClient(message(1)).lost('client').sendsOnly();
+  const acknowledged = () => {
+    const play = held().passes(301).commands('store hold +').stored();
+    return play.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`);
+  };
+  const comesOnce = (play: Playbook) => {
+    gets(play, 1);
+    play.server(message(1)).counts('stanza_dropped delivered-before', 1).done();
+  };
+
+  test('the leg breaks before the server has ended its stream', () => {
+    const broken = acknowledged().lost('server').sendsOnly();
+    comesOnce(next(broken));
+  });
+
+  test('the leg breaks while it is being stored', () => {
+    const broken = held().passes(301).commands('store hold +').lost('server').stored().sendsOnly();
+    broken.takeSent('server');
+    comesOnce(next(broken));
+  });
+
+  test('the proxy is killed before the server has ended its stream', () => {
+    const killed = acknowledged();
+    const after = new Playbook({ store: killed, hold: { seconds: 300 } }).bound({ features: FEATURES });
+    after.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
+    comesOnce(after);
+    killed.done();
+  });
+
+  test('the server has ended its stream behind ours: what looks like the message is another one', () => {
+    const ended = isOver(acknowledged());
+    const after = next(ended);
+    gets(after, 1);
+    after.server(message(1)).toClient(message(1)).done();
+  });
+
+  test('its own copy, dropped because ours was first, is not acknowledged before ours: it may come once more', () => {
+    const first = resumable().server(message(1)).toClient(message(1)).lost('server').sendsOnly();
+    first.passes(301).commands('store hold +').stored().done();
+    const second = resumable({ with: first, ids: ['second'] }).at(first.now);
+    second.client('<presence/>').toServer('<presence/>').loaded().sendsOnly();
+    second.toClient(new RegExp(`^${delayed(1)}$`)).server(message(1));
+    second.counts('stanza_dropped delivered-before', 1).lost('server').sendsOnly();
+    second.passes(301).sendsOnly().done();
+    // COMPAT: ejabberd gives it to the resource as soon as that is bound anew.
+    const third = new Playbook({ with: first, hold: { seconds: 300 } }).at(second.now);
+    third.bound({ features: FEATURES }).server(message(1)).toClient(message(1));
+    third.commands('store delivered -').stored();
+    third.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded().done();
   });
 });
 
