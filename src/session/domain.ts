@@ -4,6 +4,7 @@ import { prepareJid } from '../jid.js';
 import { NamespaceTable, NS } from '../xml/namespaces.js';
 import { Backlogs } from './backlogs.js';
 import { Doubts } from './doubts.js';
+import { EndedHolds } from './ended-holds.js';
 import type { DomainContext, Feature, KnowledgeKey, SessionIdentity } from './feature.js';
 import type { Hold } from './hold.js';
 import { Pipeline, watchedNamespaces } from './pipeline.js';
@@ -28,19 +29,20 @@ export class DomainRuntime implements DomainContext {
   readonly pipeline: Pipeline;
   readonly #shared = new Map<KnowledgeKey<unknown>, unknown>();
   readonly #settings = new Map<Feature, unknown>();
-  readonly #sessions = new Map<string, Set<SessionIdentity>>();
+  readonly #sessions: Map<string, Set<SessionIdentity>>;
   /** Sessions that may be resumed, by the id that resumes them. */
   readonly holds: Map<string, Hold>;
   /** The same by full JID, prepared. */
   private readonly holders: Map<string, Hold>;
   /** Sessions that are held, by account; of each account the one held longest is first. */
-  readonly #held = new Map<string, Set<Hold>>();
-  readonly #probes = new Set<string>();
+  readonly #held: Map<string, Set<Hold>>;
+  readonly #probes: Set<string>;
   readonly backlogs: Backlogs;
   readonly sightings: Sightings;
   readonly #unsettled = new Set<Unsettled>();
-  readonly tokens = new TokensAtHand();
-  readonly doubts = new Doubts();
+  readonly tokens: TokensAtHand;
+  readonly doubts: Doubts;
+  readonly ended: EndedHolds;
 
   /** All that there are, those that this domain has switched off included. */
   readonly #features: readonly Feature[];
@@ -57,6 +59,12 @@ export class DomainRuntime implements DomainContext {
     this.holders = former?.holders ?? new Map();
     this.backlogs = former?.backlogs ?? new Backlogs();
     this.sightings = former?.sightings ?? new Sightings();
+    this.doubts = former?.doubts ?? new Doubts();
+    this.ended = former?.ended ?? new EndedHolds();
+    this.tokens = former?.tokens ?? new TokensAtHand();
+    this.#sessions = former === undefined ? new Map() : former.#sessions;
+    this.#held = former === undefined ? new Map() : former.#held;
+    this.#probes = former === undefined ? new Set() : former.#probes;
     this.#features = features;
     this.pipeline = new Pipeline(
       features.filter((feature) => config.features[feature.name] !== false),

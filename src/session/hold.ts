@@ -242,8 +242,16 @@ export class Hold {
   /** The session has ended, on both sides. */
   finished(): void {
     this.release();
+    // The server may have acknowledged more since it ended.
+    this.#noteHandled();
     this.session.domain.removeHold(this);
     for (const done of this.#roomFor.splice(0)) done();
+  }
+
+  #noteHandled(): void {
+    const { domain, bound } = this.session;
+    if (bound !== undefined)
+      domain.ended.note(this.resumption.id, this.account, bound.acknowledgement.clientHandled);
   }
 
   /** To be called when something more waits for the client. */
@@ -343,6 +351,7 @@ export class Hold {
     const { session } = this;
     if (this.#state === 'attached') this.#since = session.now;
     session.domain.holds.delete(this.resumption.id);
+    this.#noteHandled();
     session.bound!.missed.wantsNoMore();
     session.domain.backlogs.putsAway(this.account, this, this.#since);
     session.setDeadline('hold', Number.POSITIVE_INFINITY);

@@ -62,7 +62,8 @@ export class ResumeAttempt {
       return;
     }
     // It may be one that was suspended when the proxy was stopped.
-    if (hold === undefined && this.session.holdTime === 0) this.failed(undefined);
+    if (hold === undefined && this.session.holdTime === 0)
+      this.failed(this.#handledBefore(id, this.#saidToBe));
     else if (hold === undefined) this.port.load(suspendedKey(this.session.domain.name, id), 'resume');
     else if (!hold.serverIsThere) this.resumeUpstream(hold);
     else if (this.session.boundAs !== undefined) this.#provedToBe(this.session.boundAs.bare);
@@ -90,7 +91,7 @@ export class ResumeAttempt {
       sm === undefined ||
       this.session.boundAs !== undefined
     ) {
-      this.failed(undefined);
+      this.failed(this.#handledBefore(resuming.id, this.#saidToBe));
       return;
     }
     const bound = new BoundSession(identity, this.session);
@@ -209,6 +210,18 @@ export class ResumeAttempt {
       hold?.account !== (prepareJid(account) ?? account) ||
       !hold.comingBack.comeBack(this.session, resuming.h)
     )
-      this.failed(undefined);
+      this.failed(this.#handledBefore(resuming.id, account));
+  }
+
+  /** Who the client has said it is, which the server has accepted; undefined where that cannot be read. */
+  get #saidToBe(): string | undefined {
+    const { boundAs, client, domain } = this.session;
+    if (boundAs !== undefined) return boundAs.bare;
+    return client.claimedName === undefined ? undefined : `${client.claimedName}@${domain.name}`;
+  }
+
+  /** What a session of the account's had handled that is over. */
+  #handledBefore(id: string, account: string | undefined): number | undefined {
+    return account === undefined ? undefined : this.session.domain.ended.handled(id, prepareJid(account));
   }
 }

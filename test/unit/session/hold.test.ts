@@ -17,6 +17,8 @@ import {
   SM_FEATURE,
 } from './resumable.js';
 
+const SASL = 'urn:ietf:params:xml:ns:xmpp-sasl';
+
 describe('XEP-0198 §5: resumption is offered whatever the server has', () => {
   test('on a server with it, the server is asked to hold too', () => {
     resumable().done();
@@ -154,16 +156,29 @@ describe('a session whose client connection breaks is held', () => {
       'that its client has ended',
       (play) => play.client('</stream:stream>').toServer('</stream:stream>').server('</stream:stream>'),
     ],
-  ])('the id of a session %s: item-not-found', (_, ends) => {
-    const held = resumable();
-    ends(held).sendsOnly().takeSent('client');
-    const back = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now).authenticated(FEATURES);
-    back.client(`<resume xmlns='${SM}' previd='${ID}' h='0'/>`).loaded();
-    back
-      .sendsOnly()
-      .toClient(/^<failed [^>]*><item-not-found /)
-      .done();
-  });
+  ])(
+    'the id of a session %s: item-not-found, and how much was handled; to somebody else that is unknown',
+    (_, ends) => {
+      const held = resumable().client("<message id='u1'/>").toServer("<message id='u1'/>");
+      held.server(`<a xmlns='${SM}' h='1'/>`);
+      ends(held).sendsOnly().takeSent('client');
+      const back = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now).authenticated(FEATURES);
+      back.client(`<resume xmlns='${SM}' previd='${ID}' h='0'/>`).loaded();
+      back
+        .sendsOnly()
+        .toClient(
+          `<failed xmlns='${SM}' h='1'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`,
+        )
+        .done();
+      const stranger = new Playbook({ with: held, hold: { seconds: 300 } }).at(held.now).negotiated();
+      stranger.client(`<auth xmlns='${SASL}' mechanism='PLAIN'>AG0AYg==</auth>`);
+      stranger.server(`<success xmlns='${SASL}'/>`).client(HEADER);
+      stranger.server(`${SERVER_HEADER}<stream:features>${FEATURES}</stream:features>`).takeSent('client');
+      stranger.client(`<resume xmlns='${SM}' previd='${ID}' h='0'/>`).loaded();
+      stranger.sendsOnly().takeSent('server');
+      stranger.toClient(/^<failed xmlns='urn:xmpp:sm:3'><item-not-found /).done();
+    },
+  );
 
   test('each connection of a session takes over from the one before, by the same id: there is never more than one', () => {
     const held = resumable().lost('client').commands('destroy client');
@@ -541,6 +556,14 @@ describe('the hold ends', () => {
     held.server(message(2)).server(message(3)).commands('store hold +++').counts('hold hold-full', 1);
     held.stored().toServer(`<a xmlns='${SM}' h='6'/></stream:stream>`).done();
   });
+});
+
+test('too many bytes wait: the hold ends early, and the messages are in the store', () => {
+  const held = resumable({ hold: { bytes: 2 * message(1).length } }).lost('client');
+  held.server(message(1)).server(message(2)).commands('destroy client').counts('hold hold-full', 0);
+  held.server(message(3)).commands('store hold +++').counts('hold hold-full', 1).stored();
+  held.toServer(`<a xmlns='${SM}' h='3'/></stream:stream>`).done();
+  expect(held.inStore.size).toBe(3);
 });
 
 test('the hold ends: iqs are answered with an error, answers are not', () => {
