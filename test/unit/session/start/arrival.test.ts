@@ -209,6 +209,25 @@ describe('12.17 duplicates, XEP-0313 §8.1: nothing comes twice', () => {
     play.done();
   });
 
+  test('without either: by sender and origin-id (XEP-0359 §4)', () => {
+    const named = (id: string, origin: string) =>
+      live(id, `<origin-id xmlns='urn:xmpp:sid:0' id='${origin}'/>`).replace(/<stanza-id .*?\/>/, '');
+    const play = arrives("<archive after='1'/><presence xmlns='jabber:client'/>");
+    const archived = page(query(play), ['2'], true).replace(
+      /<stanza-id .*?\/>/,
+      "<origin-id xmlns='urn:xmpp:sid:0' id='o2'/>",
+    );
+    play.server(archived);
+    play.server(page(query(play), [], true)).sendsOnly();
+    given(play);
+    // Servers that give a message another id on its way leave this one.
+    play.server(named('9', 'o2') + named('3', 'o3'));
+    expect(given(play)).toEqual(['live 3']);
+    play.server(named('9', 'o2').replace('b@example.net', 'c@example.net'));
+    expect(given(play)).toEqual(['live 9']);
+    play.done();
+  });
+
   test('COMPAT Prosody: a copy, and the same message kept for later', () => {
     const play = upTo(['2']).server(copy('2') + copy('3') + kept('3'));
     expect(given(play)).toEqual(['copy 3']);
