@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Element } from 'ltx';
 import { expect, test } from 'vitest';
-import type { Account, RawClient } from './clients/raw.js';
+import { type Account, type RawClient, uniqueId } from './clients/raw.js';
 import { NS } from './clients/raw-stream.js';
 import { RunningProxy } from './proxy.js';
 import {
@@ -15,6 +16,9 @@ import {
   THROUGH_THE_PROXY,
 } from './routes.js';
 import { freePort } from './servers/ports.js';
+import { until } from './waiting.js';
+
+const MUC = 'http://jabber.org/protocol/muc';
 
 /** A new connection that asks for a session instead of a resource. */
 async function resume(route: Route, account: Account, former: RawClient, id: string): Promise<RawClient> {
@@ -36,6 +40,16 @@ async function resumable(route: Route, account: Account, resource: string) {
   await client.settle();
   return { client, id: String(enabled.attrs.id) };
 }
+
+/** All that comes to a client from now on. */
+function listen(client: RawClient): Element[] {
+  const heard: Element[] = [];
+  client.stream.onElement = (element) => heard.push(element);
+  return heard;
+}
+
+const bodies = (elements: readonly Element[]) =>
+  elements.flatMap((element) => (element.is('message') ? (element.getChildText('body') ?? []) : []));
 
 describeRoutes(
   'resumption',
@@ -63,17 +77,14 @@ describeRoutes(
       const answer = await resumed(back);
       expect(answer.attrs).toMatchObject({ previd: id });
       await back.settle();
-      const bodies = () =>
-        back.stream.inbox.flatMap((element) =>
-          element.name === 'message' ? (element.getChildText('body') ?? []) : [],
-        );
-      expect(bodies()).toEqual(['one', 'two', 'three']);
+      const said = () => bodies(back.stream.inbox);
+      expect(said()).toEqual(['one', 'two', 'three']);
       // And it is a session like any other.
       back.send(chat(bob.jid, 'still here'));
       await bob.body('still here');
       bob.send(chat(alice.jid, 'four'));
       await back.body('four');
-      expect(bodies()).toEqual(['one', 'two', 'three']);
+      expect(said()).toEqual(['one', 'two', 'three']);
       expect(bob.stream.inbox.filter((element) => element.attrs.type === 'unavailable')).toEqual([]);
     });
 
@@ -98,6 +109,56 @@ describeRoutes(
       expect(refusal.attrs.h).toBeUndefined();
       expect(refusal.getChildElements()[0]?.name).toBe('item-not-found');
       expect(await thief.bind('mine')).toContain('mallory');
+    });
+
+    test('nobody comes back: contacts and rooms see one unavailable, requests fail, what was missed comes once and in order, and nothing is bounced', async () => {
+      const account = await newAccount(server, 'alice');
+      const alice = await logIn(route, account, { resource: 'phone' });
+      await alice.enableSm("resume='true' max='1'");
+      await alice.becomeAvailable();
+      // COMPAT: Prosody by itself bounces what a session leaves while another one is there.
+      const tablet = await logIn(route, account, { resource: 'tablet' });
+      await tablet.becomeAvailable();
+      const bob = await newSession(route, 'bob');
+      bob.send(`<presence type='subscribe' to='${account.jid}'/>`);
+      await alice.presence((presence) => presence.attrs.type === 'subscribe');
+      alice.send(`<presence type='subscribed' to='${bob.bareJid}'/>`);
+      await bob.presence((presence) => presence.attrs.from === alice.jid, 'presence of alice');
+      const room = `hold-${uniqueId()}@${server.muc}`;
+      const enter = (client: RawClient, nick: string) =>
+        client.send(`<presence to='${room}/${nick}'><x xmlns='${MUC}'/></presence>`);
+      enter(bob, 'bob');
+      await bob.presence((presence) => presence.attrs.from === `${room}/bob`, 'bob in the room');
+      const form = `<query xmlns='${MUC}#owner'><x xmlns='jabber:x:data' type='submit'/></query>`;
+      await bob.iq('set', form, `to='${room}'`);
+      enter(alice, 'alice');
+      await bob.presence((presence) => presence.attrs.from === `${room}/alice`, 'alice in the room');
+      await alice.settle();
+
+      const [told, seenOnTablet] = [listen(bob), listen(tablet)];
+      alice.stream.cut();
+      const missed = ['one', 'two', 'three'];
+      for (const [n, text] of missed.entries()) bob.send(chat(n === 1 ? account.jid : alice.jid, text));
+      bob.send(`<iq type='get' id='late' to='${alice.jid}'><query xmlns='jabber:iq:version'/></iq>`);
+      const answer = await bob.expect('an answer', (element) => element.attrs.id === 'late');
+      expect(answer.attrs.type).toBe('error');
+      expect(answer.getChild('error')?.getChild('service-unavailable', NS.stanzas)).toBeDefined();
+      const farewells = (from: string) =>
+        told.filter(({ attrs }) => attrs.from === from && attrs.type === 'unavailable');
+      const everywhere = [alice.jid, `${room}/alice`];
+      await until('the end of the session', () => everywhere.every((from) => farewells(from).length > 0));
+
+      const next = await logIn(route, account, { resource: 'phone' });
+      const heard = listen(next);
+      await next.becomeAvailable();
+      await until('what was missed', () => bodies(heard).length >= missed.length);
+      for (const client of [next, tablet, bob]) await client.settle();
+      expect(bodies(heard)).toEqual(missed);
+      const messages = heard.filter((element) => element.getChild('body') !== undefined);
+      expect(messages.every((element) => element.getChild('delay', 'urn:xmpp:delay'))).toBe(true);
+      expect(bodies(seenOnTablet)).toEqual(missed);
+      expect(everywhere.map((from) => farewells(from).length)).toEqual([1, 1]);
+      expect(told.filter(({ name, attrs }) => name === 'message' && attrs.type === 'error')).toEqual([]);
     });
 
     test('the same resource is bound anew: what was missed comes there, once', async () => {
