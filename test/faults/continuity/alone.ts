@@ -52,16 +52,28 @@ export const isWrittenToMeanwhile: Demonstration = async ({ romeo, second }, wor
   second.cut();
   world.say(romeo, 'to a resource', second, 3);
   await until('the server to have it', () => romeo.settled, 5_000, 2);
+  await returnsSpokenTo(romeo, second, world);
+};
+
+/** Nobody of an account is there, one device is written to, and comes back while that goes on. */
+export const isWrittenToWhenItReturns: Demonstration = async ({ romeo, first, second }, world) => {
+  for (const device of [first, second]) await device.close();
+  world.say(romeo, 'to a resource', second, 3);
+  await romeo.ping();
+  await returnsSpokenTo(romeo, second, world);
+};
+
+async function returnsSpokenTo(romeo: SmClient, device: SmClient, world: World): Promise<void> {
   let back = false;
-  const coming = second.rebind().then(() => {
+  const coming = device.rebind().then(() => {
     back = true;
   });
   while (!back) {
-    world.say(romeo, 'to a resource', second, 1);
+    world.say(romeo, 'to a resource', device, 1);
     await setImmediate();
   }
   await coming;
-};
+}
 
 /** The server has written to a connection that nobody reads, and that breaks. */
 export const breaksUnread: Demonstration = async ({ romeo, first }, world) => {

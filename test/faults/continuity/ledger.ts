@@ -49,6 +49,8 @@ export interface Arrival {
   ordinal: number;
   /** It came as history of a room that the device has joined anew. */
   history?: boolean;
+  /** It came before the server had dealt with the first presence of this session. */
+  early?: boolean;
 }
 
 /**
@@ -77,6 +79,11 @@ export interface Anomaly {
   /** What happened behind it to those it was for, and to its sender. */
   reader: readonly Event[];
   sender: readonly Event[];
+  /**
+   * Where it is out of order: what it is behind came before the server had dealt with the first presence of that session, and it is the server
+   * that has sent the two in this order.
+   */
+  behindEarly?: boolean;
   /** Enough to understand it. */
   detail: string;
   /** What became of the message, with the rounds. */
@@ -120,10 +127,12 @@ export class Ledger {
   /** How often anything of a sequence has been sent. */
   readonly #sent = new Map<string, number>();
   /** Per audience, stream and sequence the last place up to which it has come out, and what had that. */
-  readonly #reached = new Map<string, { place: number; id: string }>();
-  readonly #disordered: { entry: Entry; audience: string; detail: string }[] = [];
+  readonly #reached = new Map<string, { place: number; id: string; early: boolean }>();
+  readonly #disordered: { entry: Entry; audience: string; detail: string; behindEarly: boolean }[] = [];
   /** The epoch in which a device was last touched. */
   readonly #touched = new Map<string, number>();
+  /** Whether the server has sent the one before the other on one connection. */
+  serverSentBefore: (earlier: string, later: string) => boolean = () => false;
   /** Told of each arrival. */
   onArrival: (() => void) | undefined;
 
@@ -189,13 +198,18 @@ export class Ledger {
     this.onArrival?.();
   }
 
-  #checkOrder(entry: Entry, { audience, device, session }: Arrival): void {
+  #checkOrder(entry: Entry, { audience, device, session, early = false }: Arrival): void {
     const key = [audience, device, session, entry.sequence].join(' ');
-    const reached = this.#reached.get(key) ?? { place: 0, id: '' };
+    const reached = this.#reached.get(key) ?? { place: 0, id: '', early: false };
     const { id } = entry;
     const place = entry.places.find((each) => each > reached.place);
-    if (place !== undefined) this.#reached.set(key, { place, id });
-    else this.#disordered.push({ entry, audience, detail: `behind ${reached.id} in session ${session}` });
+    if (place !== undefined) {
+      this.#reached.set(key, { place, id, early });
+      return;
+    }
+    const behindEarly = reached.early && this.serverSentBefore(reached.id, id);
+    const detail = `behind ${reached.id} in session ${session}${behindEarly ? ', as the server sent it' : ''}`;
+    this.#disordered.push({ entry, audience, detail, behindEarly });
   }
 
   #takePlace(id: string): void {
@@ -232,6 +246,7 @@ export class Ledger {
         ...anomalies,
         ...this.#disordered.map((one) => ({
           ...this.#anomaly('disordered', one.entry, one.audience, one.detail),
+          behindEarly: one.behindEarly,
           trail: this.#sequenceOf(one.entry),
         })),
       ],

@@ -6,6 +6,10 @@ const NAMED = /<jid>([^<]+)<\/jid>/;
 const ENABLED = /<(?:\w+:)?enabled\b[^>]*?\bid=['"]([^'"]+)['"]/;
 const RESUMED = /<(?:\w+:)?resumed\b[^>]*?\bprevid=['"]([^'"]+)['"]/;
 const BEGINNING = 20_000;
+/** The id of a message that counts. */
+const COUNTED = /\bid=['"]([^'"~]+~[^'"~]+~\d+)['"]/g;
+/** So much of a stanza may come in the next chunk before its id is complete. */
+const LONGEST_ID = 200;
 
 interface Line {
   near: Socket;
@@ -13,6 +17,10 @@ interface Line {
   /** The full JID whose stream it carries, as soon as that is known. */
   jid: string | undefined;
   beginning: string;
+  /** The end of what has come from the server, in which an id may have begun. */
+  rest: string;
+  /** Messages that the server has sent on it, each by its first place. */
+  readonly sent: Map<string, number>;
 }
 
 /**
@@ -22,6 +30,8 @@ interface Line {
 export class Relay {
   readonly #server: Server;
   readonly #lines = new Set<Line>();
+  /** What servers have sent on each connection that there was. */
+  readonly #sent: ReadonlyMap<string, number>[] = [];
   /** Whose session an id of stream management is: a resumed stream does not say its name again. */
   readonly #sessions = new Map<string, string>();
 
@@ -54,8 +64,9 @@ export class Relay {
 
   #accept(near: Socket): void {
     const far = connect(this.target);
-    const line: Line = { near, far, jid: undefined, beginning: '' };
+    const line: Line = { near, far, jid: undefined, beginning: '', rest: '', sent: new Map() };
     this.#lines.add(line);
+    this.#sent.push(line.sent);
     for (const socket of [near, far]) socket.setNoDelay(true);
     far.on('data', (chunk: Buffer) => this.#look(line, chunk));
     this.#carry(line, near, far);
@@ -72,7 +83,26 @@ export class Relay {
     });
   }
 
+  /** Whether the server has sent both on one connection, in this order. */
+  sentBefore(earlier: string, later: string): boolean {
+    return this.#sent.some((sent) => {
+      const [before, after] = [sent.get(earlier), sent.get(later)];
+      return before !== undefined && after !== undefined && before < after;
+    });
+  }
+
+  #listen(line: Line, chunk: Buffer): void {
+    line.rest += chunk.toString('latin1');
+    let end = 0;
+    for (const { 0: whole, 1: id = '', index } of line.rest.matchAll(COUNTED)) {
+      if (!line.sent.has(id)) line.sent.set(id, line.sent.size);
+      end = index + whole.length;
+    }
+    line.rest = line.rest.slice(Math.max(end, line.rest.length - LONGEST_ID));
+  }
+
   #look(line: Line, chunk: Buffer): void {
+    this.#listen(line, chunk);
     if (line.beginning.length > BEGINNING) return;
     line.beginning += chunk.toString('latin1');
     line.jid ??= NAMED.exec(line.beginning)?.[1];

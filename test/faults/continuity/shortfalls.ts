@@ -14,14 +14,29 @@ export interface Shortfall {
   /** One of these happened to the account that it was for; and, where listed, to its sender. */
   reader?: readonly Event[];
   sender?: readonly Event[];
+  /** It is out of order behind what came before the first presence counted, and the server has sent the two in this order. */
+  behindEarly?: true;
   /** How it is seen of the server alone, where the random rounds have not shown it. */
   alone: alone.Demonstration;
 }
 
 const PRIVATE = ['to a resource', 'to the account'] as const;
 
+/** All of them. */
+const OF_ALL: Shortfall[] = [
+  {
+    what: 'what was kept for a resource that was gone comes with its first presence, behind what is sent to it as soon as it is bound',
+    alone: alone.isWrittenToWhenItReturns,
+    wrongs: ['disordered'],
+    kinds: ['to a resource'],
+    reader: ['session over'],
+    behindEarly: true,
+  },
+];
+
 /** Prosody and ejabberd agree in this. */
 const WITH_RESUMPTION: Shortfall[] = [
+  ...OF_ALL,
   {
     what: 'a session that the server kept was not resumed while another device was there: what was not acknowledged goes back to its sender as an error',
     alone: alone.comesBackOtherwise,
@@ -52,6 +67,7 @@ export const SHORTFALLS: Record<ServerKind, Shortfall[]> = {
     },
   ],
   jabberd2: [
+    ...OF_ALL,
     {
       what: 'without stream management on the server, what is on its way to a client is lost with its session',
       alone: alone.breaksUnread,
@@ -79,7 +95,9 @@ export const SHORTFALLS: Record<ServerKind, Shortfall[]> = {
 const among = (happened: readonly Event[], wanted: readonly Event[] | undefined) =>
   wanted === undefined || happened.some((what) => wanted.includes(what));
 
-export function fits({ wrong, kind, reader, sender }: Anomaly, shortfall: Shortfall): boolean {
+export function fits(anomaly: Anomaly, shortfall: Shortfall): boolean {
+  const { wrong, kind, reader, sender, behindEarly } = anomaly;
   if (!shortfall.wrongs.includes(wrong) || !shortfall.kinds.includes(kind)) return false;
+  if (shortfall.behindEarly === true && behindEarly !== true) return false;
   return among(reader, shortfall.reader) && among(sender, shortfall.sender);
 }

@@ -78,6 +78,8 @@ export class SmClient {
   #again: string[] = [];
   #texts = new Map<string, string>();
   #joined = false;
+  /** Of this session nothing behind its first presence has come yet. */
+  #isEarly = true;
   #joins = 0;
   #plainCount = 0;
 
@@ -235,6 +237,7 @@ export class SmClient {
     this.#endSession();
     // What comes right behind the answer is in the new session too: ejabberd gives it what another had not acknowledged.
     this.session += 1;
+    this.#isEarly = true;
     this.#plainCount = 0;
     this.jid = await raw.bind(this.device.resource);
     this.#since = Date.now();
@@ -370,13 +373,17 @@ export class SmClient {
       ordinal: this.#sm?.received ?? this.#plainCount,
       // Also what is resent bears a delay, but from the server or the account.
       history: Boolean(inRoom && delayed.startsWith(this.device.room)),
+      early: this.#isEarly,
     });
   }
 
   #sawPresence(presence: Element): void {
     if (presence.attrs.from !== this.nickname) return;
     const type = presence.attrs.type;
-    if (type === undefined) this.#joined = true;
+    if (type === undefined) {
+      this.#joined = true;
+      this.#isEarly = false;
+    }
     // A nickname is taken as long as an older session of this device has not left.
     if (type === 'error' && !this.#joined) setTimeout(() => this.online && this.#join(), 50);
     if (type === 'unavailable' && this.#joined) {

@@ -77,6 +77,7 @@ export class World {
 
   async #build(): Promise<void> {
     this.#relay = await Relay.before(this.server);
+    this.ledger.serverSentBefore = (earlier, later) => this.#relay.sentBefore(earlier, later);
     this.#front.port = this.via === 'proxy' ? await freePort() : this.#relay.port;
     if (this.via === 'proxy') {
       this.#data = mkdtempSync(join(tmpdir(), 'interstanza-data-'));

@@ -53,6 +53,28 @@ describe('the judge of the continuity test', () => {
     expect(wrongs(ledger)).toEqual(['duplicated m1']);
   });
 
+  it('knows what is behind something that came early because the server has sent it there', () => {
+    const ledger = acknowledged(5);
+    ledger.serverSentBefore = (earlier, later) => earlier !== 'm3' || later === 'm1';
+    for (const [number, early] of [
+      [3, true],
+      [1, true],
+      [2, false],
+      [5, false],
+      [4, false],
+    ] as const)
+      ledger.arrived(`m${number}`, {
+        ...{ device: 'juliet.two', audience: 'juliet', session: 1, ordinal: number },
+        early,
+      });
+    const seen = ledger.verdict().anomalies.map(({ id, behindEarly }) => [id, behindEarly]);
+    expect(seen).toEqual([
+      ['m1', true],
+      ['m2', false],
+      ['m4', false],
+    ]);
+  });
+
   it('sees two that have changed places', () => {
     const ledger = acknowledged(3);
     for (const number of [1, 3, 2]) arrive(ledger, number);
