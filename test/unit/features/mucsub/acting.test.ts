@@ -1,0 +1,223 @@
+import { describe, it } from 'vitest';
+import { NS } from '../../../../src/xml/namespaces.js';
+import {
+  ACCOUNT,
+  ALLOWED,
+  ARCHIVED,
+  asks,
+  available,
+  domain,
+  event,
+  FULL,
+  inner,
+  MUC,
+  query,
+  ROOM,
+  result,
+  STANZA_ID,
+  type Stage,
+  SUBJECT,
+  SWALLOWED,
+  said,
+  says,
+  secondStage,
+  self,
+  stage,
+  subscribed,
+} from './stage.js';
+
+const GARDEN = `${ACCOUNT}/garden`;
+const subscriber = (names = ['messages']) =>
+  subscribed(available(stage({ settings: ALLOWED })), 'sammy', names);
+const message = (type: string, to: string, inside: string) =>
+  `<message type='${type}' to='${to}' id='m1'>${inside}</message>`;
+const hears = (book: Stage, body: string, archive: string) =>
+  book
+    .fromServer(said('olga', body, archive, STANZA_ID(archive)))
+    .expectVerdict('changed mucsub-event', event('messages', archive, inner('olga', body, archive, archive)));
+
+describe('a subscriber acts in a room without having joined', () => {
+  const INVITE = `<x xmlns='${NS.mucUser}'><invite to='carl@capulet.lit'/></x>`;
+
+  it.each([
+    ['says something', message('groupchat', ROOM, '<body>hello</body>')],
+    ['changes the subject', message('groupchat', ROOM, '<subject>Mine</subject>')],
+    ['says something to an occupant', message('chat', `${ROOM}/olga`, '<body>psst</body>')],
+    ['invites somebody', `<message to='${ROOM}'>${INVITE}</message>`],
+    ['asks for the configuration', `<iq type='get' id='f' to='${ROOM}'>${query(NS.mucOwner)}</iq>`],
+    [
+      'puts somebody out',
+      `<iq type='set' id='k' to='${ROOM}'>${query(NS.mucAdmin, "<item nick='bobby' role='none'/>")}</iq>`,
+    ],
+  ])('%s: the room hears it as it is, from the ghost', (_, stanza) => {
+    subscriber().fromClient(stanza).end();
+  });
+
+  it.each([
+    ['a message', 'groupchat', ROOM],
+    ['a private message', 'chat', `${ROOM}/olga`],
+  ])('%s of a client that no ghost is in the room for has one enter first', (_, type, to) => {
+    const shared = domain();
+    subscribed(available(stage({ settings: ALLOWED, domain: shared }))).end();
+    available(secondStage(shared, GARDEN))
+      .fromClient(message(type, to, '<body>hello</body>'))
+      .expectAhead(asks('sammy'))
+      .end();
+  });
+
+  it('its own words come back as an event only where it has subscribed to messages', () => {
+    subscriber(['subject'])
+      .fromClient(message('groupchat', ROOM, '<body>one way</body>'))
+      .fromServer(said('sammy', 'one way', 'm1', STANZA_ID('a1')))
+      .expectVerdict(SWALLOWED)
+      .end();
+  });
+
+  it('its own subject is an event of that node', () => {
+    const subject = (to: string, rest: string) =>
+      `<message type='groupchat' from='${ROOM}/sammy' to='${to}' id='m1'><subject>Mine</subject>${rest}</message>`;
+    subscriber(['subject'])
+      .fromClient(message('groupchat', ROOM, '<subject>Mine</subject>'))
+      .fromServer(subject(FULL, STANZA_ID('a1')))
+      .expectVerdict(
+        'changed mucsub-event',
+        event(
+          'subject',
+          'a1',
+          subject(ACCOUNT, STANZA_ID('a1') + ARCHIVED('a1')).replace(
+            '<message',
+            `<message xmlns='${NS.client}'`,
+          ),
+        ),
+      )
+      .end();
+  });
+
+  it.each([
+    ['nobody of that nick', `${ROOM}/nobody`, 'item-not-found'],
+    ['no voice', ROOM, 'forbidden'],
+    ['no right to invite', ROOM, 'not-allowed'],
+  ])('what the room refuses it is refused to the client: %s', (_, from, condition) => {
+    subscriber()
+      .fromServer(
+        `<message type='error' from='${from}' to='${FULL}' id='m1'><error type='cancel'><${condition} xmlns='${NS.stanzaErrors}'/></error></message>`,
+      )
+      .end();
+  });
+
+  it('an error that its client returns to the room ends nothing, and does not reach the room as the ghost’s', () => {
+    const book = subscriber().fromClient(
+      `<message type='error' to='${ROOM}' id='a1'><error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error></message>`,
+    );
+    hears(book, 'still', 'a2').end();
+  });
+
+  it('when it has unsubscribed it is an outsider again: what it says is the room’s to refuse', () => {
+    subscriber()
+      .fromClient(`<iq type='set' id='s1' to='${ROOM}'><unsubscribe xmlns='${NS.mucsub}'/></iq>`)
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', `<presence to='${ROOM}/sammy' type='unavailable'/>`)
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' }))
+      .expectSent('client', result())
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .fromClient(message('groupchat', ROOM, '<body>let me</body>'))
+      .fromServer(
+        `<message type='error' from='${ROOM}' to='${FULL}' id='m1'><error type='modify'><not-acceptable xmlns='${NS.stanzaErrors}'/></error></message>`,
+      )
+      .end();
+  });
+});
+
+describe('what a room says of its members to those in it', () => {
+  it('is nothing for a subscriber', () => {
+    subscriber(['affiliations', 'messages', 'presence'])
+      .fromServer(
+        `<message from='${ROOM}' to='${FULL}'><x xmlns='${NS.mucUser}'><item affiliation='member' jid='carl@capulet.lit' role='none'/></x></message>`,
+      )
+      .expectVerdict(SWALLOWED)
+      .end();
+  });
+
+  it('an invitation is the client’s, whatever its account has subscribed to', () => {
+    subscriber()
+      .fromServer(
+        `<message from='${ROOM}' to='${FULL}'><x xmlns='${NS.mucUser}'><invite from='olga@capulet.lit'/></x></message>`,
+      )
+      .end();
+  });
+});
+
+describe('presences of others', () => {
+  const participant = "role='participant' affiliation='none'";
+  const at = (nick: string, item: string, type = '') =>
+    says(nick, item, [], type)
+      .replace('<presence ', `<presence xmlns='${NS.client}' `)
+      .replace(`to='${FULL}'`, `to='${ACCOUNT}'`);
+
+  it('who leaves is an event, and who is put out none of presence', () => {
+    const none = "role='none' affiliation='none'";
+    subscriber(['presence'])
+      .fromServer(says('bobby', participant))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', event('presence', 'id-1', at('bobby', participant)))
+      .fromServer(says('bobby', none, [], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', event('presence', 'id-2', at('bobby', none, 'unavailable')))
+      .fromServer(says('bobby', participant))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', event('presence', 'id-3', at('bobby', participant)))
+      .fromServer(says('bobby', none, ['307'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .end();
+  });
+
+  it('an owner who has only subscribed sees no real JIDs where the room keeps them from others', () => {
+    const book = available(stage({ settings: ALLOWED }))
+      .fromClient(
+        `<iq type='set' id='s1' to='${ROOM}'><subscribe xmlns='${NS.mucsub}' nick='sammy'><event node='urn:xmpp:mucsub:nodes:presence'/></subscribe></iq>`,
+      )
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', asks('sammy'))
+      .fromServer(says('sammy', "role='moderator' affiliation='owner'", ['110']))
+      .expectVerdict(SWALLOWED)
+      .expectSent(
+        'client',
+        result(
+          `<subscribe xmlns='${NS.mucsub}' nick='sammy'><event node='urn:xmpp:mucsub:nodes:presence'/></subscribe>`,
+        ),
+      )
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .answerIq(ROOM, query(NS.discoInfo))
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED);
+    book
+      .fromServer(says('bobby', `${participant} jid='bob@capulet.lit/x'`))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', event('presence', 'id-1', at('bobby', participant)))
+      .end();
+  });
+});
+
+describe('several clients of one account', () => {
+  const two = () => {
+    const shared = domain();
+    const one = subscribed(available(stage({ settings: ALLOWED, domain: shared })));
+    return { one, other: available(secondStage(shared, GARDEN)) };
+  };
+  const EVENT = (archive: string) => event('messages', archive, inner('olga', 'Hello', archive, archive));
+  const hello = (archive: string) => said('olga', 'Hello', archive, STANZA_ID(archive));
+  const notice = (archive: string, place: number) =>
+    JSON.stringify({ op: 'event', room: ROOM, xml: EVENT(archive), place });
+
+  it('all get an event, the same one', () => {
+    const { one, other } = two();
+    one
+      .fromServer(hello('a1'))
+      .expectVerdict('changed mucsub-event', EVENT('a1'))
+      .expectTold(ACCOUNT, notice('a1', 1))
+      .end();
+    other.told(notice('a1', 1), FULL).expectSent('client', EVENT('a1')).end();
+  });
+});

@@ -1,0 +1,288 @@
+import { describe, expect, it } from 'vitest';
+import { NS } from '../../../../src/xml/namespaces.js';
+import {
+  ACCOUNT,
+  ALLOWED,
+  asks,
+  available,
+  domain,
+  event,
+  events,
+  FULL,
+  inner,
+  lateStage,
+  MUC,
+  query,
+  ROOM,
+  refused,
+  result,
+  STANZA_ID,
+  type Stage,
+  SUBJECT,
+  SWALLOWED,
+  said,
+  self,
+  stage,
+  subscribe,
+  subscribed,
+} from './stage.js';
+
+const ANSWERED = 'handled mucsub-answered';
+const told = (op: string) => JSON.stringify({ op, room: ROOM });
+const answered = (nick: string, ...names: string[]) =>
+  result(`<subscribe xmlns='${NS.mucsub}' nick='${nick}'>${events(...names)}</subscribe>`);
+const entry = (jid: string, nick: string, ...names: string[]) =>
+  `<subscription jid='${jid}' nick='${nick}'>${events(...names)}</subscription>`;
+/** What the account has subscribed to, as its service says it. */
+const lists = (book: Stage, ...entries: string[]) =>
+  book
+    .fromClient(`<iq type='get' id='s1' to='${MUC}'><subscriptions xmlns='${NS.mucsub}'/></iq>`)
+    .expectVerdict(ANSWERED)
+    .expectSent(
+      'client',
+      result(`<subscriptions xmlns='${NS.mucsub}'>${entries.join('')}</subscriptions>`).replace(
+        `from='${ROOM}'`,
+        `from='${MUC}'`,
+      ),
+    );
+/** The room lets the ghost in; the client is answered. */
+const enters = (book: Stage, nick: string, names: readonly string[], asked = nick) =>
+  book
+    .expectVerdict(ANSWERED)
+    .expectSent('server', asks(asked))
+    .fromServer(self(nick))
+    .expectVerdict(SWALLOWED)
+    .expectSent('client', answered(nick, ...names))
+    .expectTold(ACCOUNT, told('subscribed'));
+
+describe('which nodes are subscribed to', () => {
+  it.each([
+    ['unknown ones are in no list', ['urn:example:nope', 'messages', 'nope'], ['messages']],
+    ['"presences" beside presence is nothing more', ['presences', 'presence'], ['presence']],
+    ['none at all is a subscription too', [], []],
+  ])('%s', (_, asked, names) => {
+    const book = available(stage({ settings: ALLOWED })).fromClient(subscribe('sammy', asked));
+    lists(enters(book, 'sammy', names), entry(ROOM, 'sammy', ...names)).end();
+  });
+
+  it('one named twice is one event', () => {
+    const book = available(stage({ settings: ALLOWED })).fromClient(
+      subscribe('sammy', ['messages', 'messages']),
+    );
+    enters(book, 'sammy', ['messages', 'messages'])
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED)
+      .fromServer(said('olga', 'once', 'm1', STANZA_ID('a1')))
+      .expectVerdict('changed mucsub-event', event('messages', 'a1', inner('olga', 'once', 'm1', 'a1')))
+      .end();
+  });
+
+  it('a new set takes the place of the old one', () => {
+    const book = subscribed(available(stage({ settings: ALLOWED })))
+      .fromClient(subscribe('sammy', ['subject']))
+      .expectVerdict(ANSWERED)
+      .expectSent('client', answered('sammy', 'subject'))
+      .expectTold(ACCOUNT, told('subscribed'))
+      .fromServer(said('olga', 'gone', 'm1', STANZA_ID('a1')))
+      .expectVerdict(SWALLOWED);
+    lists(book, entry(ROOM, 'sammy', 'subject')).end();
+  });
+});
+
+describe('what a subscription is of', () => {
+  it('the room, however its name is written', () => {
+    const shouted = ROOM.replace('party', 'PARTY');
+    const book = available(stage({ settings: ALLOWED }))
+      .fromClient(subscribe('sammy', ['messages']).replace(ROOM, shouted))
+      .expectVerdict(ANSWERED)
+      .expectSent('server', asks('sammy'))
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', answered('sammy', 'messages').replace(ROOM, shouted))
+      .expectTold(ACCOUNT, told('subscribed'));
+    lists(book, entry(ROOM, 'sammy', 'messages')).end();
+  });
+
+  it('as many rooms as were subscribed to, each with its own nick and nodes', () => {
+    let book = available(stage({ settings: ALLOWED }));
+    const rooms = Array.from({ length: 12 }, (_, n) => `room${n}@${MUC}`);
+    for (const [n, room] of rooms.entries()) {
+      const of = (xml: string) => xml.replaceAll(ROOM, room);
+      book = book
+        .fromClient(of(subscribe(`sam${n}`, n % 2 === 0 ? ['messages'] : ['config', 'subject'])))
+        .expectVerdict(ANSWERED)
+        .expectSent('server', of(asks(`sam${n}`)))
+        .fromServer(of(self(`sam${n}`)))
+        .expectVerdict(SWALLOWED)
+        .expectSent(
+          'client',
+          of(answered(`sam${n}`, ...(n % 2 === 0 ? ['messages'] : ['config', 'subject']))),
+        )
+        .expectTold(ACCOUNT, of(told('subscribed')));
+    }
+    lists(
+      book,
+      ...rooms.map((room, n) =>
+        entry(room, `sam${n}`, ...(n % 2 === 0 ? ['messages'] : ['config', 'subject'])),
+      ),
+    ).end();
+  });
+
+  it('an occupant subscribes under the nick that it has: nobody has to enter', () => {
+    const book = available(stage({ settings: ALLOWED }))
+      .fromClient(`<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'/></presence>`)
+      .fromServer(self('sammy'))
+      .fromServer(SUBJECT)
+      .fromClient(subscribe('sammy', ['messages']))
+      .expectVerdict(ANSWERED)
+      .expectSent('client', answered('sammy', 'messages'))
+      .expectTold(ACCOUNT, told('subscribed'))
+      // In the room there are no events.
+      .fromServer(said('olga', 'plain', 'm1', STANZA_ID('a1')));
+    lists(book, entry(ROOM, 'sammy', 'messages')).end();
+  });
+
+  it('a room that was made by subscribing allows it to others', () => {
+    const shared = domain();
+    available(stage({ domain: shared }))
+      .fromClient(subscribe('sammy', ['messages']))
+      .expectVerdict(ANSWERED)
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .answerIq(ROOM, { error: 'item-not-found' })
+      .expectSent('server', asks('sammy'))
+      .fromServer(self('sammy', '201'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, query(NS.mucOwner, `<x xmlns='${NS.dataForms}' type='submit'/>`))
+      .expectSent('client', answered('sammy', 'messages'))
+      .expectTold(ACCOUNT, told('subscribed'))
+      .answerIq(ROOM, '')
+      .end();
+    const romeo = lateStage(shared, 'romeo@capulet.lit/field', {});
+    expect(romeo.disco({ from: ROOM, node: undefined, entity: 'muc-room', features: new Set() })).toEqual({
+      add: [NS.mucsub],
+    });
+    romeo
+      .fromClient(subscribe('rom', ['messages']))
+      .expectVerdict(ANSWERED)
+      .expectSent('server', asks('rom'))
+      .end();
+  });
+});
+
+describe('a change that is refused leaves the subscription as it was', () => {
+  it.each([
+    ['an empty nick', '', 'modify', 'jid-malformed', "Nickname can't be empty"],
+    [
+      'the nick of another subscriber',
+      'rom',
+      'cancel',
+      'conflict',
+      'That nickname is already in use by another occupant',
+    ],
+  ])('%s', (_, nick, type, condition, text) => {
+    const shared = domain();
+    const book = subscribed(available(stage({ settings: ALLOWED, domain: shared })));
+    const romeo = 'romeo@capulet.lit/field';
+    lateStage(shared, romeo)
+      .fromClient(subscribe('rom', ['subject']))
+      .expectVerdict(ANSWERED)
+      .expectSent('server', asks('rom'))
+      .fromServer(self('rom').replaceAll(FULL, romeo))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', answered('rom', 'subject').replaceAll(FULL, romeo))
+      .expectTold('romeo@capulet.lit', told('subscribed'))
+      .end();
+    book
+      .fromClient(subscribe(nick, ['subject']))
+      .expectVerdict(ANSWERED)
+      .expectSent('client', refused(type, condition, text));
+    lists(book, entry(ROOM, 'sammy', 'messages')).end();
+  });
+});
+
+describe('the option, switched off', () => {
+  it('ends all subscriptions, and switched on again brings none back', () => {
+    const shared = domain();
+    const sub = subscribed(available(stage({ settings: ALLOWED, domain: shared })));
+    const owner = lateStage(shared, 'olga@capulet.lit/desk');
+    const submits = (value: string) =>
+      owner
+        .fromClient(
+          `<iq type='set' id='f1' to='${ROOM}'>${query(
+            NS.mucOwner,
+            `<x xmlns='${NS.dataForms}' type='submit'><field var='allow_subscription'><value>${value}</value></field></x>`,
+          )}</iq>`,
+        )
+        .expectVerdict(
+          'changed mucsub-form',
+          `<iq xmlns='${NS.client}' type='set' id='f1' to='${ROOM}'>${query(NS.mucOwner, `<x xmlns='${NS.dataForms}' type='submit'/>`)}</iq>`,
+        )
+        .fromServer(`<iq type='result' id='f1' from='${ROOM}' to='olga@capulet.lit/desk'/>`);
+    const ended = JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' });
+    submits('0').expectTold(ACCOUNT, ended);
+    sub
+      .told(ended, 'olga@capulet.lit/desk')
+      .expectSent('server', `<presence to='${ROOM}/sammy' type='unavailable'/>`);
+    lists(sub.fromServer(said('olga', 'x', 'm1', STANZA_ID('a1'))).expectVerdict(SWALLOWED));
+    submits('1').end();
+    lists(sub).end();
+  });
+
+  it('nothing has changed when it is cancelled, or not in what is submitted', () => {
+    const book = subscribed(available(stage({ settings: ALLOWED })));
+    const option = "<field var='allow_subscription'><value>0</value></field>";
+    const iq = (form: string) => `<iq type='set' id='f1' to='${ROOM}'>${query(NS.mucOwner, form)}</iq>`;
+    const RESULT = `<iq type='result' id='f1' from='${ROOM}' to='${FULL}'/>`;
+    book
+      .fromClient(iq(`<x xmlns='${NS.dataForms}' type='cancel'>${option}</x>`))
+      .expectVerdict(
+        'changed mucsub-form',
+        iq(`<x xmlns='${NS.dataForms}' type='cancel'/>`).replace('<iq ', `<iq xmlns='${NS.client}' `),
+      )
+      .fromServer(RESULT)
+      .fromClient(iq(`<x xmlns='${NS.dataForms}' type='submit'><field var='x'><value>1</value></field></x>`))
+      .fromServer(RESULT);
+    lists(book, entry(ROOM, 'sammy', 'messages')).end();
+  });
+});
+
+describe('somebody who is subscribed by a moderator', () => {
+  it('has events at once, and is told nothing else', () => {
+    const shared = domain();
+    const romeo = 'romeo@capulet.lit/field';
+    const of = (xml: string) => xml.replaceAll(FULL, romeo).replaceAll(ACCOUNT, 'romeo@capulet.lit');
+    const juliet = stage({ settings: ALLOWED, domain: shared });
+    const target = available(lateStage(shared, romeo));
+    let moderator = juliet
+      .fromClient(subscribe('rom', ['messages'], ` jid='romeo@capulet.lit'`))
+      .expectVerdict(ANSWERED);
+    const items = query(NS.mucAdmin);
+    const who = (what: string) => query(NS.mucAdmin, `<item ${what}/>`);
+    moderator = moderator
+      .expectRequest(ROOM, who("role='moderator'"))
+      .answerIq(ROOM, items)
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .answerIq(ROOM, query(NS.discoInfo))
+      .expectRequest(ROOM, who("affiliation='outcast'"))
+      .answerIq(ROOM, items);
+    for (const role of ['moderator', 'participant', 'visitor'])
+      moderator = moderator.expectRequest(ROOM, who(`role='${role}'`)).answerIq(ROOM, items);
+    moderator
+      .expectTold('romeo@capulet.lit', told('subscribed'))
+      .expectSent('client', answered('rom', 'messages'))
+      .end();
+    target
+      .told(told('subscribed'), FULL)
+      .expectSent('server', asks('rom'))
+      .fromServer(of(self('rom')))
+      .expectVerdict(SWALLOWED)
+      .fromServer(of(SUBJECT))
+      .expectVerdict(SWALLOWED)
+      .fromServer(of(said('olga', 'welcome', 'm1', STANZA_ID('a1'))))
+      .expectVerdict(
+        'changed mucsub-event',
+        of(event('messages', 'a1', inner('olga', 'welcome', 'm1', 'a1'))),
+      )
+      .end();
+  });
+});
