@@ -18,12 +18,13 @@ export interface Refusal {
   readonly text: string;
 }
 
-const missing = (name: string) =>
-  `Missing attribute 'nick' in tag <${name}/> qualified by namespace '${NS.mucsub}'`;
+const missing = (attribute: string, name: string) =>
+  `Missing attribute '${attribute}' in tag <${name}/> qualified by namespace '${NS.mucsub}'`;
 
 /** Refusals in ejabberd's words. */
 export const REFUSED = {
-  noNick: refusal('modify', 'bad-request', missing('subscribe')),
+  noNick: refusal('modify', 'bad-request', missing('nick', 'subscribe')),
+  noNode: refusal('modify', 'bad-request', missing('node', 'event')),
   emptyNick: refusal('modify', 'jid-malformed', "Nickname can't be empty"),
   badNick: refusal('modify', 'jid-malformed', 'This nickname cannot be used in a room'),
   nickTaken: refusal('cancel', 'conflict', 'That nickname is already in use by another occupant'),
@@ -38,6 +39,7 @@ export const REFUSED = {
     'service-unavailable',
     'The feature requested is not supported by the conference',
   ),
+  unknownToService: refusal('modify', 'bad-request', 'The service does not know this element'),
   several: refusal('modify', 'bad-request', 'Only one element is expected in this request'),
   tooMany: refusal('cancel', 'resource-constraint', 'There are too many subscriptions of this account'),
   notStored: refusal('wait', 'internal-server-error', 'The subscription could not be stored'),
@@ -56,7 +58,8 @@ export const REFUSED = {
 
 export function wrongType(type: string, where: 'room' | 'service'): Refusal {
   const text = `Value '${type}' of 'type' attribute is not allowed`;
-  return where === 'room' ? refusal('modify', 'bad-request', text) : refusal('cancel', 'not-allowed', text);
+  if (where === 'room') return refusal('modify', 'bad-request', text);
+  return type === 'get' ? REFUSED.unknown : refusal('cancel', 'not-allowed', text);
 }
 
 export function wrongJid(name: string): Refusal {

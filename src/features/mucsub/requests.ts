@@ -18,6 +18,8 @@ export type MucSubRequest =
   | { readonly kind: 'subscriptions' }
   | { readonly kind: 'wrong-type'; readonly type: string }
   | { readonly kind: 'wrong-jid'; readonly name: string }
+  /** An event that does not say which. */
+  | { readonly kind: 'no-node' }
   | { readonly kind: 'several' }
   | { readonly kind: 'unknown' };
 
@@ -52,9 +54,8 @@ function readChange(name: 'subscribe' | 'unsubscribe', payload: Element): MucSub
       : `${address.local === undefined ? '' : `${address.local}@`}${address.domain}`;
   if (jid !== undefined && account === undefined) return { kind: 'wrong-jid', name };
   if (name === 'unsubscribe') return { kind: 'unsubscribe', account };
-  const nodes = payload
-    .getChildren('event')
-    .slice(0, MOST_NODES)
-    .map(({ attrs }) => String(attrs.node ?? ''));
+  const events = payload.getChildren('event', NS.mucsub).slice(0, MOST_NODES);
+  if (nick !== undefined && events.some(({ attrs }) => attrs.node === undefined)) return { kind: 'no-node' };
+  const nodes = events.map(({ attrs }) => String(attrs.node));
   return { kind: 'subscribe', nick, events: eventsOf(nodes), password, account };
 }

@@ -96,7 +96,10 @@ export class Subscribing {
         this.#refuse(asked, REFUSED.several);
         break;
       case 'unknown':
-        this.#refuse(asked, REFUSED.unknown);
+        this.#refuse(asked, room === undefined ? REFUSED.unknownToService : REFUSED.unknown);
+        break;
+      case 'no-node':
+        this.#refuse(asked, REFUSED.noNode);
         break;
       case 'wrong-type':
         this.#refuse(asked, wrongType(request.type, where));
@@ -148,21 +151,28 @@ export class Subscribing {
       this.#refuse(asked, REFUSED.noNick);
       return;
     }
-    const subscription = subscriptionOf(room, subscriber, nick, events, password ?? former?.password);
-    if (subscription === undefined) {
-      this.#refuse(asked, nick === '' ? REFUSED.emptyNick : REFUSED.badNick);
-      return;
-    }
-    const proceed =
-      subscriber === account
-        ? () => this.#subscribeSelf(asked, subscription, former)
-        : () => this.#subscribeOther(asked, subscription, former);
-    if (book.isAllowed(room, settings.allowSubscription) && former !== undefined) proceed();
-    else this.#mayBegin(asked, subscription, proceed);
+    const proceed = () => {
+      const subscription = subscriptionOf(room, subscriber, nick, events, password ?? former?.password);
+      if (subscription === undefined) this.#refuse(asked, nick === '' ? REFUSED.emptyNick : REFUSED.badNick);
+      else if (subscriber !== account) this.#subscribeOther(asked, subscription, former);
+      else this.#subscribeSelf(asked, subscription, former);
+    };
+    const asModerator =
+      request.account === undefined ? proceed : () => this.#asModerator(asked, room, proceed);
+    if (book.isAllowed(room, settings.allowSubscription) && former !== undefined) asModerator();
+    else this.#mayBegin(asked, room, subscriber, asModerator);
+  }
+
+  /** Whoever names an account, be it the own one, does so as a moderator. */
+  #asModerator(asked: Asked, room: string, proceed: () => void): void {
+    this.#moderation.isModerator(room, (refusal) => {
+      if (refusal === undefined) proceed();
+      else this.#refuse(asked, refusal);
+    });
   }
 
   /** A room that is not there is made, with subscriptions allowed; in one that is, its owners must have allowed them. */
-  #mayBegin(asked: Asked, { room, account: subscriber }: Subscription, proceed: () => void): void {
+  #mayBegin(asked: Asked, room: string, subscriber: string, proceed: () => void): void {
     const { book, settings, account } = this.around;
     if (book.subscriptionsOf(subscriber).length >= settings.subscriptionsPerAccount) {
       this.#refuse(asked, REFUSED.tooMany);
@@ -237,24 +247,18 @@ export class Subscribing {
     });
   }
 
-  /** A moderator subscribes somebody else, who is not told but gets events. */
+  /** A moderator has subscribed somebody else, who is not told but gets events. */
   #subscribeOther(asked: Asked, subscription: Subscription, former: Subscription | undefined): void {
     const { book } = this.around;
     const { room, account, preparedNick, password } = subscription;
-    this.#moderation.isModerator(room, (notModerator) => {
-      if (notModerator !== undefined) {
-        this.#refuse(asked, notModerator);
-        return;
-      }
-      const holder = book.holderOf(room, preparedNick);
-      if (holder !== undefined && holder !== account) {
-        this.#refuse(asked, REFUSED.nickTaken);
-        return;
-      }
-      this.#moderation.mayBeSubscribed(room, account, preparedNick, password, (refusal) => {
-        if (refusal !== undefined) this.#refuse(asked, refusal);
-        else this.#confirmOther(asked, subscription, former);
-      });
+    const holder = book.holderOf(room, preparedNick);
+    if (holder !== undefined && holder !== account) {
+      this.#refuse(asked, REFUSED.nickTaken);
+      return;
+    }
+    this.#moderation.mayBeSubscribed(room, account, preparedNick, password, (refusal) => {
+      if (refusal !== undefined) this.#refuse(asked, refusal);
+      else this.#confirmOther(asked, subscription, former);
     });
   }
 
@@ -279,11 +283,8 @@ export class Subscribing {
 
   #unsubscribe(asked: Asked, room: string, target: string | undefined): void {
     const { book, account } = this.around;
-    if (target !== undefined && target !== account) {
-      this.#moderation.isModerator(room, (refusal) => {
-        if (refusal !== undefined) this.#refuse(asked, refusal);
-        else this.#remove(asked, book.subscription(room, target));
-      });
+    if (target !== undefined) {
+      this.#asModerator(asked, room, () => this.#remove(asked, book.subscription(room, target)));
       return;
     }
     const former = book.subscription(room, account);

@@ -54,6 +54,27 @@ describe('requests that are wrong are refused in ejabberd’s words', () => {
     ['to unsubscribe from a service', iq('set', MUC, UNSUBSCRIBE), 'cancel', 'not-allowed', wrongType('set')],
     ['to subscribe, as a question', iq('get', ROOM, SUBSCRIBE), 'modify', 'bad-request', wrongType('get')],
     [
+      'to subscribe to a service, as a question',
+      iq('get', MUC, SUBSCRIBE),
+      'cancel',
+      'service-unavailable',
+      'The feature requested is not supported by the conference',
+    ],
+    [
+      'an element that a service does not know',
+      iq('set', MUC, `<join xmlns='${NS.mucsub}'/>`),
+      'modify',
+      'bad-request',
+      'The service does not know this element',
+    ],
+    [
+      'an event that does not say which',
+      iq('set', ROOM, `<subscribe xmlns='${NS.mucsub}' nick='sammy'><event/></subscribe>`),
+      'modify',
+      'bad-request',
+      `Missing attribute 'node' in tag &lt;event/&gt; qualified by namespace '${NS.mucsub}'`,
+    ],
+    [
       'an element that nobody knows',
       iq('set', ROOM, `<join xmlns='${NS.mucsub}'/>`),
       'cancel',
@@ -369,10 +390,27 @@ describe('a moderator, for somebody else', () => {
       .end();
   });
 
-  it('and nobody else does', () => {
-    begun(stage({ settings: ALLOWED }))
-      .answerIq(ROOM, { error: 'forbidden' })
-      .expectSent('client', refused('auth', 'forbidden', 'Moderator privileges required'))
+  it('and nobody else does, for whomever', () => {
+    for (const jid of [ROMEO, ACCOUNT, FULL])
+      begun(stage({ settings: ALLOWED }), ` jid='${jid}'`)
+        .answerIq(ROOM, { error: 'forbidden' })
+        .expectSent('client', refused('auth', 'forbidden', 'Moderator privileges required'))
+        .fromClient(iq('set', ROOM, UNSUBSCRIBE.replace('/>', ` jid='${jid}'/>`)))
+        .expectVerdict(ANSWERED)
+        .expectRequest(ROOM, members("role='moderator'"))
+        .answerIq(ROOM, { error: 'forbidden' })
+        .expectSent('client', refused('auth', 'forbidden', 'Moderator privileges required'))
+        .end();
+  });
+
+  it('subscribes itself that way too', () => {
+    begun(available(stage({ settings: ALLOWED })), ` jid='${ACCOUNT}'`)
+      .answerIq(ROOM, items("role='moderator' nick='olga'"))
+      .expectSent('server', asks('rom'))
+      .fromServer(self('rom'))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', subscribedAs)
+      .expectTold(ACCOUNT, told('subscribed'))
       .end();
   });
 

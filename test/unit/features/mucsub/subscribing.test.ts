@@ -65,6 +65,15 @@ describe('which nodes are subscribed to', () => {
     lists(enters(book, 'sammy', names), entry(ROOM, 'sammy', ...names)).end();
   });
 
+  it('one in another namespace is none', () => {
+    const foreign = subscribe('sammy', ['subject', 'messages']).replace(
+      '<event ',
+      "<event xmlns='urn:example:x' ",
+    );
+    const book = available(stage({ settings: ALLOWED })).fromClient(foreign);
+    lists(enters(book, 'sammy', ['messages']), entry(ROOM, 'sammy', 'messages')).end();
+  });
+
   it('one named twice is one event', () => {
     const book = available(stage({ settings: ALLOWED })).fromClient(
       subscribe('sammy', ['messages', 'messages']),
@@ -201,6 +210,19 @@ describe('a change that is refused leaves the subscription as it was', () => {
 });
 
 describe('the option, switched off', () => {
+  it.each([
+    ['with an empty nick', '', ''],
+    ['by a moderator, for somebody else', 'rom', " jid='romeo@capulet.lit'"],
+  ])('nobody subscribes, %s either', (_, nick, rest) => {
+    available(stage())
+      .fromClient(subscribe(nick, ['messages'], rest))
+      .expectVerdict(ANSWERED)
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .answerIq(ROOM, query(NS.discoInfo))
+      .expectSent('client', refused('cancel', 'not-allowed', 'Subscriptions are not allowed'))
+      .end();
+  });
+
   it('ends all subscriptions, and switched on again brings none back', () => {
     const shared = domain();
     const sub = subscribed(available(stage({ settings: ALLOWED, domain: shared })));
