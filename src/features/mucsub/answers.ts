@@ -51,6 +51,7 @@ export const REFUSED = {
   ),
   nobodyOfThatNick: refusal('cancel', 'item-not-found', 'Recipient is not in the conference room'),
   noArchive: refusal('auth', 'forbidden', 'Only members may query archives of this room'),
+  badOption: refusal('modify', 'bad-request', "Value of 'allow_subscription' should be boolean"),
   badQuery: refusal('modify', 'bad-request', 'This query cannot be understood'),
   noSuchId: refusal('cancel', 'item-not-found', 'There is no message with this id in the archive'),
   notIn: refusal('cancel', 'not-acceptable', 'Only occupants are allowed to send queries to the conference'),

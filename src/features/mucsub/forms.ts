@@ -1,15 +1,23 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
-import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { LateMap } from '../../session/late.js';
+import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
+import { errorAnswer, REFUSED } from './answers.js';
 
 /** ejabberd's name for the option, and the one that the registry of XEP-0045 would give it: understood, not shown. */
 const OPTION = 'allow_subscription';
 const OTHER_NAME = 'muc#roomconfig_allow_subscription';
-const TRUE: readonly string[] = ['1', 'true'];
+/** What a boolean may be written as (XEP-0004 §3.3). */
+const VALUES: ReadonlyMap<string, boolean> = new Map([
+  ['1', true],
+  ['true', true],
+  ['0', false],
+  ['false', false],
+]);
 /** Forms that a session may have under way. */
 const MOST_OPEN = 32;
 
@@ -33,7 +41,10 @@ export interface RoomOptions {
 export class Forms {
   readonly #open = new LateMap<string, Open>();
 
-  constructor(private readonly options: RoomOptions) {}
+  constructor(
+    private readonly context: FeatureContext,
+    private readonly options: RoomOptions,
+  ) {}
 
   /** An iq of the client's with a child in the namespace of room owners. */
   fromClient(stanza: PassingStanza): Verdict {
@@ -52,8 +63,11 @@ export class Forms {
     const fields = form?.getChildren('field').filter(({ attrs }) => isOption(attrs.var)) ?? [];
     if (form === undefined || fields.length === 0) return PASS;
     for (const field of fields) form.remove(field);
-    const value = fields.at(-1)?.getChildText('value')?.trim() ?? '';
-    if (form.attrs.type === 'submit') this.#note(id, { room, kind: 'submit', allowed: TRUE.includes(value) });
+    if (form.attrs.type === 'submit') {
+      const allowed = VALUES.get(fields.at(-1)?.getChildText('value')?.trim() ?? '');
+      if (allowed === undefined) return this.#refuse(frame);
+      this.#note(id, { room, kind: 'submit', allowed });
+    }
     return { action: 'replace', bytes: Buffer.from(serializeElement(iq)), reason: 'mucsub-form' };
   }
 
@@ -73,6 +87,13 @@ export class Forms {
     if (form === undefined) return PASS;
     addOption(form, this.options.isAllowed(open.room));
     return { action: 'replace', bytes: Buffer.from(serializeElement(iq)), reason: 'mucsub-form' };
+  }
+
+  /** Nothing of a form holds of which something cannot be understood. */
+  #refuse({ id, to = '' }: Frame): Verdict {
+    const asked = { name: 'iq', id, from: to, to: this.context.identity.full } as const;
+    this.context.send('client', errorAnswer(asked, REFUSED.badOption), 'mucsub-refused');
+    return { action: 'handled', reason: 'mucsub-refused' };
   }
 
   #note(id: string, open: Open): void {

@@ -11,6 +11,7 @@ import {
   type PassingStanza,
   type Verdict,
 } from '../../session/feature.js';
+import { commonInterestsKey } from '../../session/interests.js';
 import { capabilitiesProbe } from '../capabilities-probe/capabilities-probe.js';
 import { ArchiveAnswers } from './archive-answers.js';
 import { ARRIVED, Arrivals, NOTE } from './arrivals.js';
@@ -33,7 +34,8 @@ import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import { SubscriptionChanges } from './subscription-changes.js';
 import { type Surroundings, surroundingsOf } from './surroundings.js';
-import { CONFIGURES, On, SUBSCRIBES, WATCHES } from './watches.js';
+import { Unseen } from './unseen.js';
+import { CONFIGURES, On, SUBSCRIBERS, SUBSCRIBES, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
@@ -61,6 +63,7 @@ class MucSubSession implements FeatureSession, Reader {
   readonly #forms: Forms;
   readonly #archive: ArchiveAnswers;
   readonly #ownArchive: OwnArchive;
+  readonly #unseen: Unseen;
   readonly #handingOver: HandingOver | undefined;
   #watchesGhosts = false;
   /** The next process goes on with the session. */
@@ -90,8 +93,9 @@ class MucSubSession implements FeatureSession, Reader {
     );
     this.#completion = new JoinCompletion(around);
     this.#speaking = new Speaking(around, this.#ghosts, () => this.#watchGhosts());
-    this.#forms = new Forms(this.#changes);
+    this.#forms = new Forms(context, this.#changes);
     this.#ownArchive = new OwnArchive(around);
+    this.#unseen = new Unseen(around.book);
     if (around.settings.observer !== undefined)
       this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
@@ -142,6 +146,10 @@ class MucSubSession implements FeatureSession, Reader {
         return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
       case On.OccupantAsks:
         return this.#ghosts.size === 0 ? PASS : this.#speaking.occupantAsks(stanza);
+      case On.RoomSaysItsOccupants:
+      case On.RoomSaysItself:
+      case On.RoomListsRoles:
+        return this.#unseen.answer(stanza);
       case On.Archive:
         return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
       case On.OwnArchive:
@@ -235,6 +243,7 @@ class MucSubSession implements FeatureSession, Reader {
   /** There is no way back: rooms may answer later than a subscription ends. */
   subscribes(): void {
     this.context.attend(SUBSCRIBES, true);
+    this.context.domain.shared(commonInterestsKey).attend(SUBSCRIBERS, true);
   }
 
   bookIsRead(): void {

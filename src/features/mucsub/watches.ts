@@ -15,6 +15,9 @@ export enum On {
   RoomMessage,
   RoomPresence,
   OccupantAsks,
+  RoomSaysItsOccupants,
+  RoomSaysItself,
+  RoomListsRoles,
   RoomAnswers,
   Archive,
   OwnArchive,
@@ -22,6 +25,8 @@ export enum On {
 
 /** The account has subscribed to something, or asks to be, or was in a room without its client when the process before ended. */
 export const SUBSCRIBES = new Interest('the account subscribes to rooms');
+/** Somebody of the domain has subscribed to something. */
+export const SUBSCRIBERS = new Interest('accounts of the domain subscribe to rooms');
 /** The client is entering a room that may not say when it is in. */
 export const ENTERS = new Interest('the client enters a room');
 /** The client has asked a room for its configuration. */
@@ -75,6 +80,12 @@ export const WATCHES: readonly Watch[] = [
     address: ['bare', 'full'],
   },
   { direction: 'to-client', stanza: 'iq', types: ['get', 'set'], address: ['full'], when: [SUBSCRIBES] },
+  ...[{ namespace: NS.discoItems }, { namespace: NS.discoInfo }, { namespace: NS.mucAdmin }].map(
+    (child): Watch => ({
+      ...{ direction: 'to-client', stanza: 'iq', types: ['result'], child, address: ['bare'] },
+      when: [SUBSCRIBERS],
+    }),
+  ),
   { direction: 'to-client', stanza: 'iq', types: ['result', 'error'], address: ['bare'], when: [CONFIGURES] },
   {
     direction: 'to-server',

@@ -250,6 +250,22 @@ describe('the option, switched off', () => {
     lists(sub).end();
   });
 
+  it.each([
+    ['no value', ''],
+    ['an empty one', '<value/>'],
+    ['one that is no boolean', '<value>yes</value>'],
+  ])('a form that has %s for it is refused as a whole', (_, value) => {
+    const form = `<x xmlns='${NS.dataForms}' type='submit'><field var='allow_subscription'>${value}</field><field var='x'><value>1</value></field></x>`;
+    const book = subscribed(available(stage({ settings: ALLOWED })))
+      .fromClient(`<iq type='set' id='s1' to='${ROOM}'>${query(NS.mucOwner, form)}</iq>`)
+      .expectVerdict('handled mucsub-refused')
+      .expectSent(
+        'client',
+        refused('modify', 'bad-request', "Value of 'allow_subscription' should be boolean"),
+      );
+    lists(book, entry(ROOM, 'sammy', 'messages')).end();
+  });
+
   it('nothing has changed when it is cancelled, or not in what is submitted', () => {
     const book = subscribed(available(stage({ settings: ALLOWED })));
     const option = "<field var='allow_subscription'><value>0</value></field>";

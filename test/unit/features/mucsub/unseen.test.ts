@@ -1,0 +1,93 @@
+import { describe, it } from 'vitest';
+import { NS } from '../../../../src/xml/namespaces.js';
+import {
+  ALLOWED,
+  available,
+  domain,
+  FULL,
+  lateStage,
+  query,
+  ROOM,
+  type Stage,
+  self,
+  stage,
+  subscribed,
+} from './stage.js';
+
+const OLGA = 'olga@capulet.lit/desk';
+
+/** Juliet has subscribed; Olga asks the room who is there. */
+function scene() {
+  const shared = domain();
+  const juliet = subscribed(available(stage({ settings: ALLOWED, domain: shared })));
+  return { juliet, olga: lateStage(shared, OLGA) };
+}
+
+const answer = (payload: string, to = OLGA) =>
+  `<iq type='result' id='q' from='${ROOM}' to='${to}'>${payload}</iq>`;
+const shows = (book: Stage, payload: string) =>
+  book.expectVerdict('changed mucsub-hidden', answer(payload).replace('<iq ', `<iq xmlns='${NS.client}' `));
+const item = (nick: string) => `<item jid='${ROOM}/${nick}' name='${nick}'/>`;
+const byRole = (nick: string, jid: string) =>
+  `<item affiliation='none' role='participant' nick='${nick}' jid='${jid}'/>`;
+const info = (count: number | string) =>
+  query(
+    NS.discoInfo,
+    `<identity category='conference' type='text'/><x xmlns='${NS.dataForms}' type='result'>` +
+      `<field var='muc#roominfo_occupants'><value>${count}</value></field></x>`,
+  );
+const JOINS = `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='0'/></x></presence>`;
+
+describe('who has only subscribed is no occupant', () => {
+  it('in what discovery lists', () => {
+    const { juliet, olga } = scene();
+    olga.fromServer(answer(query(NS.discoItems, item('sammy') + item('bobby'))));
+    shows(olga, query(NS.discoItems, item('bobby'))).end();
+    juliet.end();
+  });
+
+  it('in how many there are', () => {
+    const { juliet, olga } = scene();
+    shows(olga.fromServer(answer(info(3))), info(2));
+    // A room that counts nobody, or does not say.
+    shows(olga.fromServer(answer(info(0))), info(0));
+    olga
+      .fromServer(answer(info('many')))
+      .fromServer(answer(query(NS.discoInfo)))
+      .end();
+    juliet.end();
+  });
+
+  it('in the lists that moderators have by role; of a list by affiliation everybody is', () => {
+    const { juliet, olga } = scene();
+    const bob = byRole('bobby', 'bob@capulet.lit/x');
+    olga.fromServer(answer(query(NS.mucAdmin, byRole('sammy', FULL) + bob)));
+    shows(olga, query(NS.mucAdmin, bob));
+    olga.fromServer(answer(query(NS.mucAdmin, byRole('sammy', 'juliet@capulet.lit')))).end();
+    juliet.end();
+  });
+
+  it('and is one who has joined', () => {
+    const { juliet, olga } = scene();
+    juliet
+      .fromClient(`<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'/></presence>`)
+      .expectVerdict('changed mucsub-joining', JOINS)
+      .fromServer(self('sammy'))
+      .end();
+    olga
+      .fromServer(answer(info(3)))
+      .fromServer(answer(query(NS.discoItems, item('sammy') + item('bobby'))))
+      .fromServer(answer(query(NS.mucAdmin, byRole('sammy', FULL))))
+      .end();
+  });
+
+  it('nothing of a room is changed that nobody has subscribed to', () => {
+    const { juliet, olga } = scene();
+    const other = (xml: string) => xml.replaceAll(ROOM, ROOM.replace('party', 'other'));
+    olga
+      .fromServer(other(answer(info(3))))
+      .fromServer(other(answer(query(NS.discoItems, item('sammy')))))
+      .end();
+    juliet.end();
+  });
+});
