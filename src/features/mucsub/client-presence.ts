@@ -12,6 +12,8 @@ import type { HiddenGhosts } from './hidden-ghosts.js';
 import { leaveRoom, ownLeaving } from './presences.js';
 import type { Surroundings } from './surroundings.js';
 
+const NOT_IN: Verdict = { action: 'handled', reason: 'mucsub-ghost' };
+
 /** The client's own comings and goings in rooms that its account has subscribed to: it becomes visible, and a ghost again. */
 export class ClientPresence {
   constructor(
@@ -22,14 +24,17 @@ export class ClientPresence {
     private readonly carried: Carried,
   ) {}
 
-  /** A presence of the client's to an occupant address. */
+  /** A presence of the client's to a room or an occupant address. */
   fromClient(stanza: PassingStanza): Verdict {
     const { book, account } = this.around;
     const { frame } = stanza;
     const to = parseJid(frame.to ?? '');
-    if (to?.local === undefined || to.resource === undefined) return PASS;
+    if (to?.local === undefined) return PASS;
     const room = `${to.local}@${to.domain}`;
     if (book.room(room) === undefined) return PASS;
+    // Of somebody who is not in a room it means nothing there; the ghost would be taken out by it.
+    if (frame.type !== undefined && this.ghosts.get(room)?.client === 'out') return NOT_IN;
+    if (to.resource === undefined || frame.type === 'error') return PASS;
     if (frame.type === 'unavailable') return this.#clientLeaves(room);
     const holder = book.holderOf(room, to.resource);
     if (holder !== undefined && holder !== account) return this.#nickIsTaken(stanza);

@@ -130,6 +130,8 @@ class MucSubSession implements FeatureSession, Reader {
         return this.#around.book.isEmpty ? PASS : this.#ghosts.client.fromClient(stanza);
       case On.Broadcast:
         return this.#broadcast(stanza);
+      case On.Bounced:
+        return this.#ghosts.size === 0 ? PASS : this.#speaking.bounced(stanza);
       case On.Said:
       case On.Whispered:
       case On.Invites:

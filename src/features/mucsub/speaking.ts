@@ -2,6 +2,7 @@ import { bare, parseJid, prepareJid } from '../../jid.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { errorAnswer, REFUSED } from './answers.js';
+import { SWALLOWED } from './delivery.js';
 import type { Ghosts } from './ghosts.js';
 import type { Surroundings } from './surroundings.js';
 import { On } from './watches.js';
@@ -37,6 +38,15 @@ export class Speaking {
     this.ghosts.ensureIn(room);
     this.hasGhosts();
     return PASS;
+  }
+
+  /**
+   * An error that the client returns to a room or an occupant. Rooms put out an occupant from whom an error comes, since they take it for lost: the
+   * ghost says nothing.
+   */
+  bounced({ frame }: PassingStanza): Verdict {
+    const ghost = this.ghosts.of(prepareJid(bare(frame.to ?? '')) ?? '');
+    return ghost?.client === 'out' ? SWALLOWED : PASS;
   }
 
   /** A client that asks whether it is in the room is told that it is not, while only its ghost is (XEP-0410 §3.2). */

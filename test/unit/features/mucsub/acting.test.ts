@@ -105,11 +105,29 @@ describe('a subscriber acts in a room without having joined', () => {
       .end();
   });
 
-  it('an error that its client returns to the room ends nothing, and does not reach the room as the ghost’s', () => {
-    const book = subscriber().fromClient(
-      `<message type='error' to='${ROOM}' id='a1'><error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error></message>`,
-    );
-    hears(book, 'still', 'a2').end();
+  const ERROR = `<error type='cancel'><service-unavailable xmlns='${NS.stanzaErrors}'/></error>`;
+
+  it.each([
+    ['an error for an event', message('error', ROOM, ERROR)],
+    ['an error for a private message', message('error', `${ROOM}/olga`, ERROR)],
+    ['an error for a presence', `<presence type='error' to='${ROOM}/olga'>${ERROR}</presence>`],
+    ['that it leaves', `<presence type='unavailable' to='${ROOM}/sammy'/>`],
+    ['the same to the room itself', `<presence type='unavailable' to='${ROOM}'/>`],
+  ])('%s does not reach the room, which would put the ghost out', (_, stanza) => {
+    hears(subscriber().fromClient(stanza).expectVerdict(SWALLOWED), 'still', 'a2').end();
+  });
+
+  it('and does from a client that is in the room', () => {
+    subscriber()
+      .fromClient(`<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'/></presence>`)
+      .expectVerdict(
+        'changed mucsub-joining',
+        `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='0'/></x></presence>`,
+      )
+      .fromServer(self('sammy'))
+      .fromClient(message('error', ROOM, ERROR))
+      .fromClient(`<presence type='error' to='${ROOM}/olga'>${ERROR}</presence>`)
+      .end();
   });
 
   it('when it has unsubscribed it is an outsider again: what it says is the room’s to refuse', () => {
