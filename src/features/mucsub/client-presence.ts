@@ -62,8 +62,12 @@ export class ClientPresence {
     if (ghost === undefined) {
       ghost = new Ghost(room, nick, subscription);
       this.ghosts.set(room, ghost);
-    } else if (ghost.client === 'out' && ghost.nick !== nick && (ghost.isIn || ghost.due.length > 0)) {
-      // Somebody who only changed the nick would not be told who is there.
+    } else if (
+      ghost.client === 'out' &&
+      (ghost.nick !== nick || lacksPassword(stanza, subscription)) &&
+      (ghost.isIn || ghost.due.length > 0)
+    ) {
+      // Somebody who only changed the nick would not be told who is there, and who is in already not be asked for the password.
       context.sendAhead(leaveRoom(`${room}/${ghost.nick}`), 'mucsub-ghost');
       ghost.leaves += 1;
       ghost.isIn = false;
@@ -108,10 +112,17 @@ export class ClientPresence {
       ownLeaving(`${room}/${subscription.nick}`, context.identity.full, ghost.affiliation),
       'mucsub-left',
     );
-    this.hidden.tellGone(ghost);
+    // To the others the nick is still there while another client has it.
+    if (where.joined.size === 0) this.hidden.tellGone(ghost);
     this.entering.learnOccupants(subscription);
     return { action: 'handled', reason: 'mucsub-left' };
   }
+}
+
+/** The room wanted a password of the ghost, and the client says another or none. */
+function lacksPassword(stanza: PassingStanza, { password }: Subscription): boolean {
+  if (password === undefined) return false;
+  return stanza.tree().getChild('x', NS.muc)?.getChildText('password') !== password;
 }
 
 /** A subscriber who enters is not told what was said before: the specification has it as a MUST. */

@@ -304,10 +304,11 @@ export class Ghosts {
     }
     const { subscription } = ghost;
     const wasLeaving = ghost.client === 'leaving';
+    // What may be told of it goes by what the room was to the ghost.
+    if (codes.has('301') && subscription !== undefined) this.ends.banned(subscription);
     this.entering.remove(ghost);
-    if (subscription === undefined) return verdict;
-    if (codes.has('301')) this.ends.banned(subscription);
-    else if (wasLeaving) this.entering.takeUpAgain(subscription, 0);
+    if (subscription === undefined || codes.has('301')) return verdict;
+    if (wasLeaving) this.entering.takeUpAgain(subscription, 0);
     else this.entering.takeUpAgain(subscription, this.entering.delayOf(ghost));
     return verdict;
   }

@@ -109,8 +109,10 @@ export function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
   return frame.findChild('x', NS.mucUser) >= 0 ? 'config' : 'announcement';
 }
 
+/** XEP-0045 §7.2.15: with a body or a thread it is a message that has a subject. */
 export function isSubject(frame: Frame): boolean {
-  return frame.findChild('subject', NS.client) >= 0 && frame.findChild('body', NS.client) < 0;
+  const has = (name: string) => frame.findChild(name, NS.client) >= 0;
+  return has('subject') && !has('body') && !has('thread');
 }
 
 /** What a message without an id of the room's is known by. */

@@ -10,6 +10,7 @@ import {
   event,
   FULL,
   inner,
+  lateStage,
   MUC,
   query,
   ROOM,
@@ -222,12 +223,37 @@ describe('several clients of one account', () => {
   const two = () => {
     const shared = domain();
     const one = subscribed(available(stage({ settings: ALLOWED, domain: shared })));
-    return { one, other: available(secondStage(shared, GARDEN)) };
+    return { shared, one, other: available(secondStage(shared, GARDEN)) };
   };
   const EVENT = (archive: string) => event('messages', archive, inner('olga', 'Hello', archive, archive));
   const hello = (archive: string) => said('olga', 'Hello', archive, STANZA_ID(archive));
   const notice = (archive: string, place: number) =>
     JSON.stringify({ op: 'event', room: ROOM, xml: EVENT(archive), place });
+
+  it('others are told that the account has left the room when the last of them has', () => {
+    const { shared, one, other } = two();
+    const enter = `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='0'/></x></presence>`;
+    const leave = `<presence to='${ROOM}/sammy' type='unavailable'/>`;
+    const left = says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable');
+    const of = (xml: string) => xml.replaceAll(FULL, GARDEN);
+    one.fromClient(enter).expectVerdict('changed mucsub-joining', enter).fromServer(self('sammy'));
+    other
+      .fromClient(enter)
+      .expectVerdict('changed mucsub-joining', enter)
+      .fromServer(of(self('sammy')));
+    const olga = lateStage(shared, 'olga@capulet.lit/desk')
+      .fromClient(`<presence to='${ROOM}/olga'><x xmlns='${NS.muc}'/></presence>`)
+      .fromServer(self('olga').replaceAll(FULL, 'olga@capulet.lit/desk'));
+    one.fromClient(leave).expectVerdict('handled mucsub-left').expectSent('client', left).end();
+    other
+      .fromClient(leave)
+      .expectTold(
+        'olga@capulet.lit',
+        JSON.stringify({ op: 'gone', room: ROOM, nick: 'sammy', affiliation: 'none' }),
+      )
+      .end();
+    olga.end();
+  });
 
   it('all get an event, the same one', () => {
     const { one, other } = two();

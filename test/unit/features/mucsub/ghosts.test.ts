@@ -203,6 +203,13 @@ describe('what a room says to a subscriber', () => {
       OLGA,
       '<body>text</body><subject>Re</subject>',
     ],
+    [
+      'a subject with a thread is one too',
+      ['messages', 'subject'],
+      'messages',
+      OLGA,
+      '<subject>Re</subject><thread>t</thread>',
+    ],
     ['a subject alone is one', ['messages', 'subject'], 'subject', OLGA, '<subject>Fish</subject>'],
     ['that it has been configured', ['config'], 'config', ROOM, CHANGED],
     ['what it says to everybody is a message', ['messages', 'system'], 'messages', ROOM, NOTICE],
@@ -331,10 +338,8 @@ describe('who else has subscribed', () => {
     ['without it for everybody else', [], 'none', ''],
   ])('is an event of its own, %s', (_, codes, affiliation, jid) => {
     const subscribes = `<iq type='set' id='s1' to='${ROOM}'><subscribe xmlns='${NS.mucsub}' nick='sammy'><event node='urn:xmpp:mucsub:nodes:subscribers'/></subscribe></iq>`;
-    const own = change('subscribe', 'id-1', jid === '' ? '' : ` jid='${ACCOUNT}'`).replace(
-      "nick='rom'",
-      "nick='sammy'",
-    );
+    const own = (kind: string, id: string) =>
+      change(kind, id, jid === '' ? '' : ` jid='${ACCOUNT}'`).replace("nick='rom'", "nick='sammy'");
     const book = available(stage({ settings: ALLOWED }))
       .fromClient(subscribes)
       .expectVerdict('handled mucsub-answered')
@@ -348,7 +353,7 @@ describe('who else has subscribed', () => {
         ),
       )
       .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
-      .expectSent('client', own);
+      .expectSent('client', own('subscribe', 'id-1'));
     // Whoever is something in the room has the nick registered, where it has that.
     if (affiliation !== 'none')
       book.expectRequest(ROOM, query(NS.discoInfo)).answerIq(ROOM, query(NS.discoInfo));
@@ -357,6 +362,11 @@ describe('who else has subscribed', () => {
       .expectSent('client', change('subscribe', 'id-2', jid))
       .told(notice('unsubscribe'), 'romeo@capulet.lit/field')
       .expectSent('client', change('unsubscribe', 'id-3', jid))
+      // A ban is the end of the own one.
+      .fromServer(out('301'))
+      .expectVerdict(SWALLOWED)
+      .expectTold(ACCOUNT, ENDED)
+      .expectSent('client', own('unsubscribe', 'id-4'))
       .end();
   });
 });

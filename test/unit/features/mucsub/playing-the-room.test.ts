@@ -384,6 +384,55 @@ describe('joining and leaving', () => {
       .end();
   });
 
+  it.each([
+    ['without', ''],
+    ['with another', '<password>other</password>'],
+  ])(
+    '%s the password that the ghost needed: it leaves first, so that the room asks for it',
+    (_, password) => {
+      const asksWith = (inside: string) => asks('sammy', `${inside}<history maxstanzas='0'/>`);
+      const refusal = `<presence type='error' from='${ROOM}/sammy' to='${FULL}'><error type='auth'><not-authorized xmlns='${NS.stanzaErrors}'/></error></presence>`;
+      available(stage({ settings: ALLOWED }))
+        .fromClient(subscribe('sammy', ['messages'], " password='sesame'"))
+        .expectVerdict('handled mucsub-answered')
+        .expectSent('server', asksWith('<password>sesame</password>'))
+        .fromServer(self('sammy'))
+        .expectVerdict(SWALLOWED)
+        .expectSent(
+          'client',
+          result(`<subscribe xmlns='${NS.mucsub}' nick='sammy'>${events('messages')}</subscribe>`),
+        )
+        .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
+        .fromClient(join(password))
+        .expectVerdict('changed mucsub-joining', asksWith(password))
+        .expectAhead(`<presence to='${ROOM}/sammy' type='unavailable'/>`)
+        .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+        .expectVerdict(SWALLOWED)
+        // Refused, it is a subscriber as before.
+        .fromServer(refusal)
+        .expectSent('server', asksWith('<password>sesame</password>'))
+        .end();
+    },
+  );
+
+  it('with it the ghost stays where it is', () => {
+    const password = '<password>sesame</password>';
+    available(stage({ settings: ALLOWED }))
+      .fromClient(subscribe('sammy', ['messages'], " password='sesame'"))
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', asks('sammy', `${password}<history maxstanzas='0'/>`))
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectSent(
+        'client',
+        result(`<subscribe xmlns='${NS.mucsub}' nick='sammy'>${events('messages')}</subscribe>`),
+      )
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
+      .fromClient(join(password))
+      .expectVerdict('changed mucsub-joining', asks('sammy', `${password}<history maxstanzas='0'/>`))
+      .end();
+  });
+
   it('under another nick the ghost leaves first, unseen', () => {
     subscribed(available(stage({ settings: ALLOWED })))
       .fromClient(join().replace('sammy', 'samuel'))
