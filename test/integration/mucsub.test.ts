@@ -1,117 +1,22 @@
-import type { Element } from 'ltx';
 import { expect, test } from 'vitest';
-import { type RawClient, stanzaError, uniqueId } from './clients/raw.js';
-import { describeRoutes, logIn, newAccount, newSession, type Route } from './routes.js';
-
-const MUCSUB = 'urn:xmpp:mucsub:0';
-const NODES = 'urn:xmpp:mucsub:nodes:';
-const MUC = 'http://jabber.org/protocol/muc';
-const EVENT = 'http://jabber.org/protocol/pubsub#event';
-const DATA = 'jabber:x:data';
-
-const codes = (presence: Element) =>
-  (presence.getChild('x', `${MUC}#user`)?.getChildren('status') ?? []).map(({ attrs }) => attrs.code);
-const isGroupchat = (stanza: Element) => stanza.is('message') && stanza.attrs.type === 'groupchat';
-
-async function join(client: RawClient, room: string, nick: string): Promise<void> {
-  client.send(`<presence to='${room}/${nick}'><x xmlns='${MUC}'/></presence>`);
-  await client.presence(
-    (presence) => presence.attrs.from === `${room}/${nick}` && codes(presence).includes('110'),
-    `own presence in ${room}`,
-  );
-  await client.message(
-    (message) => message.attrs.from === room && !!message.getChild('subject'),
-    'the subject',
-  );
-}
-
-async function leave(client: RawClient, room: string, nick: string): Promise<void> {
-  client.send(`<presence to='${room}/${nick}' type='unavailable'/>`);
-  await client.presence(
-    ({ attrs }) => attrs.from === `${room}/${nick}` && attrs.type === 'unavailable',
-    'own leaving',
-  );
-}
-
-async function configure(owner: RawClient, room: string, options: Record<string, string>): Promise<Element> {
-  const fields = Object.entries(options).map(
-    ([name, value]) => `<field var='${name}'><value>${value}</value></field>`,
-  );
-  const form = `<field var='FORM_TYPE'><value>${MUC}#roomconfig</value></field>${fields.join('')}`;
-  return owner.iq(
-    'set',
-    `<query xmlns='${MUC}#owner'><x xmlns='${DATA}' type='submit'>${form}</x></query>`,
-    `to='${room}'`,
-  );
-}
-
-/** A new room in which subscriptions are allowed, with `owner` in it as olga. */
-async function newRoom(
-  route: Route,
-  owner: RawClient,
-  options: Record<string, string> = {},
-): Promise<string> {
-  const room = `sub-${uniqueId()}@${route.server.muc}`;
-  await join(owner, room, 'olga');
-  const answer = await configure(owner, room, {
-    'muc#roomconfig_persistentroom': '1',
-    'muc#roomconfig_enablearchiving': '1',
-    allow_subscription: '1',
-    ...options,
-  });
-  expect(answer.attrs.type).toBe('result');
-  return room;
-}
-
-function subscribe(client: RawClient, room: string, nick: string, nodes = ['messages']): Promise<Element> {
-  const events = nodes.map((node) => `<event node='${NODES}${node}'/>`).join('');
-  return client.iq(
-    'set',
-    `<subscribe xmlns='${MUCSUB}' nick='${nick}'>${events}</subscribe>`,
-    `to='${room}'`,
-  );
-}
-
-function say(client: RawClient, room: string, body: string): void {
-  client.send(`<message to='${room}' type='groupchat' id='${uniqueId()}'><body>${body}</body></message>`);
-}
-
-function itemOf(message: Element, node: string): Element | undefined {
-  const items = message.getChild('event', EVENT)?.getChild('items');
-  return items?.attrs.node === NODES + node ? items.getChild('item') : undefined;
-}
-
-/** The next event of a node, as what is in it. */
-async function event(
-  client: RawClient,
-  room: string,
-  node: string,
-  has: (inner: Element) => boolean = () => true,
-) {
-  const wrapper = await client.message((message) => {
-    const inner = itemOf(message, node)?.getChildElements()[0];
-    return message.attrs.from === room && inner !== undefined && has(inner);
-  }, `an event of ${node}`);
-  const item = itemOf(wrapper, node)!;
-  return { wrapper, item, inner: item.getChildElements()[0]! };
-}
-
-const withBody = (body: string) => (inner: Element) => inner.getChildText('body') === body;
-
-async function listed(client: RawClient, to: string): Promise<[string, string, string[]][]> {
-  const answer = await client.iq('get', `<subscriptions xmlns='${MUCSUB}'/>`, `to='${to}'`);
-  return (answer.getChild('subscriptions', MUCSUB)?.getChildren('subscription') ?? []).map((each) => [
-    String(each.attrs.jid),
-    String(each.attrs.nick),
-    each.getChildren('event').map(({ attrs }) => String(attrs.node).slice(NODES.length)),
-  ]);
-}
-
-const features = async (client: RawClient, to: string) =>
-  (await client.iq('get', `<query xmlns='http://jabber.org/protocol/disco#info'/>`, `to='${to}'`))
-    .getChild('query')
-    ?.getChildren('feature')
-    .map(({ attrs }) => attrs.var) ?? [];
+import { stanzaError } from './clients/raw.js';
+import {
+  configure,
+  DATA,
+  event,
+  features,
+  isGroupchat,
+  join,
+  leave,
+  listed,
+  MUC,
+  MUCSUB,
+  newRoom,
+  say,
+  subscribe,
+  withBody,
+} from './mucsub-scene.js';
+import { describeRoutes, logIn, newAccount, newSession } from './routes.js';
 
 describeRoutes(
   'MUC/Sub',

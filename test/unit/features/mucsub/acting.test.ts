@@ -11,7 +11,6 @@ import {
   FULL,
   inner,
   lateStage,
-  MUC,
   query,
   ROOM,
   result,
