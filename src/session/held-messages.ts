@@ -40,7 +40,9 @@ export class HeldMessages {
    * session, however late it is read here.
    */
   ends(): void {
-    this.#latest = this.session.now;
+    const { domain, now } = this.session;
+    // Behind all that has come before, which may be of the same moment of a coarse clock.
+    this.#latest = domain.backlogs.moment(now);
   }
 
   /**

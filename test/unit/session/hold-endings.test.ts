@@ -23,7 +23,7 @@ function next(former: Playbook, jid = 'a@example.org/r'): Playbook {
 const gets = (play: Playbook, ...messages: number[]) =>
   play
     .toClient(new RegExp(`^${messages.map(delayed).join('')}$`))
-    .commands('store delivered -')
+    .commands(`store delivered ${'-'.repeat(messages.length)}`)
     .done();
 
 describe('a client that may resume ends its stream', () => {
@@ -58,6 +58,14 @@ describe('a client that may resume ends its stream', () => {
       .toClient(/<body>1<\/body><delay [^>]* stamp='2026-11-20T12:00:01\.000Z'\/>/)
       .commands('store delivered -')
       .done();
+  });
+
+  test('it is younger than what has been put away before', () => {
+    const ended = resumable().server(`${message(1)}${message(2)}`).sendsOnly();
+    ended.client('</stream:stream>').commands('store hold ++').stored().sendsOnly();
+    ended.server(`${message(3)}</stream:stream>`).stored().sendsOnly();
+    for (const leg of ['client', 'server'] as const) ended.takeSent(leg);
+    gets(next(ended), 1, 2, 3);
   });
 
   test('and is kept when the server never ends its own stream', () => {
