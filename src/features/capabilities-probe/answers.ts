@@ -58,12 +58,17 @@ export function readServices(answer: IqAnswer): string[] | 'leg-lost' | 'no-answ
   return [...services];
 }
 
+/** Of any condition a sender may be told to try again (RFC 6120 §8.3.2), as by Prosody of a component that is not connected. */
+function isPassing({ condition, iq }: Extract<IqAnswer, { kind: 'error' }>): boolean {
+  return PASSING.has(condition) || iq.getChild('error')?.attrs.type === 'wait';
+}
+
 function queryOf(answer: IqAnswer, namespace: string): Element | undefined | 'leg-lost' | 'no-answer' {
   switch (answer.kind) {
     case 'result':
       return answer.iq.getChild('query', namespace);
     case 'error':
-      return PASSING.has(answer.condition) ? 'no-answer' : undefined;
+      return isPassing(answer) ? 'no-answer' : undefined;
     case 'timeout':
       return 'no-answer';
     case 'leg-lost':

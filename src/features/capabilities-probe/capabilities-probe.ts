@@ -88,6 +88,12 @@ export class ProbeSession implements FeatureSession, Asker {
     this.context.wakeAt(LOOK, now);
   }
 
+  /** What it has asked is answered to nobody any more: another session asks at once. */
+  onClose(now: number): void {
+    this.#domain.server.fail(this, 'leg-lost', now);
+    this.#account.fail(this, 'leg-lost', now);
+  }
+
   #proceed(now: number): void {
     const server = this.#domain.server.claim(this, now);
     const account = this.#account.claim(this, now);
@@ -173,6 +179,7 @@ export class ProbeSession implements FeatureSession, Asker {
     let open = 0;
     let lost = false;
     let told = false;
+    let isAll = true;
     const proceed = (): void => {
       while (!lost && open < SERVICES_AT_ONCE && services.length > 0) {
         const service = services.shift()!;
@@ -181,6 +188,7 @@ export class ProbeSession implements FeatureSession, Asker {
           open--;
           const info = readInfo(answer);
           if (info === 'leg-lost') lost = true;
+          if (info === 'no-answer') isAll = false;
           // A component that is down is no reason to know less than before of it, nor of the others.
           const known = typeof info === 'string' ? before.get(service) : info.isConference && info.features;
           if (known) mucServices.set(service, known);
@@ -190,14 +198,15 @@ export class ProbeSession implements FeatureSession, Asker {
       if (open > 0 || told) return;
       told = true;
       if (lost) this.#failed(this.#domain.server, 'leg-lost');
-      else this.#serverLearnt({ features, mucServices });
+      else this.#serverLearnt({ features, mucServices }, isAll);
     };
     proceed();
   }
 
-  #serverLearnt(knowledge: ServerKnowledge): void {
+  /** @param isAll false: a service is silent, and may be a MUC service */
+  #serverLearnt(knowledge: ServerKnowledge, isAll: boolean): void {
     const { now } = this.context;
-    this.#domain.server.learn(knowledge, now);
+    this.#domain.server.learn(knowledge, now, isAll);
     this.#proceed(now);
   }
 

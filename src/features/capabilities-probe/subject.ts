@@ -47,11 +47,18 @@ export class Subject<T> {
     return 'ask';
   }
 
-  learn(value: T, now: number): void {
+  /** @param isAll false: something did not answer, and is to be asked again soon */
+  learn(value: T, now: number, isAll = true): void {
     this.#value = value;
-    this.#learntAt = now;
-    this.#failures = 0;
+    this.#learntAt = isAll ? now : Number.NEGATIVE_INFINITY;
+    if (isAll) this.#failures = 0;
+    else this.#putOff(now);
     this.#settle(now);
+  }
+
+  #putOff(now: number): void {
+    this.#notBefore = now + Math.min(FIRST_RETRY * 2 ** this.#failures, LAST_RETRY);
+    this.#failures++;
   }
 
   /**
@@ -61,10 +68,7 @@ export class Subject<T> {
    */
   fail(asker: Asker, cause: 'leg-lost' | 'no-answer', now: number): void {
     if (this.#asker !== asker) return;
-    if (cause === 'no-answer') {
-      this.#notBefore = now + Math.min(FIRST_RETRY * 2 ** this.#failures, LAST_RETRY);
-      this.#failures++;
-    }
+    if (cause === 'no-answer') this.#putOff(now);
     this.#settle(now);
   }
 

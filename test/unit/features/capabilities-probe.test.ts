@@ -107,6 +107,49 @@ describe('the probe', () => {
   });
 });
 
+describe('a service that does not answer', () => {
+  const ask = () =>
+    play(capabilitiesProbe)
+      .wake(0)
+      .expectRequest(SERVER, INFO)
+      .expectRequest(ACCOUNT, INFO)
+      .answerIq(ACCOUNT, info(''))
+      .answerIq(SERVER, info(IM))
+      .expectRequest(SERVER, ITEMS)
+      .answerIq(SERVER, items(MUC))
+      .expectRequest(MUC, INFO);
+
+  it('is asked again soon, and later and later; what is known meanwhile is told', () => {
+    const book = ask();
+    for (const seconds of [2, 4, 8]) {
+      book
+        .answerIq(MUC, 'timeout')
+        .see((probe) => expect([probe.server()?.size, probe.mucServices().size]).toEqual([0, 0]))
+        .wake(seconds * 1_000 - 1)
+        .wake(1)
+        .expectRequest(SERVER, INFO)
+        .answerIq(SERVER, info(IM))
+        .expectRequest(SERVER, ITEMS)
+        .answerIq(SERVER, items(MUC))
+        .expectRequest(MUC, INFO);
+    }
+    book
+      .answerIq(MUC, info(CONFERENCE, NS.muc))
+      .see((probe) => expect(probe.mucServices().size).toBe(1))
+      .wake(FRESH_FOR - 1)
+      .end();
+  });
+
+  it('nor is one that says to try again taken for none', () => {
+    ask()
+      .answerIq(MUC, { error: 'service-unavailable', type: 'wait' })
+      .wake(2_000)
+      .expectRequest(SERVER, INFO)
+      .answerIq(SERVER, 'leg-lost')
+      .end();
+  });
+});
+
 describe('quirks of servers', () => {
   it('jabberd2: 501 for the account, items that are not known, service discovery under a wrong name', () => {
     play(capabilitiesProbe, { serverKind: 'jabberd2' })
@@ -176,14 +219,16 @@ describe('many sessions', () => {
 
   it.each([
     ['told so', 0],
+    ['ended in order', 0],
     ['never heard of again', 120_000],
-  ])('go on when the one that asks is gone, %s', (_, silence) => {
+  ])('go on when the one that asks is gone, %s', (how, silence) => {
     const domain = new FakeDomain();
     const first = play(capabilitiesProbe, { domain }).wake(0);
     first.expectRequest(SERVER, INFO).expectRequest(ACCOUNT, INFO);
     const second = play(capabilitiesProbe, { domain, jid: 'juliet@capulet.lit/chamber' }).wake(0);
     const lose = () => first.answerIq(SERVER, 'leg-lost').answerIq(ACCOUNT, 'leg-lost').end();
-    if (silence === 0) lose();
+    if (how === 'ended in order') first.close();
+    else if (silence === 0) lose();
     second
       .wake(silence)
       .expectRequest(SERVER, INFO)
@@ -194,6 +239,7 @@ describe('many sessions', () => {
       .answerIq(SERVER, items())
       .see((probe) => expect(probe.server()?.has('x')).toBe(true));
     if (silence > 0) lose();
+    if (how === 'ended in order') lose();
     second.see((probe) => expect(probe.server()?.has('x')).toBe(true)).end();
   });
 });

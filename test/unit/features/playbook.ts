@@ -118,6 +118,11 @@ export const WALL_CLOCK = 1_795_176_000_000;
 /** How much of the conversation a failure shows. */
 const TRANSCRIPT_LINES = 30;
 
+interface IqError {
+  readonly error: string;
+  readonly type?: string;
+}
+
 interface OpenRequest {
   readonly request: IqRequest;
   readonly done: (answer: IqAnswer) => void;
@@ -233,8 +238,8 @@ export class Playbook<S extends FeatureSession> {
     return this.#expect(`asks ${to}: ${canonical(payload)}`);
   }
 
-  /** Answers the oldest open request to `to`: with the payload of a result, an error `{error: condition}`, or its failing. */
-  answerIq(to: string, answer: string | { readonly error: string } | 'timeout' | 'leg-lost'): this {
+  /** Answers the oldest open request to `to`: with the payload of a result, an error `{error: condition}`, by default of type cancel, or its failing. */
+  answerIq(to: string, answer: string | IqError | 'timeout' | 'leg-lost'): this {
     this.#settle();
     const at = this.#requests.findIndex(({ request }) => addressee(request) === to);
     if (at === -1) this.#fail(`nobody has asked ${to}`, [], []);
@@ -497,13 +502,13 @@ function addressee(request: IqRequest): string {
   return request.leg === 'client' ? 'client' : (request.to ?? 'account');
 }
 
-function answerOf(answer: string | { readonly error: string }): IqAnswer {
+function answerOf(answer: string | IqError): IqAnswer {
   if (answer === 'timeout' || answer === 'leg-lost') return { kind: answer };
   if (typeof answer === 'string') {
     const iq = parseElement(Buffer.from(`<iq xmlns='${NS.client}' type='result'>${answer}</iq>`));
     return { kind: 'result', iq };
   }
-  const error = `<error type='cancel'><${answer.error} xmlns='${NS.stanzaErrors}'/></error>`;
+  const error = `<error type='${answer.type ?? 'cancel'}'><${answer.error} xmlns='${NS.stanzaErrors}'/></error>`;
   const iq = parseElement(Buffer.from(`<iq xmlns='${NS.client}' type='error'>${error}</iq>`));
   return { kind: 'error', condition: answer.error, iq };
 }
