@@ -1,4 +1,5 @@
 import type { Surroundings } from './surroundings.js';
+import type { Position } from './whereabouts.js';
 
 /** Begins all tokens of these. */
 export const ARRIVED = 'arrived ';
@@ -20,6 +21,9 @@ interface Sent {
 /** A server that is resumed sends its own again; what was made here is in the store by then. */
 type SentBy = 'from-server' | 'made-here';
 
+/** What a token tells the next process: by room, how far the account has heard it when its client has said so. */
+export type Expected = Readonly<Record<string, Readonly<Record<string, Position>>>>;
+
 /** What the client of one session has acknowledged of what it was sent of rooms. One question at a time: what has been sent since is the next one's. */
 export class Arrivals {
   #sent: Sent[] = [];
@@ -28,6 +32,9 @@ export class Arrivals {
   /** Begins this session's tokens: what one before it was waiting for means nothing here. */
   readonly #mark: string;
   #isAsked = false;
+  #isInStore = false;
+  /** The token of the latest question. */
+  #asked = '';
   /** Rooms of which it is to be noted how far they have been heard. */
   #toNote: Set<string> | undefined;
   #notedAt = Number.NEGATIVE_INFINITY;
@@ -36,8 +43,26 @@ export class Arrivals {
     this.#mark = `${ARRIVED}${around.context.wallClock()} `;
   }
 
+  /**
+   * The client's connection is lost, or there again. COMPAT: what jabberd2 has sent it has forgotten, so that a copy of each message is in the store as long as
+   * such a client is waited for.
+   */
+  isHeld(held: boolean): void {
+    if (this.around.context.serverKind !== 'jabberd2') return;
+    this.#isInStore = held;
+    if (!held) return;
+    const rooms = new Set(this.#sent.map(({ room }) => room));
+    this.close(false);
+    this.#noteLater([...rooms]);
+  }
+
   /** To be called where it is sent, in that place. */
   expects(room: string, place: number, by: SentBy): void {
+    if (this.#isInStore) {
+      if (this.around.book.knownWhereabouts(room, this.around.account)?.hasArrived(place) === true)
+        this.#noteLater([room]);
+      return;
+    }
     // Of a client that acknowledges nothing the oldest is given up, as by `Whereabouts`.
     if (this.#sent.length >= MOST_SENT) this.#acknowledged += this.#sent.splice(0, 1).length;
     this.#sent.push({ room, place, by });
@@ -46,28 +71,62 @@ export class Arrivals {
 
   #ask(): void {
     this.#isAsked = true;
-    this.around.context.whenReceived(`${this.#mark}${this.#acknowledged + this.#sent.length}`, true);
+    this.#asked = `${this.#mark}${this.#acknowledged + this.#sent.length}`;
+    this.around.context.whenReceived(this.#asked, true);
+  }
+
+  /** How many of what waits it stands for. */
+  #countOf(token: string): number {
+    return Number(token.slice(this.#mark.length)) - this.#acknowledged;
+  }
+
+  /** Asks for all that the client has been sent. @returns what its answers mean to the next process */
+  handsOn(): Expected {
+    const open = new Set<string>();
+    if (this.#isAsked) open.add(this.#asked);
+    if (this.#sent.length > 0) {
+      this.#ask();
+      open.add(this.#asked);
+    }
+    return Object.fromEntries([...open].map((token) => [token, this.#safeBy(token)]));
+  }
+
+  #safeBy(token: string): Record<string, Position> {
+    const { book, account } = this.around;
+    const places = new Map<string, Set<number>>();
+    for (const { room, place } of this.#sent.slice(0, this.#countOf(token)))
+      places.set(room, (places.get(room) ?? new Set()).add(place));
+    return Object.fromEntries(
+      [...places].flatMap(([room, its]) => {
+        const safe = book.knownWhereabouts(room, account)?.safeWith(its);
+        return safe === undefined ? [] : [[room, safe]];
+      }),
+    );
   }
 
   /** The client has what some of the tokens stand for. How far that is is noted, at once but not all the time. */
   received(tokens: readonly string[]): void {
     const rooms = tokens.flatMap((token) => this.#arrived(token));
     if (rooms.length === 0) return;
+    this.#noteLater(rooms);
+    if (this.around.context.now >= this.#notedAt + NOTE_EVERY) this.note();
+  }
+
+  /** Not before the turn is over: what of it is for the store is in there by then. */
+  #noteLater(rooms: readonly string[]): void {
     const { context } = this.around;
-    if (this.#toNote !== undefined) for (const room of rooms) this.#toNote.add(room);
-    else {
-      this.#toNote = new Set(rooms);
-      const next = this.#notedAt + NOTE_EVERY;
-      if (context.now < next) context.wakeAt(NOTE, next);
-      else this.note();
+    if (this.#toNote === undefined) {
+      this.#toNote = new Set();
+      context.wakeAt(NOTE, Math.max(context.now, this.#notedAt + NOTE_EVERY));
     }
+    for (const room of rooms) this.#toNote.add(room);
   }
 
   /** @returns the rooms of which it is known better now how far the account has heard them */
   #arrived(token: string): string[] {
     const { book, account } = this.around;
     if (!token.startsWith(this.#mark)) return [];
-    const arrived = this.#sent.splice(0, Number(token.slice(this.#mark.length)) - this.#acknowledged);
+    const arrived = this.#sent.splice(0, this.#countOf(token));
     this.#acknowledged += arrived.length;
     this.#isAsked = false;
     if (this.#sent.length > 0) this.#ask();
@@ -92,7 +151,9 @@ export class Arrivals {
    */
   close(isGoneOn: boolean): void {
     const { book, account } = this.around;
-    for (const { room, place, by } of this.#sent.splice(0))
+    const sent = this.#sent.splice(0);
+    this.#acknowledged += sent.length;
+    for (const { room, place, by } of sent)
       if (!isGoneOn || by === 'made-here') book.knownWhereabouts(room, account)?.hasArrived(place);
   }
 }

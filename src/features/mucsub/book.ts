@@ -5,10 +5,10 @@ import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../sto
 import { EventLogs } from './event-logs.js';
 import { HeardMessages } from './heard.js';
 import { EVENTS, type EventName } from './nodes.js';
-import { Whereabouts } from './whereabouts.js';
+import { type Remembered, Whereabouts } from './whereabouts.js';
 
 /** One account's subscription to one room; JIDs prepared. */
-export interface Subscription {
+export interface Subscription extends Remembered {
   readonly room: string;
   readonly account: string;
   /** As it was asked for. */
@@ -19,10 +19,6 @@ export interface Subscription {
   readonly events: readonly EventName[];
   /** What gets the account into the room. */
   readonly password: string | undefined;
-  /** When its room was last heard, ms since 1970, and hashes of what was heard then; as the store has it. */
-  heardAt?: number | undefined;
-  recent?: string | undefined;
-  lastId?: string | undefined;
 }
 
 /** What is known of a room beside who is in it. */
@@ -134,7 +130,7 @@ export class Book {
     if (record === undefined) return;
     if (kind === ROOM && typeof record.allowed === 'boolean') this.#make(room).allowed = record.allowed;
     if (kind !== SUBSCRIPTION || account === undefined) return;
-    const { nick, prepared, events, password, heardAt, lastId, recent } = record;
+    const { nick, prepared, events, password, heardAt, lastId, recent, began } = record;
     if (typeof nick !== 'string' || typeof events !== 'string') return;
     this.#add({
       // Of each address one string for all that have it.
@@ -147,6 +143,7 @@ export class Book {
       heardAt: typeof heardAt === 'number' ? heardAt : undefined,
       recent: typeof recent === 'string' ? recent : undefined,
       lastId: typeof lastId === 'string' ? lastId : undefined,
+      ...(typeof began === 'number' && { began }),
     });
   }
 
@@ -202,7 +199,7 @@ export class Book {
     if (found === undefined) {
       found = new Whereabouts();
       const subscription = this.subscription(room, account);
-      found.restore(subscription?.heardAt, subscription?.lastId, subscription?.recent);
+      if (subscription !== undefined) found.restore(subscription);
       whereabouts.set(account, found);
     }
     return found;
@@ -236,8 +233,12 @@ export class Book {
 
   subscribe(domain: string, subscription: Subscription): StoreChange {
     const former = this.subscription(subscription.room, subscription.account);
-    subscription.heardAt ??= former?.heardAt;
-    subscription.lastId ??= former?.lastId;
+    // From when on it hears the room the next process has to know too, though nothing may be said before.
+    const where = this.knownWhereabouts(subscription.room, subscription.account);
+    subscription.heardAt ??= former?.heardAt ?? where?.safe.at;
+    subscription.lastId ??= former?.lastId ?? where?.safe.id;
+    subscription.recent ??= former?.recent;
+    subscription.began ??= former?.began ?? where?.began;
     this.#add(subscription);
     return this.#change(domain, subscription);
   }
@@ -247,9 +248,10 @@ export class Book {
     const subscription = this.subscription(room, account);
     const where = this.knownWhereabouts(room, account);
     if (subscription === undefined || where === undefined) return undefined;
-    const { safe, recent } = where;
+    const { safe, recent, began } = where;
     if (safe.at === subscription.heardAt && safe.id === subscription.lastId && recent === subscription.recent)
       return undefined;
+    if (began !== subscription.began) subscription.began = began;
     subscription.heardAt = safe.at;
     subscription.lastId = safe.id;
     subscription.recent = recent;
@@ -258,10 +260,11 @@ export class Book {
 
   #change(
     domain: string,
-    { room, account, nick, preparedNick, events, password, heardAt, lastId, recent }: Subscription,
+    { room, account, nick, preparedNick, events, password, ...heard }: Subscription,
   ): StoreChange {
     const prepared = preparedNick === nick ? undefined : preparedNick;
-    const value = { nick, prepared, events: events.join(' '), password, heardAt, lastId, recent };
+    const { heardAt, lastId, recent, began } = heard;
+    const value = { nick, prepared, events: events.join(' '), password, heardAt, lastId, recent, began };
     return { key: storeKey(FEATURE, domain, BOOK, SUBSCRIPTION, room, account), value: json(value) };
   }
 

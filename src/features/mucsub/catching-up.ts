@@ -4,6 +4,7 @@ import { NS } from '../../xml/namespaces.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { ArchiveFill } from './archive-fill.js';
 import type { Ghost } from './ghost.js';
+import { tellClaim } from './notices.js';
 import type { RoomEvents } from './room-events.js';
 import { answersMissed } from './services.js';
 import type { Surroundings } from './surroundings.js';
@@ -30,6 +31,7 @@ export class CatchingUp {
   begin(ghost: Ghost, since: number): void {
     const { context } = this.around;
     ghost.fillIsComplete = true;
+    this.around.book.whereabouts(ghost.room, this.around.account).behind = context.identity.full;
     const lastId = this.around.book.knownWhereabouts(ghost.room, this.around.account)?.lastId;
     ghost.fill = new ArchiveFill(this.around, { room: ghost.room, lastId, since }, (complete) => {
       const waiting = ghost.fill?.waiting ?? [];
@@ -40,6 +42,7 @@ export class CatchingUp {
         const frame = parseStanza(bytes, context.namespaces);
         if (frame instanceof Frame) this.events.late(ghost, frame);
       }
+      hasCaughtUp(this.around, ghost.room);
     });
     ghost.fill.begin();
   }
@@ -54,4 +57,14 @@ export class CatchingUp {
     if (frame instanceof Frame) this.events.late(ghost, frame, archived);
     return true;
   }
+}
+
+/** This session has brought what was missed before it, or does not: another one that waits for that may take over. */
+export function hasCaughtUp(around: Surroundings, room: string): void {
+  const { book, account, context } = around;
+  const { full } = context.identity;
+  const where = book.knownWhereabouts(room, account);
+  if (where?.behind !== full) return;
+  where.behind = undefined;
+  if (book.kept.has(full) && context.domain.sessionsOf(account).length > 1) tellClaim(around);
 }

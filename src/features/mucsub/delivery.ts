@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Availability } from '../../knowledge/account/account.js';
 import type { Verdict } from '../../session/feature.js';
 import type { Arrivals } from './arrivals.js';
-import type { Notice } from './notices.js';
+import { type Notice, tellClaim } from './notices.js';
 import type { Surroundings } from './surroundings.js';
 
 /** What becomes of a stanza of the room's that the ghost got, when it is nothing for the client of this session. */
@@ -23,6 +23,24 @@ export class Delivery {
   /** Whether any client of the account that comes by here does. */
   get anybody(): boolean {
     return this.wanted || this.#others();
+  }
+
+  /**
+   * Whether what this session hears goes to clients without being stored. That of one without a client of its own does not: nobody would know whether
+   * the one that it went to had it before it was gone.
+   */
+  get isDirect(): boolean {
+    return this.wanted || (!this.#isKept && this.#others());
+  }
+
+  get #isKept(): boolean {
+    const { book, context } = this.around;
+    return book.kept.has(context.identity.full);
+  }
+
+  /** Something has been stored: who is there gets it from there. */
+  waits(): void {
+    if (this.#isKept && this.#others()) tellClaim(this.around);
   }
 
   /**
@@ -64,7 +82,7 @@ export class Delivery {
   /** @returns the place of what has been said, when it goes to any client */
   #toOthers(room: string, bytes: Buffer, kept: boolean, isSaid: boolean): number | undefined {
     const { book, context, account } = this.around;
-    const others = this.#others();
+    const others = this.#others() && !(kept && this.#isKept);
     if (!others && !this.wanted) {
       if (kept) context.keepForAccount(account, bytes);
       return undefined;

@@ -5,7 +5,7 @@ import { PASS, type Verdict } from '../../session/feature.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import { REFUSED, type Refusal, refusalOf } from './answers.js';
 import type { Subscription } from './book.js';
-import type { CatchingUp } from './catching-up.js';
+import { type CatchingUp, hasCaughtUp } from './catching-up.js';
 import { SWALLOWED } from './delivery.js';
 import { Ghost } from './ghost.js';
 import { Occupants } from './occupants.js';
@@ -89,6 +89,7 @@ export class Entering {
     );
     ghost.missedSince = archived ? since : undefined;
     ghost.isBeingTold = !archived && since !== undefined;
+    if (since !== undefined) book.whereabouts(ghost.room, account).behind = this.around.context.identity.full;
     // COMPAT: mu-conference closes what it sends to somebody who enters with a subject only when there is one.
     if (this.around.context.serverKind !== 'jabberd2') ghost.subjects += 1;
     const presence = enterRoom(`${ghost.room}/${nick}`, password, archived ? undefined : since);
@@ -106,6 +107,7 @@ export class Entering {
     ghost.missedSince = undefined;
     if (missedSince !== undefined && !created && ghost.client === 'out' && !where.isFrozen)
       this.catchingUp.begin(ghost, missedSince);
+    else if (!ghost.isBeingTold) hasCaughtUp(this.around, ghost.room);
     const { entered } = ghost;
     if (created) {
       ghost.created = true;
@@ -127,7 +129,7 @@ export class Entering {
   }
 
   get #isSettled(): boolean {
-    return this.#hasBegun && [...this.ghosts.values()].every(({ isIn, due }) => isIn || due[0] !== 'ghost');
+    return this.#hasBegun && [...this.ghosts.values()].every(({ isIn, isEntering }) => isIn || !isEntering);
   }
 
   /** To be called when that may be so. */
@@ -184,6 +186,7 @@ export class Entering {
     if (this.ghosts.get(ghost.room) === ghost) this.ghosts.delete(ghost.room);
     const where = book.knownWhereabouts(ghost.room, account);
     where?.clientIsOut(this.around.context.identity.full);
+    hasCaughtUp(this.around, ghost.room);
     where?.leaves(this.around.context.identity.full, this.around.context.now);
     this.events.unheard(ghost.room);
   }
@@ -200,6 +203,7 @@ export class Entering {
     }
     const forClient = ghost.isForClient;
     const asker = ghost.due.shift();
+    if (asker === 'gone') return SWALLOWED;
     if (asker === 'ghost') {
       this.#notLetIn(ghost, condition);
       return SWALLOWED;
@@ -243,7 +247,7 @@ export class Entering {
       return;
     }
     const ghost = this.ghosts.get(token.slice(TIMEOUT.length));
-    if (ghost?.due[0] !== 'ghost' || ghost.isIn) return;
+    if (ghost?.isEntering !== true || ghost.isIn) return;
     this.#notLetIn(ghost, 'remote-server-timeout');
   }
 }

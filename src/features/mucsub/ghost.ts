@@ -3,8 +3,8 @@ import type { ArchiveFill } from './archive-fill.js';
 import type { Subscription } from './book.js';
 import type { Occupants } from './occupants.js';
 
-/** On whose behalf a presence was sent to the room, of which the answer is still to come. */
-export type Asker = 'ghost' | 'client';
+/** On whose behalf a presence was sent to the room, of which the answer is still to come; `gone`: who has left since. */
+export type Asker = 'ghost' | 'client' | 'gone';
 
 /**
  * One session's being in a room that its account has subscribed to: as a ghost, of which the client knows nothing, or with its client in
@@ -50,6 +50,16 @@ export class Ghost {
     public subscription: Subscription | undefined,
   ) {
     this.nick = nick;
+  }
+
+  /** The room has still to answer whether it lets the ghost in, or to tell it again who is there. */
+  get isEntering(): boolean {
+    return this.due.includes('ghost');
+  }
+
+  /** What the room says now is what it says to somebody who was in it before: it will be told of that again. */
+  get willBeTold(): boolean {
+    return !this.isIn && this.isEntering && (this.missedSince !== undefined || this.isBeingTold);
   }
 
   /** What the room sends is for the client. */

@@ -11,7 +11,7 @@ import { CatchingUp } from './catching-up.js';
 import { ClientPresence } from './client-presence.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
 import { Entering } from './entering.js';
-import { Ghost } from './ghost.js';
+import { type Asker, Ghost } from './ghost.js';
 import { HiddenGhosts } from './hidden-ghosts.js';
 import type { Notice } from './notices.js';
 import { leaveRoom } from './presences.js';
@@ -138,7 +138,12 @@ export class Ghosts {
     for (const subscription of book.subscriptionsOf(account)) {
       const where = book.knownWhereabouts(subscription.room, account);
       if (where === undefined || where.sources.size === 0) this.#takeUp(subscription);
-      else if (!isKept && [...where.sources].every((full) => book.kept.has(full)))
+      // What was missed before the session without a client comes first; it says when it has brought that.
+      else if (
+        !isKept &&
+        where.behind === undefined &&
+        [...where.sources].every((full) => book.kept.has(full))
+      )
         this.#takeOver(subscription);
     }
   }
@@ -173,7 +178,8 @@ export class Ghosts {
   /** The client has gone unavailable for everybody: the server has taken the session out of all rooms. */
   thrownOut(): void {
     const { book, account } = this.around;
-    for (const ghost of [...this.#ghosts.values()]) {
+    const thrownOut = [...this.#ghosts.values()];
+    for (const ghost of thrownOut) {
       this.#ghosts.delete(ghost.room);
       const where = book.knownWhereabouts(ghost.room, account);
       where?.clientIsOut(this.#full);
@@ -182,6 +188,12 @@ export class Ghosts {
     }
     this.hidden.clear();
     this.claim();
+    // What the room has still to say to those that are out comes before its word to those that enter.
+    for (const { room, due, subjects } of thrownOut) {
+      const again = this.#ghosts.get(room);
+      again?.due.unshift(...due.map((): Asker => 'gone'));
+      if (again !== undefined) again.subjects += subjects;
+    }
   }
 
   /** The session is over. @returns whether another one of the account should take something up */
@@ -263,6 +275,7 @@ export class Ghosts {
     }
     const forClient = ghost.isForClient;
     const asker = ghost.due.shift();
+    if (asker === 'gone') return SWALLOWED;
     if (asker === undefined) {
       if (forClient) ghost.nick = nick;
       return forClient ? PASS : SWALLOWED;
@@ -295,6 +308,8 @@ export class Ghosts {
       }
       return SWALLOWED;
     }
+    // Somebody who has not been let in cannot be put out: this is about who was there before.
+    if (!ghost.isIn && ghost.isEntering && destroyed === undefined) return SWALLOWED;
     // It may not have been known as the room's end when it came from somebody else's session first.
     if (causeOf(signals) === 'destroyed') {
       if (!forClient) this.#events.destroyed(ghost, tree);

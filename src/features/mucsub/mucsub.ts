@@ -22,14 +22,13 @@ import { amendment } from './disco.js';
 import { Forms } from './forms.js';
 import { Ghosts } from './ghosts.js';
 import { JoinCompletion } from './join-completion.js';
-import { type Notice, readNotice } from './notices.js';
+import { readNotice, tellClaim } from './notices.js';
 import { HandingOver } from './observer/handing-over.js';
 import { OBSERVER_RESOURCE, ObserverSession } from './observer/observer.js';
 import { OwnArchive } from './own-archive.js';
 import { Services } from './services.js';
 import { SETTINGS } from './settings.js';
 import { Speaking } from './speaking.js';
-import type { Standing } from './standings.js';
 import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import { SubscriptionChanges } from './subscription-changes.js';
@@ -97,7 +96,7 @@ class MucSubSession implements FeatureSession, Reader {
     this.#ownArchive = new OwnArchive(around);
     this.#unseen = new Unseen(around.book);
     if (around.settings.observer !== undefined)
-      this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts);
+      this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts, this.#arrivals);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
     around.rooms.onChange((change) => {
       const { full } = identity;
@@ -113,7 +112,7 @@ class MucSubSession implements FeatureSession, Reader {
       }
     });
     if (snapshot !== undefined) {
-      this.#ghosts.standings.restore(JSON.parse(snapshot) as Standing[]);
+      this.#ghosts.standings.restore(snapshot);
       context.attend(SUBSCRIBES, true);
     }
     around.book.enlist(around.account, this);
@@ -205,6 +204,8 @@ class MucSubSession implements FeatureSession, Reader {
 
   #takeUp(): void {
     this.#ghosts.standings.settleRestored();
+    // What the client has said when it came back.
+    this.#writeHeard();
     if (this.#delivery.wanted) {
       this.#ghosts.claim();
       if (this.#ghosts.size > 0) this.#watchGhosts();
@@ -229,15 +230,20 @@ class MucSubSession implements FeatureSession, Reader {
   }
 
   onReceived(tokens: readonly string[]): void {
+    this.#ghosts.standings.received(tokens);
     const stored = tokens.filter((token) => !token.startsWith(ARRIVED));
     if (stored.length < tokens.length) this.#arrivals.received(tokens);
     if (this.#around.book.isRead) this.#storing.received(stored);
     else this.#receivedEarly.push(...stored);
   }
 
-  #noteHeard(): void {
+  #writeHeard(): void {
     const heard = this.#ghosts.heard();
     if (heard.length > 0) this.context.store.write(heard);
+  }
+
+  #noteHeard(): void {
+    this.#writeHeard();
     this.#watchesGhosts = false;
     if (this.#ghosts.size > 0) this.#watchGhosts();
   }
@@ -300,8 +306,18 @@ class MucSubSession implements FeatureSession, Reader {
     if (this.#around.book.kept.has(full) && !this.#ghosts.carries) this.context.endKept();
   }
 
+  /** Of a client that is gone for good nothing is waited for any more: what it has not acknowledged is in the store by now. */
+  onLegDown(leg: 'client' | 'server'): void {
+    if (leg !== 'client') return;
+    this.#arrivals.isHeld(true);
+    if (!this.#around.book.kept.has(this.context.identity.full)) return;
+    this.#arrivals.close(false);
+    this.#writeHeard();
+  }
+
   onLegUp(leg: 'client' | 'server'): void {
     if (leg === 'server') this.#ghosts.askAgain();
+    else this.#arrivals.isHeld(false);
   }
 
   needsServer(now: number): number | undefined {
@@ -320,8 +336,7 @@ class MucSubSession implements FeatureSession, Reader {
 
   snapshot(): string | undefined {
     this.#isSuspended = true;
-    const standings = this.#ghosts.standings.snapshot();
-    return standings.length === 0 ? undefined : JSON.stringify(standings);
+    return this.#ghosts.standings.snapshot(this.#arrivals);
   }
 
   onClose(): void {
@@ -332,21 +347,15 @@ class MucSubSession implements FeatureSession, Reader {
     this.#handingOver?.close();
     for (const room of rooms.joined()) book.left(room, this.context.identity.full);
     this.#arrivals.close(this.#isSuspended);
-    const heard = this.#ghosts.heard();
-    if (heard.length > 0) this.context.store.write(heard);
+    this.#writeHeard();
     const carried = this.#ghosts.close();
     const released = this.#storing.release();
-    if (carried || released) this.#tellClaim();
+    if (carried || released) tellClaim(this.#around);
   }
 
   /** The client is gone: what it was sent and has not acknowledged is for another one. */
   #release(): void {
-    if (this.#storing.release()) this.#tellClaim();
-  }
-
-  #tellClaim(): void {
-    const notice: Notice = { op: 'claim' };
-    this.context.tell(this.#around.account, JSON.stringify(notice));
+    if (this.#storing.release()) tellClaim(this.#around);
   }
 
   // What the client sends.

@@ -1,3 +1,5 @@
+import type { Surroundings } from './surroundings.js';
+
 /** What sessions of this feature tell each other. */
 export type Notice =
   /** Something for the clients of the account. `place`: what the room has said; see `Whereabouts.goesOut`. */
@@ -26,6 +28,12 @@ export type Notice =
       readonly nick: string;
       readonly account: string;
     };
+
+/** Another session of the account may take over what this one has carried, or get what is stored. */
+export function tellClaim({ context, account }: Pick<Surroundings, 'context' | 'account'>): void {
+  const notice: Notice = { op: 'claim' };
+  context.tell(account, JSON.stringify(notice));
+}
 
 /** @returns undefined for what no session of this version has written */
 export function readNotice(message: string): Notice | undefined {

@@ -9,6 +9,7 @@ import { writeTime } from '../../xml/times.js';
 import { frameToElement, parseElement } from '../../xml/tree.js';
 import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
+import { hasCaughtUp } from './catching-up.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
 import type { Said } from './event-log.js';
 import { addressBytes, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
@@ -50,19 +51,27 @@ export class RoomEvents {
     const heard = this.#heard(ghost.room, frame, ofRoom);
     if (this.#belongsToEntering(ghost, heard, ofRoom)) return SWALLOWED;
     const where = book.knownWhereabouts(ghost.room, account);
-    if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
+    if (where?.sources.has(context.identity.full) !== true || ghost.willBeTold) return SWALLOWED;
     const isOld = heard.isDelayed && ghost.isBeingTold;
-    if (!isOld) ghost.isBeingTold = false;
+    if (!isOld) this.#hasBeenTold(ghost);
     if (!isOld && this.#waitsForFill(ghost, frame)) return SWALLOWED;
     const old = isOld ? { stamp: stampIn(stanza.tree()) } : undefined;
     const bytes = this.#made(ghost, frame, heard, old, isOld);
     return bytes === undefined ? SWALLOWED : this.delivery.deliver(ghost.room, bytes, true, true);
   }
 
+  /** The room has told what was said before. */
+  #hasBeenTold(ghost: Ghost): void {
+    if (!ghost.isBeingTold) return;
+    ghost.isBeingTold = false;
+    hasCaughtUp(this.around, ghost.room);
+  }
+
   /** The room says it to who enters, and to nobody else. */
   #belongsToEntering(ghost: Ghost, heard: Heard, ofRoom: boolean): boolean {
     if (ghost.subjects > 0 && heard.isSubject) {
       ghost.subjects -= 1;
+      if (ghost.subjects === 0) this.#hasBeenTold(ghost);
       return true;
     }
     // COMPAT: mu-conference tells everybody who enters the name of the room, and who has set the topic, as if somebody had said it.
@@ -151,14 +160,15 @@ export class RoomEvents {
     const where = book.knownWhereabouts(room, account);
     if (subscription === undefined || where === undefined) return undefined;
     const { storing } = this;
-    const isStored = !this.delivery.anybody || storing.isBehind(room);
+    const isStored = !this.delivery.isDirect || storing.isBehind(room);
     // Beyond what is stored, the room has it: from here on it will be asked.
     if (isStored && !isOurs && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
       where.isFrozen = true;
     if (where.isFrozen && (isStored || book.kept.has(context.identity.full))) return undefined;
     const id = old?.id ?? heard.archiveId;
     const isNew = where.isNew(old?.id === undefined ? heard.hash : keyHash(old.id));
-    if (!isNew && (mayBeKnown || where.mayComeTwice(context.now))) return undefined;
+    // An id of the archive's says for certain that it is the same.
+    if (!isNew && (mayBeKnown || heard.isUnique || where.mayComeTwice(context.now))) return undefined;
     where.hears(old === undefined ? context.wallClock() : undefined, id);
     if (kind === 'config') this.#configured(ghost, frame);
     const event = eventOf(kind, subscription.events);
@@ -168,6 +178,7 @@ export class RoomEvents {
     const known = old?.id === undefined ? heard : { key: old.id, isUnique: true };
     const made = () => this.#said(room, frame, heard, id, old?.stamp);
     const logged = storing.take(room, known, made, isWanted && isStored ? subscription.events : undefined);
+    if (isWanted && isStored) this.delivery.waits();
     if (!isWanted || isStored) return undefined;
     return this.#event(room, frame, heard, event, logged.id, old?.stamp);
   }
@@ -257,7 +268,7 @@ export class RoomEvents {
     const tree = stanza.tree();
     const events = ghost.occupants.take(nick, tree);
     // Who was there before is no news.
-    if (ghost.due[0] !== 'ghost') this.#tell(ghost, subscription, events, tree);
+    if (!ghost.isEntering) this.#tell(ghost, subscription, events, tree);
   }
 
   /** Another subscriber, who was seen, is not seen any more. */
@@ -275,7 +286,7 @@ export class RoomEvents {
     if (wanted.length === 0 || !this.#isHeard(ghost)) return;
     const { room } = ghost;
     const inner = presenceInside(tree, account, ghost.nonAnonymous);
-    const isStored = !this.delivery.anybody || this.storing.isBehind(room);
+    const isStored = !this.delivery.isDirect || this.storing.isBehind(room);
     for (const event of wanted) {
       const id = context.randomId();
       if (FLEETING.includes(event) || !isStored)
@@ -290,6 +301,7 @@ export class RoomEvents {
           inner,
         };
         this.storing.take(room, said, () => said, subscription.events);
+        this.delivery.waits();
       }
     }
   }

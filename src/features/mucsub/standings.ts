@@ -3,6 +3,7 @@ import { LateMap } from '../../session/late.js';
 import { Frame } from '../../xml/frame.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { MOST_WAITING } from './archive-fill.js';
+import type { Arrivals, Expected } from './arrivals.js';
 import type { CatchingUp } from './catching-up.js';
 import { type Asker, Ghost } from './ghost.js';
 import type { RoomEvents } from './room-events.js';
@@ -28,6 +29,13 @@ export interface Standing {
   readonly nonAnonymous: boolean;
 }
 
+/** What the next process has to know; former versions have written the first part only. */
+interface Snapshot {
+  readonly standings: readonly Standing[];
+  /** Of what the client has been sent. */
+  readonly expected?: Expected;
+}
+
 interface Restored {
   readonly isSource: boolean;
   readonly heard: Position | undefined;
@@ -40,6 +48,10 @@ interface Restored {
 export class Standings {
   /** By room, until the book has been read. */
   readonly #restored = new LateMap<string, Restored>();
+  /** What its word means, of what the process before has sent. */
+  #expected: Expected = {};
+  /** By room, how far the client has had it by its own word when it came back. */
+  readonly #safe = new LateMap<string, Position>();
   /** What the room has sent since counts as delivered again. */
   #release: (() => void) | undefined;
 
@@ -51,8 +63,14 @@ export class Standings {
     private readonly end: (room: string) => void,
   ) {}
 
-  /** What the next process has to know of a server leg that goes on. */
-  snapshot(): readonly Standing[] {
+  /** What the next process has to know of a server leg that goes on; undefined: nothing. */
+  snapshot(arrivals: Arrivals): string | undefined {
+    if (this.ghosts.size === 0) return undefined;
+    const snapshot: Snapshot = { standings: this.#standings(), expected: arrivals.handsOn() };
+    return JSON.stringify(snapshot);
+  }
+
+  #standings(): readonly Standing[] {
     return [...this.ghosts.values()].map((ghost) => {
       const { room, nick, isIn, client, due, leaves, subjects, affiliation, nonAnonymous } = ghost;
       const open = { ...(due.length > 0 && { due }), ...(leaves > 0 && { leaves }) };
@@ -75,7 +93,10 @@ export class Standings {
   }
 
   /** The server leg of a process before is gone on with: nothing that comes for its ghosts may reach the client. */
-  restore(standings: readonly Standing[]): void {
+  restore(snapshot: string): void {
+    const read = JSON.parse(snapshot) as Snapshot | readonly Standing[];
+    const { standings, expected = {} } = 'standings' in read ? read : { standings: read };
+    this.#expected = expected;
     for (const standing of standings) {
       const { room, nick, isIn = true, isClient, isSource, due = [], leaves = 0, subjects = 0 } = standing;
       const { affiliation, nonAnonymous, heard, isBehind = false } = standing;
@@ -86,6 +107,13 @@ export class Standings {
       this.ghosts.set(room, ghost);
       this.#restored.set(room, { isSource, heard, isBehind, waiting: [] });
     }
+  }
+
+  /** What the client has said to have when it came back. */
+  received(tokens: readonly string[]): void {
+    for (const token of tokens)
+      for (const [room, position] of Object.entries(this.#expected[token] ?? {}))
+        if (this.#restored.has(room)) this.#safe.set(room, position);
   }
 
   /** It is not known yet what the account has heard of a room, nor whether it is subscribed to it still. */
@@ -108,6 +136,8 @@ export class Standings {
     const restored = [...this.#restored];
     this.#restored.clear();
     for (const [room, standing] of restored) this.#settle(room, standing);
+    this.#safe.clear();
+    this.#expected = {};
     this.#release?.();
     this.#release = undefined;
   }
@@ -131,7 +161,7 @@ export class Standings {
     if (!isSource && (where.sources.size > 0 || ghost.client !== 'out')) return;
     where.sources.add(context.identity.full);
     // A server that resumes its stream sends all that was not acknowledged, and all that came since.
-    if (isSource && heard !== undefined) where.goesOn(heard);
+    if (isSource && heard !== undefined) where.goesOn(heard, this.#safe.get(room));
     if (ghost.client === 'out' && (!isSource || heard === undefined || isBehind || !ghost.isIn))
       this.catchingUp.goOn(ghost);
     for (const bytes of waiting) {

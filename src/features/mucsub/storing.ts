@@ -139,7 +139,7 @@ export class Storing {
       if (told.seq <= cursor.sent || !cursor.has(told.seq)) continue;
       // What comes out of the room's archive later is known by this to have been heard.
       where.isNew(keyHash(told.key));
-      where.hears(told.at, told.isUnique ? told.key : undefined);
+      where.retells(told.at, told.isUnique ? told.key : undefined);
       const event = eventOf(told.kind, cursor.events);
       const bytes = event === undefined ? undefined : this.#event(room, event, told);
       if (bytes === undefined) continue;
@@ -177,6 +177,9 @@ export class Storing {
     if (cursor === undefined) return;
     const changes: StoreChange[] = [];
     if (cursor.acknowledge(seq) || cursor.isDone) changes.push(log.change(account, cursor));
+    // What is out of the log is known by this to have been heard.
+    const heard = book.heard(log.domain, log.room, account);
+    if (heard !== undefined) changes.push(heard);
     log.tidy(changes);
     if (changes.length > 0) context.store.write(changes);
     book.logs.forget(log);

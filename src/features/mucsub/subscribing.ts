@@ -222,6 +222,8 @@ export class Subscribing {
     const { book, context } = this.around;
     const { room } = subscription;
     const domain = context.domain.name;
+    // Its client may be in the room, so that no ghost has begun to hear it.
+    book.whereabouts(room, subscription.account).begins(context.wallClock());
     const changes = [book.subscribe(domain, subscription)];
     this.ghosts.adopt(subscription);
     if (this.ghosts.of(room)?.created === true) {

@@ -17,6 +17,18 @@ export interface Position {
   readonly id: string | undefined;
 }
 
+/** What the store has of it. */
+export interface Remembered {
+  /** When the room was last heard; ms since 1970. */
+  heardAt?: number | undefined;
+  /** In the room's archive, of the last message that was heard. */
+  lastId?: string | undefined;
+  /** Hashes of what was heard, where that does not say it exactly. */
+  recent?: string | undefined;
+  /** When the account began to hear the room, where that is not long before it was last heard; ms since 1970. */
+  began?: number | undefined;
+}
+
 const NOWHERE: Position = { at: undefined, id: undefined };
 
 interface Out {
@@ -34,6 +46,8 @@ interface Out {
 export class Whereabouts {
   /** Full JIDs of the sessions whose server leg brings the room's traffic for events. */
   readonly sources = new Set<string>();
+  /** Full JID of that of them which has still to bring what was missed before it. */
+  behind: string | undefined;
   /** Full JIDs of the sessions whose client is in the room, or about to be: to others it is no ghost. */
   readonly joined = new Set<string>();
   /** Those to whom the room has confirmed it: they get groupchat. */
@@ -97,6 +111,11 @@ export class Whereabouts {
     else last.upTo = this.#heard;
   }
 
+  /** Something out of the store is told: that it has been heard this may be the first to know of. @param at as `hears` */
+  retells(at: number, id: string | undefined): void {
+    if (at >= (this.#heard.at ?? 0)) this.hears(at, id);
+  }
+
   /**
    * What was heard last is being sent to clients, and has not reached the account before one of them has it.
    * @returns what to call `hasArrived` with
@@ -112,11 +131,19 @@ export class Whereabouts {
     return place;
   }
 
-  /** The session of a process before is gone on with, which had heard the room so far: what was not safe then comes again. */
-  goesOn({ at, id }: Position): void {
-    const safe = this.#safe;
+  /**
+   * The session of a process before is gone on with, which had heard the room so far: what was not safe then comes again.
+   * @param safe how far what its clients have said when they came back has made it safe; undefined: nothing
+   */
+  goesOn({ at, id }: Position, safe: Position = this.#safe): void {
     this.hears(at, id);
     if (this.#out.length === 0) this.#safe = safe;
+  }
+
+  /** @returns how far all would be safe if these had arrived; undefined: no further than it is */
+  safeWith(places: ReadonlySet<number>): Position | undefined {
+    const open = this.#out.findIndex(({ place, hasArrived }) => !hasArrived && !places.has(place));
+    return this.#out[(open < 0 ? this.#out.length : open) - 1]?.upTo;
   }
 
   /** @returns whether more is safe than before */
@@ -137,9 +164,10 @@ export class Whereabouts {
   }
 
   /** Goes on where a process before has ended. */
-  restore(heardAt: number | undefined, lastId: string | undefined, recent: string | undefined): void {
+  restore({ heardAt, lastId, recent, began = 0 }: Remembered): void {
     this.#heard = { at: heardAt, id: lastId };
     this.#safe = this.#heard;
+    this.#began = began;
     if (recent === undefined || recent === '') return;
     const hashes = recent.split(' ').slice(0, HANDED_ON);
     this.#hashes = new Int32Array(REMEMBERED);
@@ -157,6 +185,12 @@ export class Whereabouts {
     this.#began = now;
   }
 
+  /** The same, as long as it makes a difference to what was missed; ms since 1970. */
+  get began(): number | undefined {
+    const { at, id } = this.#safe;
+    return id === undefined && at !== undefined && at - this.#began < CLOCKS_DIFFER ? this.#began : undefined;
+  }
+
   /** From when on a room is to be asked what was missed; undefined: nothing was. */
   get missedSince(): number | undefined {
     return this.heardAt === undefined ? undefined : Math.max(this.heardAt - CLOCKS_DIFFER, this.#began);
@@ -166,6 +200,7 @@ export class Whereabouts {
 
   /** A source brings nothing any more; what it has brought the others may still be about to. @returns whether it was one */
   leaves(full: string, now: number): boolean {
+    if (this.behind === full) this.behind = undefined;
     const was = this.sources.delete(full);
     if (was && this.sources.size > 0) this.#mayComeTwiceUntil = now + STREAMS_APART;
     return was;

@@ -61,9 +61,14 @@ describe('a client that may resume ends its stream', () => {
   });
 
   test('it is younger than what has been put away before', () => {
-    const ended = resumable().server(`${message(1)}${message(2)}`).sendsOnly();
+    const ended = resumable()
+      .server(`${message(1)}${message(2)}`)
+      .sendsOnly();
     ended.client('</stream:stream>').commands('store hold ++').stored().sendsOnly();
-    ended.server(`${message(3)}</stream:stream>`).stored().sendsOnly();
+    ended
+      .server(`${message(3)}</stream:stream>`)
+      .stored()
+      .sendsOnly();
     for (const leg of ['client', 'server'] as const) ended.takeSent(leg);
     gets(next(ended), 1, 2, 3);
   });

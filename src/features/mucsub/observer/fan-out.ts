@@ -135,8 +135,12 @@ export class FanOut {
     }
     if (!isWanted) return;
     const bytes = made(event);
-    for (const listener of listeners)
-      if (listener.isWanting && !listener.isIn(room)) listener.give(bytes, context.now);
+    let sent: number | undefined;
+    for (const listener of listeners) {
+      if (!listener.isWanting || listener.isIn(room)) continue;
+      if (hash !== undefined) sent ??= where.goesOut();
+      listener.give(bytes, context.now, room, sent);
+    }
   }
 
   /** Nothing more is stored for the account: its own ghost will ask the room's archive when a client is back. */
@@ -167,7 +171,7 @@ export class FanOut {
     for (const listener of observationOf(context.domain).of(account)) {
       if (!listener.isWanting) continue;
       isWanted = true;
-      if (!listener.isIn(room)) listener.give(bytes, context.now);
+      if (!listener.isIn(room)) listener.give(bytes, context.now, room, undefined);
     }
     if (!isWanted) context.keepForAccount(account, bytes);
   }

@@ -1,4 +1,5 @@
 import type { Buffer } from 'node:buffer';
+import type { Arrivals } from '../arrivals.js';
 import type { Delivery } from '../delivery.js';
 import type { Ghost } from '../ghost.js';
 import type { Ghosts } from '../ghosts.js';
@@ -21,6 +22,7 @@ export class HandingOver implements Listener {
     private readonly around: Surroundings,
     private readonly delivery: Delivery,
     private readonly ghosts: Ghosts,
+    private readonly arrivals: Arrivals,
   ) {
     this.#observation = observationOf(around.context.domain);
     this.#observation.enter(around.account, this);
@@ -35,8 +37,9 @@ export class HandingOver implements Listener {
     return book.isJoined(room, account, context.identity.full);
   }
 
-  give(event: Buffer, now: number): void {
+  give(event: Buffer, now: number, room: string, place: number | undefined): void {
     this.around.context.sendInOthersTurn(event, 'mucsub-event', now);
+    if (place !== undefined) this.arrivals.expects(room, place, 'made-here');
   }
 
   waits(event: Buffer): void {

@@ -7,8 +7,12 @@ export interface Listener {
   readonly isWanting: boolean;
   /** Its client is in the room, and has it from there. */
   isIn(room: string): boolean;
-  /** For its client. @param now of the observer's turn */
-  give(event: Buffer, now: number): void;
+  /**
+   * For its client.
+   * @param now of the observer's turn
+   * @param place as `Whereabouts.goesOut` gave it, where it is what the room has said
+   */
+  give(event: Buffer, now: number, room: string, place: number | undefined): void;
   /** Something was stored for the account while nobody wants it. */
   waits(event: Buffer): void;
 }

@@ -12,7 +12,7 @@ import { StanzaKind } from '../../../xml/frame.js';
 import { NS } from '../../../xml/namespaces.js';
 import type { Reader, Subscription } from '../book.js';
 import { SWALLOWED } from '../delivery.js';
-import type { Notice } from '../notices.js';
+import { type Notice, tellClaim } from '../notices.js';
 import { Services } from '../services.js';
 import { Storing } from '../storing.js';
 import type { Surroundings } from '../surroundings.js';
@@ -271,7 +271,6 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
     const where = book.knownWhereabouts(room.jid, account);
     if (!heard || where?.leaves(this.context.identity.full, this.context.now) !== true) return;
     if (where.sources.size === 0) new Storing({ ...this.around, account }).close(room.jid);
-    const notice: Notice = { op: 'claim' };
-    this.context.tell(account, JSON.stringify(notice));
+    tellClaim({ ...this.around, account });
   }
 }

@@ -10,6 +10,7 @@ import {
   event,
   FULL,
   lateStage,
+  missedSince,
   ROOM,
   type Stage,
   SUBJECT,
@@ -221,6 +222,8 @@ describe('events for who is away', () => {
       .expectSent('client', stored('body a2', 'a2'))
       .fromServer(self('sammy'))
       .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, missedSince('a2'))
+      .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
       .end();
   });
 });

@@ -11,7 +11,9 @@ import {
   available,
   domain,
   event,
+  inner,
   MUC,
+  missedSince,
   query,
   ROOM,
   type Stage,
@@ -19,6 +21,7 @@ import {
   SWALLOWED,
   said,
   says,
+  self,
   stage,
   subscribed,
 } from './stage.js';
@@ -169,6 +172,38 @@ describe('an observer', () => {
           `</event><delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:16:40.000Z'/>`,
         ),
       );
+    subscriber.end();
+    closes(observer);
+  });
+
+  it('what a client has not acknowledged of what it was given is asked for when the process was killed', () => {
+    const { subscriber, observer, shared } = handedOver();
+    const id = (name: string) => `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='${name}'/>`;
+    const asked = (last: string) => {
+      const next = domain();
+      for (const [key, value] of shared.store) next.store.set(key, value);
+      available(stage({ settings: ALLOWED, domain: next, now: 2_000_000 }))
+        .expectSent('server', asks('sammy'))
+        .fromServer(self('sammy'))
+        .expectVerdict(SWALLOWED)
+        .expectRequest(ROOM, missedSince(last))
+        .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
+        .end();
+    };
+    const hears = (n: number) => {
+      observer.fromServer(said('olga', `body ${n}`, `m${n}`, id(`a${n}`))).expectVerdict(SWALLOWED);
+      subscriber.expectSent(
+        'client',
+        event('messages', `a${n}`, inner('olga', `body ${n}`, `m${n}`, `a${n}`)),
+      );
+    };
+    hears(1);
+    subscriber.acknowledges();
+    hears(2);
+    observer.wake(10_000);
+    asked('a1');
+    subscriber.acknowledges().wake(100);
+    asked('a2');
     subscriber.end();
     closes(observer);
   });

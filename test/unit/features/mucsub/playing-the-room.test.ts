@@ -656,11 +656,11 @@ describe('after a restart', () => {
         ROOM,
         `<query xmlns='${NS.mam2}' queryid='id-1'><x xmlns='${NS.dataForms}' type='submit'>` +
           `<field var='FORM_TYPE' type='hidden'><value>${NS.mam2}</value></field>` +
-          `<field var='start'><value>2026-11-20T12:16:35.000Z</value></field></x>` +
+          `<field var='start'><value>2026-11-20T12:16:40.000Z</value></field></x>` +
           `<set xmlns='${NS.resultSets}'><max>100</max></set></query>`,
       )
       .answerIq(ROOM, { error: 'forbidden' });
-    const since = '2026-11-20T12:16:35.000Z';
+    const since = '2026-11-20T12:16:40.000Z';
     const until = '2026-11-20T12:33:20.000Z';
     book
       .expectSent(

@@ -1,0 +1,301 @@
+import { describe, expect, it } from 'vitest';
+import { NS } from '../../../../src/xml/namespaces.js';
+import type { FakeDomain } from '../playbook.js';
+import {
+  ACCOUNT,
+  ALLOWED,
+  archived,
+  asks,
+  available,
+  domain,
+  event,
+  FULL,
+  inner,
+  missedSince,
+  ROOM,
+  STANZA_ID,
+  type Stage,
+  SUBJECT,
+  SWALLOWED,
+  said,
+  says,
+  secondStage,
+  self,
+  stage,
+  subscribed,
+  unknowing,
+} from './stage.js';
+
+const CLAIM = JSON.stringify({ op: 'claim' });
+const REPLACED = JSON.stringify({ op: 'replaced', room: ROOM });
+const FIN = `<fin xmlns='${NS.mam2}' complete='true'/>`;
+const GOES = "<presence type='unavailable'/>";
+const DESK = `${ACCOUNT}/desk`;
+const LEAVES = `<presence to='${ROOM}/sammy' type='unavailable'/>`;
+const atDesk = (xml: string) => xml.replace(FULL, DESK);
+const speaks = (n: number) => said('olga', `body ${n}`, `m${n}`, STANZA_ID(`a${n}`));
+const heard = (n: number, rest = '') =>
+  event('messages', `a${n}`, inner('olga', `body ${n}`, `m${n}`, `a${n}`), rest);
+/** Out of the store. */
+const stored = (n: number, second = '40') =>
+  heard(n, `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:16:${second}.000Z'/>`);
+const storedLate = (n: number) =>
+  heard(n, `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:20:00.000Z'/>`);
+const inArchive = (n: number, to = FULL) => archived('olga', `body ${n}`, `m${n}`, `a${n}`, to);
+
+/** The store as another process finds it after this one has been killed. */
+function nextProcess(before: FakeDomain): FakeDomain {
+  const next = domain();
+  for (const [key, value] of before.store) next.store.set(key, value);
+  return next;
+}
+
+/** The client of the account comes back then, and the room is asked for what it has missed. */
+function comesBack(shared: FakeDomain, clientAcknowledges = false): Stage {
+  const settings = ALLOWED;
+  return available(stage({ settings, domain: nextProcess(shared), now: 2_000_000, clientAcknowledges }));
+}
+const entered = (book: Stage, first: (book: Stage) => Stage = (same) => same) =>
+  first(book.expectSent('server', asks('sammy')))
+    .fromServer(self('sammy'))
+    .expectVerdict(SWALLOWED);
+const asked = (shared: FakeDomain, since: string, first?: (book: Stage) => Stage) =>
+  entered(comesBack(shared), first).expectRequest(ROOM, missedSince(since)).answerIq(ROOM, FIN);
+
+/** A client that has had the first message and has said so. */
+function one(shared: FakeDomain): Stage {
+  return subscribed(available(stage({ settings: ALLOWED, domain: shared })))
+    .fromServer(speaks(1))
+    .expectVerdict('changed mucsub-event', heard(1))
+    .acknowledges();
+}
+
+/** Another session of the account in the same process. */
+const here = (shared: FakeDomain, jid: string) =>
+  unknowing({ settings: ALLOWED, domain: shared, jid, clientAcknowledges: true }).wake(0);
+/** The ghost is let in, and nothing was said before. */
+const nothingMissed = (book: Stage, since: string) =>
+  book
+    .fromServer(self('sammy'))
+    .expectVerdict(SWALLOWED)
+    .expectRequest(ROOM, missedSince(since))
+    .answerIq(ROOM, FIN)
+    .fromServer(SUBJECT)
+    .expectVerdict(SWALLOWED);
+
+/** Its client has gone, and the server leg stays. */
+function kept(book: Stage): Stage {
+  expect(book.goes()).toBe(true);
+  return book.legDown('client').fromClient(GOES).expectSent('server', asks('sammy'));
+}
+
+describe('when the process is killed', () => {
+  it('right after somebody has subscribed, the room is asked for what was said since, and for nothing before', () => {
+    const shared = domain();
+    subscribed(available(stage({ settings: ALLOWED, domain: shared }))).end();
+    entered(comesBack(shared))
+      .expectRequest(
+        ROOM,
+        `<query xmlns='${NS.mam2}' queryid='id-1'><x xmlns='${NS.dataForms}' type='submit'><field var='FORM_TYPE' type='hidden'><value>${NS.mam2}</value></field>` +
+          `<field var='start'><value>2026-11-20T12:16:40.000Z</value></field></x><set xmlns='${NS.resultSets}'><max>100</max></set></query>`,
+      )
+      .answerIq(ROOM, FIN)
+      .end();
+  });
+
+  it('what a client had not acknowledged when it was gone for good is in the store, and not asked for again', () => {
+    const shared = domain();
+    const book = one(shared).fromServer(speaks(2)).expectVerdict('changed mucsub-event', heard(2));
+    kept(book).end();
+    asked(shared, 'a2').end();
+  });
+
+  it('what a client has acknowledged out of the store is not asked for again', () => {
+    const shared = domain();
+    nothingMissed(kept(one(shared)), 'a1')
+      .fromServer(speaks(2))
+      .expectVerdict(SWALLOWED)
+      .end();
+    const next = nextProcess(shared);
+    available(stage({ settings: ALLOWED, domain: next, now: 2_000_000 }))
+      .expectSent('server', asks('sammy'))
+      .expectSent('client', stored(2))
+      .end();
+    asked(next, 'a2').end();
+  });
+
+  it('what the client has said when it came back to a session of a process before is noted', () => {
+    const shared = domain();
+    const before = one(shared)
+      .fromServer(speaks(2))
+      .expectVerdict('changed mucsub-event', heard(2))
+      .fromServer(speaks(3))
+      .expectVerdict('changed mucsub-event', heard(3));
+    const snapshot = before.snapshots();
+    before.close().expectTold(ACCOUNT, CLAIM).end();
+    const { expected } = JSON.parse(snapshot.mucsub!) as { expected: Record<string, unknown> };
+    const tokens = Object.keys(expected);
+    for (const [said, since] of [
+      [tokens.slice(0, 1), 'a2'],
+      [tokens, 'a3'],
+    ] as const) {
+      const next = nextProcess(shared);
+      const after = unknowing({ settings: ALLOWED, domain: next, snapshot, now: 2_000_000 });
+      after.session.onReceived?.(said, after.now);
+      after
+        .wake(0)
+        .expectRequest('capulet.lit', `<query xmlns='${NS.discoInfo}'/>`)
+        .expectRequest(ACCOUNT, `<query xmlns='${NS.discoInfo}'/>`)
+        .wake(10_000)
+        .answerIq('capulet.lit', 'timeout')
+        .answerIq(ACCOUNT, 'timeout')
+        .end();
+      asked(next, since).end();
+    }
+  });
+
+  it('what is told out of the store once more is not all that has been heard', () => {
+    const shared = domain();
+    const phone = nothingMissed(kept(one(shared)), 'a1');
+    phone.fromServer(speaks(2)).expectVerdict(SWALLOWED).close().expectTold(ACCOUNT, CLAIM).end();
+    const again = () => available(here(shared, FULL)).expectSent('server', asks('sammy'));
+    const next = again().expectSent('client', stored(2)).fromServer(self('sammy')).expectVerdict(SWALLOWED);
+    next
+      .expectRequest(ROOM, missedSince('a2'))
+      .answerIq(ROOM, FIN)
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED);
+    next
+      .wake(1_000)
+      .fromServer(speaks(3))
+      .expectVerdict('changed mucsub-event', heard(3))
+      .close()
+      .expectTold(ACCOUNT, CLAIM)
+      .end();
+    again().expectSent('client', stored(2)).end();
+    asked(shared, 'a3', (book) => book.expectSent('client', stored(2))).end();
+  });
+
+  it('what comes again with the id that it has in the archive is no news', () => {
+    const shared = domain();
+    one(shared).fromServer(speaks(1)).expectVerdict(SWALLOWED).end();
+  });
+
+  it('COMPAT jabberd2: what waits for a client whose connection is lost is in the store, and not asked for again', () => {
+    const shared = domain();
+    const settings = ALLOWED;
+    const book = subscribed(available(stage({ settings, domain: shared, serverKind: 'jabberd2' })))
+      .fromServer(speaks(1))
+      .expectVerdict('changed mucsub-event', heard(1))
+      .legDown('client')
+      .wake(100);
+    asked(shared, 'a1').end();
+    book.fromServer(speaks(2)).expectVerdict('changed mucsub-event', heard(2)).wake(100);
+    asked(shared, 'a2').end();
+    // It is back, and has to say what it has.
+    book.legUp('client').fromServer(speaks(3)).expectVerdict('changed mucsub-event', heard(3)).wake(100);
+    asked(shared, 'a2').end();
+    book.acknowledges().acknowledges().wake(100);
+    asked(shared, 'a3').end();
+    book.end();
+  });
+});
+
+describe('a client that goes while what it has missed is being asked for', () => {
+  it('what the room says until the ghost is in again is not all that there is', () => {
+    const shared = domain();
+    one(shared).close().expectTold(ACCOUNT, CLAIM).end();
+    const book = entered(comesBack(shared)).expectRequest(ROOM, missedSince('a1'));
+    // Of its first entering only the subject is missing.
+    expect(book.goes()).toBe(true);
+    book
+      .legDown('client')
+      .fromClient(GOES)
+      .expectSent('server', asks('sammy'))
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED)
+      .fromServer(speaks(3))
+      .expectVerdict(SWALLOWED)
+      .answerIq(ROOM, FIN)
+      .fromServer(says('sammy', "role='none' affiliation='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, missedSince('a1', 'id-2'))
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED)
+      .answerIq(ROOM, FIN)
+      .end();
+  });
+
+  it('nor is it let in by the answer to who is gone', () => {
+    const shared = domain();
+    one(shared).close().expectTold(ACCOUNT, CLAIM).end();
+    const book = comesBack(shared).expectSent('server', asks('sammy'));
+    expect(book.goes()).toBe(true);
+    book
+      .legDown('client')
+      .fromClient(GOES)
+      .expectSent('server', asks('sammy'))
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED)
+      .fromServer(says('sammy', "role='none' affiliation='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, missedSince('a1'))
+      .answerIq(ROOM, FIN)
+      .end();
+  });
+});
+
+describe('a client that comes while the server leg that has stayed brings what was missed', () => {
+  it('has that out of the store, in order, and takes over then', () => {
+    const shared = domain();
+    const phone = kept(one(shared)).fromServer(self('sammy')).expectVerdict(SWALLOWED);
+    phone.expectRequest(ROOM, missedSince('a1')).fromServer(SUBJECT).expectVerdict(SWALLOWED);
+    const desk = available(secondStage(shared, DESK));
+    phone.fromServer(inArchive(2)).expectVerdict(SWALLOWED).expectTold(ACCOUNT, CLAIM);
+    desk.told(CLAIM, FULL).expectSent('client', storedLate(2));
+    phone.fromServer(speaks(4)).expectVerdict(SWALLOWED);
+    phone.fromServer(inArchive(3)).expectVerdict(SWALLOWED).expectTold(ACCOUNT, CLAIM);
+    phone.answerIq(ROOM, FIN).expectTold(ACCOUNT, CLAIM).expectTold(ACCOUNT, CLAIM);
+    desk
+      .told(CLAIM, FULL)
+      .expectSent('server', asks('sammy'))
+      .expectSent('client', storedLate(3))
+      .expectSent('client', stored(4));
+    desk
+      .fromServer(atDesk(self('sammy')))
+      .expectVerdict(SWALLOWED)
+      .expectTold(ACCOUNT, REPLACED)
+      .fromServer(atDesk(SUBJECT))
+      .expectVerdict(SWALLOWED);
+    desk.fromServer(atDesk(speaks(5))).expectVerdict('changed mucsub-event', heard(5));
+    phone
+      .fromServer(speaks(5))
+      .expectVerdict(SWALLOWED)
+      .told(REPLACED, DESK)
+      .expectSent('server', LEAVES)
+      .expectEndOfKept()
+      .end();
+    desk.end();
+  });
+
+  it('has it though the room tells it as history', () => {
+    const shared = domain();
+    const service: string[] = [];
+    const phone = subscribed(available(stage({ settings: ALLOWED, domain: shared, service })));
+    expect(phone.goes()).toBe(true);
+    phone
+      .legDown('client')
+      .fromClient(GOES)
+      .expectSent('server', asks('sammy', "<history maxstanzas='500' since='2026-11-20T12:16:40.000Z'/>"));
+    phone.fromServer(self('sammy')).expectVerdict(SWALLOWED);
+    const desk = available(secondStage(shared, DESK));
+    phone.fromServer(SUBJECT).expectVerdict(SWALLOWED).expectTold(ACCOUNT, CLAIM).end();
+    desk.told(CLAIM, FULL).expectSent('server', asks('sammy')).end();
+  });
+});
