@@ -43,3 +43,16 @@ export function keptSince(frame: Frame, from: string): number | undefined {
   const time = parseTime(String(stamp));
   return Number.isNaN(time) ? undefined : time;
 }
+
+/**
+ * When a stanza that a server has kept came to the account.
+ * COMPAT: Prosody dates what a session has not acknowledged by the account, and once more by itself when it keeps that for the account's next one.
+ *
+ * @param account its bare JID
+ * @param from the server: a domain
+ * @returns ms since 1970; undefined when the server has not kept it
+ */
+export function cameAt(frame: Frame, account: string, from: string): number | undefined {
+  const kept = keptSince(frame, from);
+  return kept === undefined ? undefined : Math.min(kept, keptSince(frame, account) ?? kept);
+}

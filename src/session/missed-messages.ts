@@ -3,9 +3,10 @@ import { keyParts, type StoreEntry } from '../store/store.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
 import type { MessageTaker } from './backlogs.js';
-import { keptSince, withDelay } from './delay.js';
+import { cameAt, keptSince, withDelay } from './delay.js';
 import type { DomainRuntime } from './domain.js';
 import type { ServerKind, SessionIdentity } from './feature.js';
+import { KeptCopies } from './kept-copies.js';
 import type { SessionPort } from './port.js';
 import { messageKeys, SAME_TIME } from './sightings.js';
 import type { Arrival } from './start/arrival.js';
@@ -59,6 +60,7 @@ export class MissedMessages implements MessageTaker {
   /** What has come out of the store and waits for what the server has that is older. */
   #fromStore: FromStore[] = [];
   #serverMayHaveOlder = false;
+  readonly #keptCopies = new KeptCopies();
   /** Keys of what is being taken out of the store, in the order in which it was asked for. */
   #forgetting: (readonly string[])[] = [];
 
@@ -213,13 +215,13 @@ export class MissedMessages implements MessageTaker {
     return sightings.some((sighting) => sighting.resource === identity.resource);
   }
 
-  /** A copy that this device gets of what another is sent (XEP-0280) is not the message itself once more. */
+  /** A copy that this device gets of what another is sent (XEP-0280), or has missed, is not the message itself once more. */
   #endsDoubt(frame: Frame): ReturnType<DomainRuntime['doubts']['takes']> {
     const { domain, identity } = this.around;
     const isKept = keptSince(frame, identity.domain) !== undefined;
-    const isCopy = frame.findChild('received', NS.carbons2) >= 0 || frame.findChild('sent', NS.carbons2) >= 0;
+    const isCopy = isCarbonCopy(frame);
     if (isCopy && !isKept) return undefined;
-    return domain.doubts.takes(this.account, frame, identity.resource, isKept);
+    return domain.doubts.takes(this.account, frame, identity.resource, isKept && !isCopy);
   }
 
   /**
@@ -228,12 +230,17 @@ export class MissedMessages implements MessageTaker {
    */
   #hasHad(frame: Frame): boolean {
     const { domain, identity, port, now } = this.around;
-    if (!domain.sightings.has(this.account)) return false;
-    const kept = keptSince(frame, identity.domain);
-    if (kept === undefined || !isKept(frame)) return false;
-    const since = now - port.wallClock() + kept;
+    if (!isKept(frame)) return false;
+    const came = cameAt(frame, identity.bare, identity.domain);
+    if (came === undefined) {
+      this.#keptCopies.end();
+      return false;
+    }
+    const keys = messageKeys(frame, this.account);
+    if (this.#keptCopies.comesAgain(keys.at(-1) ?? '', isCarbonCopy(frame) ? 'copy' : 'message')) return true;
+    const since = now - port.wallClock() + came;
     return domain.sightings
-      .of(this.account, messageKeys(frame, this.account), since)
+      .of(this.account, keys, since)
       .some(({ resource, isSafe }) => resource === identity.resource && isSafe);
   }
 
@@ -292,6 +299,7 @@ export class MissedMessages implements MessageTaker {
     for (const { key, message } of given) {
       const bytes = withDelay(Buffer.from(message.xml), message.at, domain.name, domain.namespaces);
       this.around.put(bytes ?? Buffer.from(message.xml), key);
+      this.#keptCopies.comesAgain(message.keys.at(-1) ?? '', 'message');
       if (!message.doubtful || domain.doubts.isSettled(key)) continue;
       const { keys, resource } = message;
       domain.doubts.note(this.account, { keys, stored: key, resource }, true, port.wallClock());
@@ -299,4 +307,9 @@ export class MissedMessages implements MessageTaker {
     // A client without stream management has it when it is written.
     if (!clientResumes) this.forget(given.map(({ key }) => key));
   }
+}
+
+/** XEP-0280 §6. */
+function isCarbonCopy(frame: Frame): boolean {
+  return frame.findChild('received', NS.carbons2) >= 0 || frame.findChild('sent', NS.carbons2) >= 0;
 }

@@ -173,6 +173,65 @@ describe('COMPAT Prosody: a copy for a session that was not resumed is kept for 
     again.done();
   });
 
+  const kept = (xml: string, delay = STAMP) => xml.replace(/<\/message>$/, `${delay}</message>`);
+  const copyFor = (device: string, n: number) => {
+    const copied = message(n).replace('<message ', "<message xmlns='jabber:client' ");
+    return `<message from='a@example.org' to='a@example.org/${device}' type='chat'><received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>${copied}</forwarded></received></message>`;
+  };
+
+  test('nor does it however long the other session was waited for: the copy says when it came', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
+    const again = tabletAgain(tablet, `<a xmlns='${SM}' h='1'/>`);
+    const came = STAMP.replace("from='example.org'", "from='a@example.org'");
+    again.server(kept(message(1), came + STAMP.replace('12:00:01', '12:05:01')));
+    again.counts('stanza_dropped delivered-before', 1).done();
+  });
+
+  test('a message that was kept, and the copy of it that another session had been sent, are one', () => {
+    const again = new Playbook({ hold: { seconds: 300 } }).bound({ features: FEATURES });
+    again.server(kept(message(1)) + kept(copyFor('tablet', 1)) + kept(message(2)) + kept(message(1)));
+    again.toClient(kept(message(1)) + kept(message(2)) + kept(message(1)));
+    again.counts('stanza_dropped delivered-before', 1);
+    // Of what was said twice there are two copies.
+    again
+      .server(kept(copyFor('tablet', 1)))
+      .counts('stanza_dropped delivered-before', 2)
+      .done();
+    // A copy of what this session was not given is all that there is.
+    again
+      .server(kept(copyFor('tablet', 3)))
+      .toClient(kept(copyFor('tablet', 3)))
+      .done();
+    // And what comes live is another one.
+    again
+      .server(message(4) + kept(copyFor('tablet', 2)))
+      .toClient(message(4) + kept(copyFor('tablet', 2)))
+      .done();
+  });
+
+  test('the copy and what this one has out of the store are one too', () => {
+    const former = resumable().server(message(1)).toClient(message(1)).lost('client').sendsOnly();
+    former.passes(301).stored().takeSent('server');
+    const again = next(isOver(former));
+    gets(again, 1);
+    again
+      .server(kept(copyFor('tablet', 1)))
+      .counts('stanza_dropped delivered-before', 1)
+      .done();
+  });
+
+  test('the copy for a device that has left it with us is not taken for what that is to have', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet', ids: ['tablet-id'] });
+    tablet.server(copyFor('tablet', 1)).toClient(copyFor('tablet', 1)).lost('server').sendsOnly();
+    tablet.passes(301).sendsOnly().stored().done();
+    phone.sendsOnly().server(kept(copyFor('tablet', 1)));
+    phone.toClient(kept(copyFor('tablet', 1))).commands();
+    expect(phone.inStore.size).toBe(1);
+    phone.done();
+  });
+
   test('nor is what is said again later taken for it', () => {
     const phone = resumable();
     const tablet = resumable({ with: phone, jid: 'a@example.org/tablet' });
