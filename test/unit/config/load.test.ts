@@ -73,6 +73,15 @@ describe('flags alone', () => {
     expect(config.admin).toBeUndefined();
   });
 
+  it('hold a session for five minutes, unless its domain says otherwise', async () => {
+    const other = DOMAIN.split('\n').slice(1).join('\n').replace('a.test', 'b.test');
+    const { config } = await load(`${DOMAIN}${other}    hold: { seconds: 60 }\n`);
+    const held = [...config.domains.values()].map(({ hold }) => hold);
+    expect(held.map(({ seconds }) => seconds)).toEqual([300, 60]);
+    // What it does not say is as ever.
+    expect(held[1]?.stanzas).toBe(held[0]?.stanzas);
+  });
+
   it('are complained about by their name, all at once', async () => {
     expect(
       await problems(
