@@ -375,6 +375,14 @@ describe('what was put away is acknowledged to the server, which may never read 
     comesOnce(next(broken));
   });
 
+  test('the same, and the server’s copy comes first: it is no use in the store any more', () => {
+    const broken = acknowledged().lost('server').sendsOnly();
+    const after = new Playbook({ with: broken, hold: { seconds: 300 } }).at(broken.now);
+    after.bound({ features: FEATURES }).server(message(1)).toClient(message(1));
+    after.commands('store delivered -').stored();
+    after.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded().done();
+  });
+
   test('the leg breaks while it is being stored', () => {
     const broken = held().passes(301).commands('store hold +').lost('server').stored().sendsOnly();
     broken.takeSent('server');

@@ -534,9 +534,11 @@ describe('the hold ends', () => {
       jid: 'a@example.org/new',
     });
     next.client('<presence/>').toServer('<presence/>').commands('load undelivered').loaded();
-    held.server(message(1)).passes(301).commands('store hold +').stored();
+    held.server(message(1)).passes(301).commands('store hold +');
     // What the server gives from now on is later than what is being put away.
     next.commands('pause server');
+    held.stored();
+    next.commands();
     isOver(held.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`));
     next.commands('load undelivered').loaded();
     next
