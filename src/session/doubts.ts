@@ -73,10 +73,13 @@ export class Doubts {
     const doubts = this.#accounts.get(account);
     if (doubts === undefined) return undefined;
     const keys = messageKeys(frame, account);
-    const found = doubts.find(
+    const about = doubts.filter(
       (doubt) =>
         (isKept || (doubt.resource ?? resource) === resource) && doubt.keys.some((key) => keys.includes(key)),
     );
+    // Several devices may have missed it: what another one is to have yet stays, if it can.
+    const found =
+      about.find((doubt) => doubt.resource === resource) ?? about.find(({ given }) => given) ?? about[0];
     if (found === undefined) return undefined;
     this.#set(
       account,

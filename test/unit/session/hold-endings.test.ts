@@ -341,6 +341,21 @@ describe('a server comes out by itself with what it was not acknowledged', () =>
     tablet.server(message(1)).toClient(message(1)).done();
   });
 
+  test('two devices have missed it: the one that is back has it once, and the other still gets it', () => {
+    const phone = resumable();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet', ids: ['tablet-id'] });
+    for (const device of [phone, tablet]) {
+      device.server(message(1)).toClient(message(1)).lost('server').sendsOnly();
+      device.passes(301).sendsOnly().stored().done();
+    }
+    const back = new Playbook({ with: phone, hold: { seconds: 300 } }).at(tablet.now);
+    back.bound({ features: FEATURES, jid: 'a@example.org/tablet' }).client('<presence/>').loaded();
+    back.sendsOnly().takeSent('server');
+    back.toClient(new RegExp(`^${delayed(1)}$`)).server(kept);
+    back.counts('stanza_dropped delivered-before', 1).stored().done();
+    gets(next(phone), 1);
+  });
+
   test('a copy for another device (XEP-0280) that comes late is not the message once more: that stays for its own device', () => {
     const phone = resumable();
     const tablet = new Playbook({ with: phone, hold: { seconds: 300 } });
