@@ -8,7 +8,7 @@ import type { Session } from './session.js';
 import { messageKeys } from './sightings.js';
 import { digestOf } from './suspended.js';
 import type { Unacknowledged, WaitingStanza } from './unacknowledged.js';
-import { isKept, undeliveredChange } from './undelivered.js';
+import { isKept, UNDELIVERED, undeliveredChange } from './undelivered.js';
 
 /** What the client of a session that may be resumed has not acknowledged, and the store. */
 export class HeldMessages {
@@ -111,8 +111,9 @@ export class HeldMessages {
         session.domain.backlogs.delivering.delete(stanza.stored);
         if (stanza.secured !== true) {
           again = true;
-          // The server's own copy, dropped behind it, was not acknowledged either.
-          if (doubtful) this.#isPutAway(frame, stanza.stored, serverIsThere);
+          // The server's own copy, dropped behind it, was not acknowledged either. What a feature has of it is its own.
+          if (doubtful && stanza.stored.startsWith(UNDELIVERED))
+            this.#isPutAway(frame, stanza.stored, serverIsThere);
           continue;
         }
       }

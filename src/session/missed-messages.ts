@@ -230,12 +230,12 @@ export class MissedMessages implements MessageTaker {
    */
   #hasHad(frame: Frame): boolean {
     const { domain, identity, port, now } = this.around;
-    if (!isKept(frame)) return false;
-    const came = cameAt(frame, identity.bare, identity.domain);
-    if (came === undefined) {
+    if (frame.findChild('delay', NS.delay) < 0) {
       this.#keptCopies.end();
       return false;
     }
+    const came = isKept(frame) ? cameAt(frame, identity.bare, identity.domain) : undefined;
+    if (came === undefined) return false;
     const keys = messageKeys(frame, this.account);
     if (this.#keptCopies.comesAgain(keys.at(-1) ?? '', isCarbonCopy(frame) ? 'copy' : 'message')) return true;
     const since = now - port.wallClock() + came;

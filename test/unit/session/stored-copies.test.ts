@@ -78,6 +78,14 @@ describe('of what a feature has sent out of the store', () => {
     isOver(play);
   });
 
+  test('nor is it in doubt whether the server has it too, when its leg is lost', () => {
+    const keeper = new Keeper();
+    const play = resumable({ features: [keeper.feature] });
+    keeper.sends(1);
+    play.client(' ').toClient(event(1)).toServer(' ').lost('server').passes(301).sendsOnly().done();
+    expect(play.session.domain.doubts.has('a@example.org')).toBe(false);
+  });
+
   test('the next process tells what the client had when it came back, and of the rest nothing', () => {
     const before = new Keeper();
     const first = resumable({ features: [before.feature] });
