@@ -15,6 +15,8 @@ export const SAME_TIME = 30_000;
 /** Devices that are remembered of one message. */
 const MOST_DEVICES = 16;
 
+const ON_ITS_WAY: readonly string[] = [NS.delay, NS.sid, NS.hints];
+
 /** Of a key longer than this only a hash is kept. */
 const LONGEST_KEY = 256;
 
@@ -117,8 +119,17 @@ export function keysOf(message: Element, account: string): string[] {
   }
   const { from, id } = message.attrs;
   // With the text, because there are clients that give all their messages one id.
-  keys.push(`sent ${prepareJid(String(from ?? account))} ${id ?? ''} ${message.getChildText('body') ?? ''}`);
+  const text = message.getChildText('body') ?? (id === undefined ? contentOf(message) : '');
+  keys.push(`sent ${prepareJid(String(from ?? account))} ${id ?? ''} ${text}`);
   return keys;
+}
+
+/** What tells apart messages that have neither an id nor a text, but for what is put to them on their way. */
+function contentOf(message: Element): string {
+  return message
+    .getChildElements()
+    .filter((child) => !ON_ITS_WAY.includes(child.getNS() ?? ''))
+    .join('');
 }
 
 function short(key: string): string {

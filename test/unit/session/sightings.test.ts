@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Sightings } from '../../../src/session/sightings.js';
+import { keysOf, Sightings } from '../../../src/session/sightings.js';
+import { parseElement } from '../../../src/xml/tree.js';
 
 const seen = (resource: string, at = 0) => ({ resource, at, isSafe: true });
 const sent = (n: number) => [`sent b@example.net/x ${n} ${n}`];
@@ -43,5 +44,27 @@ describe('which device has been sent which message', () => {
     expect(sightings.of('u', long, 0).map(({ resource }) => resource)).toEqual(
       Array.from({ length: 16 }, (_, n) => `r${n + 34}`),
     );
+  });
+});
+
+describe('what a message is known by', () => {
+  const keys = (inside: string, id = '') =>
+    keysOf(
+      parseElement(
+        Buffer.from(`<message xmlns='jabber:client' from='r@example.net'${id}>${inside}</message>`),
+      ),
+      'u@example.net',
+    );
+  const item = (name: string) => `<event xmlns='urn:example:e'><${name}/></event>`;
+  const delay = "<delay xmlns='urn:xmpp:delay' stamp='2026-11-28T12:00:00Z'/>";
+
+  test('without an id and a text it is what is in it, but for what is put to it on its way', () => {
+    expect(keys(item('one'))).not.toEqual(keys(item('two')));
+    expect(keys(item('one') + delay)).toEqual(keys(item('one')));
+  });
+
+  test('with an id it is that and the text', () => {
+    expect(keys(item('one'), " id='1'")).toEqual(keys(item('two'), " id='1'"));
+    expect(keys('<body>a</body>', " id='1'")).not.toEqual(keys('<body>b</body>', " id='1'"));
   });
 });
