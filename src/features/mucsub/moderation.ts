@@ -50,8 +50,8 @@ export class Moderation {
   isModerator(room: string, done: (refusal: Refusal | undefined) => void): void {
     this.#list(room, "role='moderator'", (moderators) => {
       if (Array.isArray(moderators)) done(undefined);
-      else if (moderators === 'item-not-found') done(REFUSED.noRoom);
-      else done(moderators === undefined ? REFUSED.noAnswer : REFUSED.notModerator);
+      else if (moderators === undefined) done(REFUSED.noAnswer);
+      else done(NO_ROOM.includes(moderators) ? REFUSED.noRoom : REFUSED.notModerator);
     });
   }
 

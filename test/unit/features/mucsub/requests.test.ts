@@ -321,6 +321,11 @@ describe('lists', () => {
       'item-not-found',
       refused('cancel', 'item-not-found', 'Conference room does not exist'),
     ],
+    [
+      'the same where mu-conference says so',
+      'bad-request',
+      refused('cancel', 'item-not-found', 'Conference room does not exist'),
+    ],
   ])('of a room, %s: refused', (_, error, answer) => {
     roomList(stage({ settings: ALLOWED }))
       .answerIq(ROOM, { error })
