@@ -20,6 +20,8 @@ export class Ghost {
   readonly due: Asker[] = [];
   /** Leaves of the ghost's own that the room has not confirmed. */
   leaves = 0;
+  /** The server has taken the session out of the room, which is still to say so; the ghost is entering again meanwhile. */
+  isThrownOut = false;
   /** Subjects that close what is sent to an entering ghost. */
   subjects = 0;
   /** The room may still be telling what was said before. */

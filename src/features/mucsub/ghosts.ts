@@ -189,10 +189,12 @@ export class Ghosts {
     this.hidden.clear();
     this.claim();
     // What the room has still to say to those that are out comes before its word to those that enter.
-    for (const { room, due, subjects } of thrownOut) {
+    for (const { room, due, subjects, isIn } of thrownOut) {
       const again = this.#ghosts.get(room);
-      again?.due.unshift(...due.map((): Asker => 'gone'));
-      if (again !== undefined) again.subjects += subjects;
+      if (again === undefined) continue;
+      again.due.unshift(...due.map((): Asker => 'gone'));
+      again.subjects += subjects;
+      again.isThrownOut = isIn || due.length > 0;
     }
   }
 
@@ -276,6 +278,7 @@ export class Ghosts {
     const forClient = ghost.isForClient;
     const asker = ghost.due.shift();
     if (asker === 'gone') return SWALLOWED;
+    ghost.isThrownOut = false;
     if (asker === undefined) {
       if (forClient) ghost.nick = nick;
       return forClient ? PASS : SWALLOWED;
@@ -297,6 +300,10 @@ export class Ghosts {
     const forClient = ghost.isForClient;
     const verdict = forClient ? PASS : SWALLOWED;
     if (codes.has('303') && destroyed === undefined) return verdict;
+    if (ghost.isThrownOut && destroyed === undefined) {
+      ghost.isThrownOut = false;
+      return SWALLOWED;
+    }
     if (ghost.leaves > 0 && destroyed === undefined) {
       ghost.leaves -= 1;
       if (ghost.leaves === 0 && ghost.client === 'out') {

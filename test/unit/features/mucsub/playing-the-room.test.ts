@@ -693,6 +693,27 @@ describe('when the last client has gone', () => {
       .end();
   });
 
+  it('what the room says of its being taken out does not have it enter once more, which would bring a subject that nobody has said', () => {
+    subscribed(available(stage({ settings: ALLOWED })), 'sammy', ['subject', 'messages'])
+      .fromServer(said('olga', 'first', 'm1', STANZA_ID('a1')))
+      .expectVerdict('changed mucsub-event', event('messages', 'a1', inner('olga', 'first', 'm1', 'a1')))
+      .fromClient("<presence type='unavailable'/>")
+      .expectSent('server', asks('sammy'))
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, missedSince('a1'))
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED)
+      .answerIq(ROOM, `<fin xmlns='${NS.mam2}' complete='true'/>`)
+      // Put out later, it enters again.
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110', '307'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .expectSent('server', asks('sammy'))
+      .end();
+  });
+
   it('it does not stay for who has subscribed to nothing', () => {
     const book = available(stage({ settings: ALLOWED }));
     expect(book.session.needsServer?.(book.now)).toBeUndefined();
