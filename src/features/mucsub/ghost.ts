@@ -34,6 +34,8 @@ export class Ghost {
   fillIsComplete = true;
   affiliation = 'none';
   nonAnonymous = false;
+  /** What is said in the room is logged, as far as the room has said so. */
+  isLogged = false;
   /** The room did not exist before. */
   created = false;
   /** Kept while it matters who is there. */

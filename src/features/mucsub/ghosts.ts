@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { parseJid, prepareJid } from '../../jid.js';
 import { causeOf, mayConcernSelf, type RoomSignals, roomSignals } from '../../knowledge/rooms/signals.js';
@@ -5,6 +6,7 @@ import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js
 import { LateMap, LateSet } from '../../session/late.js';
 import type { StoreChange } from '../../store/store.js';
 import { NS } from '../../xml/namespaces.js';
+import { serializeElement } from '../../xml/serialize.js';
 import type { Subscription } from './book.js';
 import { Carried } from './carried.js';
 import { CatchingUp } from './catching-up.js';
@@ -268,6 +270,7 @@ export class Ghosts {
     const item = tree.getChildren('x', NS.mucUser).at(-1)?.getChild('item');
     ghost.affiliation = String(item?.attrs.affiliation ?? 'none');
     if (codes.has('100')) ghost.nonAnonymous = true;
+    if (codes.has('170')) ghost.isLogged = true;
     if (ghost.renaming?.nick === nick) {
       const { done } = ghost.renaming;
       ghost.renaming = undefined;
@@ -277,6 +280,7 @@ export class Ghosts {
     }
     const forClient = ghost.isForClient;
     const asker = ghost.due.shift();
+    const wasIn = ghost.isIn;
     if (asker === 'gone') return SWALLOWED;
     ghost.isThrownOut = false;
     if (asker === undefined) {
@@ -289,7 +293,7 @@ export class Ghosts {
       ghost.client = 'in';
       if (!this.standings.isOpen(ghost.room))
         this.around.book.whereabouts(ghost.room, this.around.account).inside.add(this.#full);
-      return PASS;
+      return wasIn ? asOnEntering(ghost, codes, tree) : PASS;
     }
     if (!this.standings.isOpen(ghost.room)) this.entering.letIn(ghost, codes.has('201'));
     return SWALLOWED;
@@ -366,4 +370,15 @@ export class Ghosts {
     if (type === 'groupchat') return this.#events.groupchat(ghost, stanza, slash < 0);
     return this.#events.other(ghost, stanza, slash < 0);
   }
+}
+
+/** Of what a room is like it tells who enters, and not who is in it already, which the client does not know that it is (XEP-0045 §7.2.4, §7.2.12). */
+function asOnEntering(ghost: Ghost, codes: RoomSignals['codes'], presence: Element): Verdict {
+  const lacking = [ghost.nonAnonymous && '100', ghost.isLogged && '170'].filter(
+    (code) => code !== false && !codes.has(code),
+  );
+  const x = presence.getChildren('x', NS.mucUser).at(-1);
+  if (lacking.length === 0 || x === undefined) return PASS;
+  for (const code of lacking) x.c('status', { code });
+  return { action: 'replace', bytes: Buffer.from(serializeElement(presence)), reason: 'mucsub-joining' };
 }

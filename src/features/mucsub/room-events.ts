@@ -232,6 +232,8 @@ export class RoomEvents {
     for (const { attrs } of codes) {
       if (attrs.code === '172') ghost.nonAnonymous = true;
       if (attrs.code === '173' || attrs.code === '174') ghost.nonAnonymous = false;
+      if (attrs.code === '170') ghost.isLogged = true;
+      if (attrs.code === '171') ghost.isLogged = false;
     }
   }
 

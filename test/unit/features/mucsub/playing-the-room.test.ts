@@ -384,6 +384,31 @@ describe('joining and leaving', () => {
       .end();
   });
 
+  it('what the room has warned the ghost of it warns the client of', () => {
+    const asked = available(stage({ settings: ALLOWED }))
+      .fromClient(subscribe('sammy', ['messages']))
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', asks('sammy'))
+      .fromServer(self('sammy', '100', '170'))
+      .expectVerdict(SWALLOWED)
+      .expectSent(
+        'client',
+        result(`<subscribe xmlns='${NS.mucsub}' nick='sammy'>${events('messages')}</subscribe>`),
+      )
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED);
+    const said = (...codes: string[]) =>
+      self('sammy', ...codes).replace('<presence ', `<presence xmlns='${NS.client}' `);
+    asked
+      .fromClient(join())
+      .expectVerdict('changed mucsub-joining', join("<history maxstanzas='0'/>"))
+      .fromServer(self('sammy', '170'))
+      .expectVerdict('changed mucsub-joining', said('170', '100'))
+      .fromServer(SUBJECT)
+      .end();
+  });
+
   it.each([
     ['without', ''],
     ['with another', '<password>other</password>'],
