@@ -50,6 +50,7 @@ export const REFUSED = {
     'It is not allowed to send private messages to the conference',
   ),
   nobodyOfThatNick: refusal('cancel', 'item-not-found', 'Recipient is not in the conference room'),
+  noRole: refusal('cancel', 'not-allowed', 'Changing role/affiliation is not allowed'),
   noArchive: refusal('auth', 'forbidden', 'Only members may query archives of this room'),
   badOption: refusal('modify', 'bad-request', "Value of 'allow_subscription' should be boolean"),
   badQuery: refusal('modify', 'bad-request', 'This query cannot be understood'),

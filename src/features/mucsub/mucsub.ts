@@ -94,7 +94,7 @@ class MucSubSession implements FeatureSession, Reader {
     this.#speaking = new Speaking(around, this.#ghosts, () => this.#watchGhosts());
     this.#forms = new Forms(context, this.#changes);
     this.#ownArchive = new OwnArchive(around);
-    this.#unseen = new Unseen(around.book);
+    this.#unseen = new Unseen(around);
     if (around.settings.observer !== undefined)
       this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts, this.#arrivals);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
@@ -139,6 +139,8 @@ class MucSubSession implements FeatureSession, Reader {
         if (!this.#plays(stanza.frame.to)) return PASS;
         this.context.attend(CONFIGURES, true);
         return this.#forms.fromClient(stanza);
+      case On.RoleChange:
+        return this.#unseen.roleChange(stanza);
       case On.SelfPing:
         return this.#ghosts.size === 0 ? PASS : this.#speaking.selfPing(stanza);
       case On.RoomMessage:

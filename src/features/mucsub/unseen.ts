@@ -4,8 +4,10 @@ import { bare, parseJid, prepareJid } from '../../jid.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
+import { errorAnswer, REFUSED } from './answers.js';
 import type { Book } from './book.js';
 import { isGhostOf } from './hidden-ghosts.js';
+import type { Surroundings } from './surroundings.js';
 
 const OCCUPANTS = 'muc#roominfo_occupants';
 
@@ -14,12 +16,35 @@ const OCCUPANTS = 'muc#roominfo_occupants';
  * moderators have by role (§9.4–9.6). Whoever has only subscribed is no occupant.
  */
 export class Unseen {
-  constructor(private readonly book: Book) {}
+  readonly #book: Book;
+
+  constructor(private readonly around: Surroundings) {
+    this.#book = around.book;
+  }
+
+  /** A moderator's word on who is what in a room. Until a subscriber joins its role is none; to put its ghost out is the room's to do. */
+  roleChange(stanza: PassingStanza): Verdict {
+    const { frame } = stanza;
+    const { to = '', id } = frame;
+    const room = prepareJid(to);
+    if (room === undefined || (this.#book.room(room)?.nicks.size ?? 0) === 0) return PASS;
+    const items = stanza.tree().getChild('query', NS.mucAdmin)?.getChildren('item') ?? [];
+    const isOfGhost = items.some(({ attrs }) => {
+      if (attrs.role === undefined || attrs.role === 'none') return false;
+      const nick = parseJid(`${room}/${attrs.nick}`)?.resource;
+      return nick !== undefined && isGhostOf(this.#book, room, nick);
+    });
+    if (!isOfGhost) return PASS;
+    const { context } = this.around;
+    const asked = { name: 'iq', id, from: to, to: context.identity.full } as const;
+    context.send('client', errorAnswer(asked, REFUSED.noRole), 'mucsub-refused');
+    return { action: 'handled', reason: 'mucsub-refused' };
+  }
 
   /** An answer from a room to the client, of one of these kinds. */
   answer(stanza: PassingStanza): Verdict {
     const room = prepareJid(stanza.frame.from ?? '');
-    if (room === undefined || (this.book.room(room)?.nicks.size ?? 0) === 0) return PASS;
+    if (room === undefined || (this.#book.room(room)?.nicks.size ?? 0) === 0) return PASS;
     const iq = stanza.tree();
     const [query] = iq.getChildElements();
     const isChanged = query !== undefined && this.#without(room, query);
@@ -44,7 +69,7 @@ export class Unseen {
   #withoutItems(room: string, query: Element, nickOf: (item: Element) => string | undefined): boolean {
     const ghosts = query.getChildren('item').filter((item) => {
       const nick = nickOf(item);
-      return nick !== undefined && isGhostOf(this.book, room, nick);
+      return nick !== undefined && isGhostOf(this.#book, room, nick);
     });
     for (const item of ghosts) query.remove(item);
     return ghosts.length > 0;
@@ -58,7 +83,7 @@ export class Unseen {
       ?.getChild('value');
     const count = Number(value?.getText().trim());
     if (value === undefined || !Number.isInteger(count)) return false;
-    const nicks = [...(this.book.room(room)?.nicks ?? [])];
+    const nicks = [...(this.#book.room(room)?.nicks ?? [])];
     const ghosts = nicks.filter(([nick, account]) => this.#isCounted(room, nick, account)).length;
     if (ghosts === 0) return false;
     value.children = [String(Math.max(0, count - ghosts))];
@@ -67,9 +92,9 @@ export class Unseen {
 
   /** Where an observer hears for an account, that has no ghost of its own. */
   #isCounted(room: string, nick: string, account: string): boolean {
-    const { sources } = this.book.whereabouts(room, account);
+    const { sources } = this.#book.whereabouts(room, account);
     return (
-      isGhostOf(this.book, room, nick) && [...sources].some((full) => prepareJid(bare(full)) === account)
+      isGhostOf(this.#book, room, nick) && [...sources].some((full) => prepareJid(bare(full)) === account)
     );
   }
 }

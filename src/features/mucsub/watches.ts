@@ -12,6 +12,7 @@ export enum On {
   Whispered,
   Invites,
   OwnerForm,
+  RoleChange,
   SelfPing,
   RoomMessage,
   RoomPresence,
@@ -76,6 +77,14 @@ export const WATCHES: readonly Watch[] = [
     types: ['get', 'set'],
     child: { namespace: NS.mucOwner },
     address: ['bare'],
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['set'],
+    child: { namespace: NS.mucAdmin, name: 'query' },
+    address: ['bare'],
+    when: [SUBSCRIBERS],
   },
   {
     direction: 'to-server',

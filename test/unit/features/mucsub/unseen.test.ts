@@ -8,6 +8,7 @@ import {
   lateStage,
   query,
   ROOM,
+  refused,
   type Stage,
   self,
   stage,
@@ -67,6 +68,26 @@ describe('who has only subscribed is no occupant', () => {
     juliet.end();
   });
 
+  const sets = (items: string) => `<iq type='set' id='s1' to='${ROOM}'>${query(NS.mucAdmin, items)}</iq>`;
+
+  it('and gets no role; it is put out like anybody', () => {
+    const { juliet, olga } = scene();
+    for (const role of ['moderator', 'participant', 'visitor'])
+      olga
+        .fromClient(sets(`<item nick='bobby' role='none'/><item nick='sammy' role='${role}'/>`))
+        .expectVerdict('handled mucsub-refused')
+        .expectSent(
+          'client',
+          refused('cancel', 'not-allowed', 'Changing role/affiliation is not allowed').replace(FULL, OLGA),
+        );
+    olga
+      .fromClient(sets("<item nick='sammy' role='none'/>"))
+      .fromClient(sets("<item nick='bobby' role='moderator'/>"))
+      .fromClient(sets("<item jid='juliet@capulet.lit' affiliation='member'/>"))
+      .end();
+    juliet.end();
+  });
+
   it('and is one who has joined', () => {
     const { juliet, olga } = scene();
     juliet
@@ -78,6 +99,7 @@ describe('who has only subscribed is no occupant', () => {
       .fromServer(answer(info(3)))
       .fromServer(answer(query(NS.discoItems, item('sammy') + item('bobby'))))
       .fromServer(answer(query(NS.mucAdmin, byRole('sammy', FULL))))
+      .fromClient(sets("<item nick='sammy' role='moderator'/>"))
       .end();
   });
 
