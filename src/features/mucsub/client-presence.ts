@@ -64,10 +64,11 @@ export class ClientPresence {
       this.ghosts.set(room, ghost);
     } else if (
       ghost.client === 'out' &&
-      (ghost.nick !== nick || lacksPassword(stanza, subscription)) &&
+      (ghost.nick !== nick || context.serverKind === 'jabberd2' || lacksPassword(stanza, subscription)) &&
       (ghost.isIn || ghost.due.length > 0)
     ) {
       // Somebody who only changed the nick would not be told who is there, and who is in already not be asked for the password.
+      // COMPAT: mu-conference tells who is in already only of itself.
       context.sendAhead(leaveRoom(`${room}/${ghost.nick}`), 'mucsub-ghost');
       ghost.leaves += 1;
       ghost.isIn = false;

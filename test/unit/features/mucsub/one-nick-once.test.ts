@@ -75,6 +75,27 @@ describe('where an account can be in a room only once under one nick', () => {
   });
 });
 
+describe('where who enters a room again is told only of himself', () => {
+  it('the ghost leaves before its client joins, which is told who is there', () => {
+    const book = available(stage(scene()));
+    subscribed(book);
+    const join = (history: string) =>
+      `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'>${history}</x></presence>`;
+    book
+      .fromClient(join(''))
+      .expectVerdict('changed mucsub-joining', join("<history maxstanzas='0'/>"))
+      .expectAhead(`<presence to='${ROOM}/sammy' type='unavailable'/>`)
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .fromServer(says('olga', "affiliation='owner' role='moderator'"))
+      .fromServer(self('sammy'))
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .answerIq(ROOM, query(NS.discoInfo))
+      .expectSent('client', SUBJECT)
+      .end();
+  });
+});
+
 describe('12.12 join completion: a room that ends what it sends to who enters with a subject only when it has one', () => {
   const enters = () =>
     stage(scene())
