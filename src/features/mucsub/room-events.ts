@@ -243,19 +243,31 @@ export class RoomEvents {
     const { book, account, context } = this.around;
     if (ofRoom) {
       // Invitations and what else the room has for the account are the client's; who has become what in it is an occupant's to know.
-      const x = frame.findChild('x', NS.mucUser);
-      return x >= 0 && stanza.tree().getChild('x', NS.mucUser)?.getChild('item') !== undefined
-        ? SWALLOWED
-        : PASS;
+      const item = stanza.tree().getChild('x', NS.mucUser)?.getChild('item');
+      return item === undefined ? PASS : this.#affiliation(ghost, frame, item);
     }
     const where = book.knownWhereabouts(ghost.room, account);
     if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
     return this.delivery.deliver(ghost.room, this.#private(frame), true);
   }
 
+  /** Somebody who is not in the room has become something else in it: a subscriber is told where everybody is. */
+  #affiliation(ghost: Ghost, frame: Frame, item: Element): Verdict {
+    const { book, account } = this.around;
+    const { room, nonAnonymous } = ghost;
+    const subscription = book.subscription(room, account);
+    const isWanted = nonAnonymous && subscription?.events.includes('affiliations') === true;
+    if (!isWanted || !this.#isHeard(ghost)) return SWALLOWED;
+    const inner = innerStanza(frame, account, room, undefined).toBuffer();
+    this.#give(subscription, ['affiliations'], inner, `${item.attrs.jid} ${item.attrs.affiliation}`);
+    return SWALLOWED;
+  }
+
   /** A private message, as the account gets it. */
   #private(frame: Frame): Buffer {
     const splice = new Splice(frame).setAttribute('to', this.around.account);
+    // COMPAT: mu-conference does not say that it is one (XEP-0045 §7.5).
+    if (frame.findChild('x', NS.mucUser) < 0) splice.appendChild(`<x xmlns='${NS.mucUser}'/>`);
     const hint = markedNoStore(frame);
     if (hint !== undefined) splice.removeChild(hint);
     return Buffer.from(splice.toBuffer());
@@ -283,25 +295,24 @@ export class RoomEvents {
   }
 
   #tell(ghost: Ghost, subscription: Subscription, events: readonly EventName[], tree: Element): void {
-    const { account, context } = this.around;
+    const { account } = this.around;
     const wanted = events.filter((event) => subscription.events.includes(event));
     if (wanted.length === 0 || !this.#isHeard(ghost)) return;
-    const { room } = ghost;
     const inner = presenceInside(tree, account, ghost.nonAnonymous);
+    this.#give(subscription, wanted, inner, keyOfPresence(tree));
+  }
+
+  /** What is no groupchat to who is there, or into the log. @param key what it is known by, whoever hears it */
+  #give(subscription: Subscription, events: readonly EventName[], inner: Buffer, key: string): void {
+    const { account, context } = this.around;
+    const { room } = subscription;
     const isStored = !this.delivery.isDirect || this.storing.isBehind(room);
-    for (const event of wanted) {
+    for (const event of events) {
       const id = context.randomId();
       if (FLEETING.includes(event) || !isStored)
         this.delivery.give(room, wrap({ room, account, event, id }, inner), false);
       else {
-        const said = {
-          kind: event,
-          id,
-          key: keyOfPresence(tree),
-          isUnique: false,
-          at: context.wallClock(),
-          inner,
-        };
+        const said = { kind: event, id, key, isUnique: false, at: context.wallClock(), inner };
         this.storing.take(room, said, () => said, subscription.events);
         this.delivery.waits();
       }

@@ -8,6 +8,7 @@ import {
   available,
   domain,
   event,
+  events,
   FULL,
   inner,
   lateStage,
@@ -23,6 +24,7 @@ import {
   secondStage,
   self,
   stage,
+  subscribe,
   subscribed,
 } from './stage.js';
 
@@ -148,11 +150,34 @@ describe('a subscriber acts in a room without having joined', () => {
 });
 
 describe('what a room says of its members to those in it', () => {
-  it('is nothing for a subscriber', () => {
+  const CARL = `<x xmlns='${NS.mucUser}'><item affiliation='member' jid='carl@capulet.lit' role='none'/></x>`;
+
+  it('is an event of affiliations where the room shows real JIDs to all', () => {
+    const member = (to: string) => `<message from='${ROOM}' to='${to}'>${CARL}</message>`;
+    const inside = member(ACCOUNT).replace('<message', `<message xmlns='${NS.client}'`);
+    const open = (...names: string[]) =>
+      available(stage({ settings: ALLOWED }))
+        .fromClient(subscribe('sammy', names))
+        .expectVerdict('handled mucsub-answered')
+        .expectSent('server', asks('sammy'))
+        .fromServer(self('sammy', '100'))
+        .expectVerdict(SWALLOWED)
+        .expectSent(
+          'client',
+          result(`<subscribe xmlns='${NS.mucsub}' nick='sammy'>${events(...names)}</subscribe>`),
+        )
+        .expectTold(ACCOUNT, JSON.stringify({ op: 'subscribed', room: ROOM }))
+        .fromServer(member(FULL))
+        .expectVerdict(SWALLOWED);
+    open('affiliations')
+      .expectSent('client', event('affiliations', 'id-1', inside))
+      .end();
+    open('messages', 'presence').end();
+  });
+
+  it('is nothing for a subscriber elsewhere', () => {
     subscriber(['affiliations', 'messages', 'presence'])
-      .fromServer(
-        `<message from='${ROOM}' to='${FULL}'><x xmlns='${NS.mucUser}'><item affiliation='member' jid='carl@capulet.lit' role='none'/></x></message>`,
-      )
+      .fromServer(`<message from='${ROOM}' to='${FULL}'>${CARL}</message>`)
       .expectVerdict(SWALLOWED)
       .end();
   });

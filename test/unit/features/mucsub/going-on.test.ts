@@ -104,7 +104,7 @@ describe('a server leg that is gone on with by the next process', () => {
       .expectSent('client', event('messages', 'id-1', inner('olga', 'Hello', 'm1', 'id-1')))
       .expectSent(
         'client',
-        `<message type='chat' from='${ROOM}/olga' to='${ACCOUNT}' id='p1'><body>psst</body></message>`,
+        `<message type='chat' from='${ROOM}/olga' to='${ACCOUNT}' id='p1'><body>psst</body><x xmlns='${NS.mucUser}'/></message>`,
       )
       .end();
   });

@@ -342,6 +342,15 @@ describe('events', () => {
       .end();
   });
 
+  it('a private message that does not say that it is one does to the account', () => {
+    const pm = (to: string, x = '') =>
+      `<message type='chat' from='${ROOM}/olga' to='${to}' id='p1'><body>psst</body>${x}</message>`;
+    subscribed(available(stage({ settings: ALLOWED })))
+      .fromServer(pm(FULL))
+      .expectVerdict('changed mucsub-event', pm(ACCOUNT, `<x xmlns='${NS.mucUser}'/>`))
+      .end();
+  });
+
   it('the hint with which it has left a realm of XMPP 2.0 does not keep it from being stored, the sender’s own does', () => {
     const hint = `<no-store xmlns='${NS.hints}'/>`;
     const mark = `<xmpp-2 xmlns='${NS.xmpp2}' to='${ROOM}/sammy'/>`;
