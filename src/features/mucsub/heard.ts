@@ -15,11 +15,15 @@ const OVERHEAD = 1_000;
 /** Characters of a body that tell apart messages for which the room gives no id. */
 const KEY_LENGTH = 200;
 
+const CHAT_STATES: readonly string[] = ['active', 'composing', 'paused', 'inactive', 'gone'];
+
 /** A groupchat message of a room's, as far as it is the same for all who hear it. */
 export class Heard implements Known {
   readonly kind: LoggedKind;
   readonly isSubject: boolean;
   readonly isDelayed: boolean;
+  /** Nobody is to have it later: its sender has said so (XEP-0334 §3), or it says only that somebody is writing (XEP-0085 §5.7). */
+  readonly isFleeting: boolean;
   /** It has something of the room's own to say (XEP-0045 §10.2.1). */
   readonly isOfMuc: boolean;
   /** In the room's archive. */
@@ -40,6 +44,7 @@ export class Heard implements Known {
   ) {
     this.isSubject = isSubject(frame);
     this.isDelayed = frame.findChild('delay', NS.delay) >= 0;
+    this.isFleeting = isFleeting(frame);
     this.isOfMuc = frame.findChild('x', NS.mucUser) >= 0;
     this.kind = kindOf(frame, ofRoom);
     this.archiveId = isOurs ? undefined : archiveId(frame, room);
@@ -113,6 +118,12 @@ export function kindOf(frame: Frame, ofRoom: boolean): LoggedKind {
 export function isSubject(frame: Frame): boolean {
   const has = (name: string) => frame.findChild(name, NS.client) >= 0;
   return has('subject') && !has('body') && !has('thread');
+}
+
+function isFleeting(frame: Frame): boolean {
+  if (frame.findChild('no-store', NS.hints) >= 0) return true;
+  if (frame.findChild('body', NS.client) >= 0 || frame.findChild('subject', NS.client) >= 0) return false;
+  return CHAT_STATES.some((state) => frame.findChild(state, NS.chatStates) >= 0);
 }
 
 /** What a message without an id of the room's is known by. */

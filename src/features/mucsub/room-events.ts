@@ -12,7 +12,15 @@ import type { Subscription } from './book.js';
 import { hasCaughtUp } from './catching-up.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
 import type { Said } from './event-log.js';
-import { addressBytes, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
+import {
+  addressBytes,
+  gap,
+  innerStanza,
+  markedNoStore,
+  subscriberChange,
+  wrap,
+  wrapSplice,
+} from './events.js';
 import type { Ghost } from './ghost.js';
 import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
@@ -174,11 +182,13 @@ export class RoomEvents {
     const event = eventOf(kind, subscription.events);
     const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
     if (!isOurs && !isWanted) return undefined;
-    if (!isOurs && !isStored) return this.#event(room, frame, heard, event!, id, old?.stamp);
+    const isKept = isStored && !heard.isFleeting;
+    if (!isOurs && !isKept)
+      return isStored ? undefined : this.#event(room, frame, heard, event!, id, old?.stamp);
     const known = old?.id === undefined ? heard : { key: old.id, isUnique: true };
     const made = () => this.#said(room, frame, heard, id, old?.stamp);
-    const logged = storing.take(room, known, made, isWanted && isStored ? subscription.events : undefined);
-    if (isWanted && isStored) this.delivery.waits();
+    const logged = storing.take(room, known, made, isWanted && isKept ? subscription.events : undefined);
+    if (isWanted && isKept) this.delivery.waits();
     if (!isWanted || isStored) return undefined;
     return this.#event(room, frame, heard, event, logged.id, old?.stamp);
   }
@@ -393,16 +403,6 @@ interface Old {
   readonly stamp: string | undefined;
   /** In the room's archive. */
   readonly id?: string;
-}
-
-/**
- * What leaves a realm of XMPP 2.0 for one resource has a hint against storing, right before its mark. Here that resource is an occupant, which
- * stands for the whole account: the account may be away, and what the sender has asked for itself stands elsewhere.
- * @returns which child that hint is
- */
-function markedNoStore(frame: Frame): number | undefined {
-  const hint = frame.findChild('xmpp-2', NS.xmpp2) - 1;
-  return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
 }
 
 function stampIn(message: Element): string | undefined {

@@ -29,6 +29,8 @@ interface News {
   readonly marker: string;
   /** Of the key of a groupchat message; undefined: it is no message. */
   readonly hash: number | undefined;
+  /** Nobody is to have it later. */
+  readonly isFleeting: boolean;
   /** Where the log of a room without an archive has it. */
   readonly place: number | undefined;
 }
@@ -54,7 +56,7 @@ export class FanOut {
     const frame = nonAnonymous ? message : withoutRealJids(message, this.around);
     const isOurs = lacksArchive(this.around, room);
     const heard = new Heard(frame, room, ofRoom, isOurs);
-    const { archiveId, key, kind, hash, isUnique } = heard;
+    const { archiveId, key, kind, hash, isUnique, isFleeting } = heard;
     const newId = archiveId ?? context.randomId();
     const marker = `to-${context.randomId()}`;
     const saidAs = (id: string): Said => {
@@ -64,7 +66,7 @@ export class FanOut {
     // A ghost may have had it before.
     const logged = isOurs ? this.#storing.take(room, heard, () => saidAs(newId)) : undefined;
     const said = saidAs(logged?.id ?? newId);
-    this.#tell(room, audience, { said, marker, hash, place: logged?.seq });
+    this.#tell(room, audience, { said, marker, hash, isFleeting, place: logged?.seq });
   }
 
   /** The presence of an occupant. @param events what it is */
@@ -75,9 +77,10 @@ export class FanOut {
     const marker = `to-${context.randomId()}`;
     const inner = presenceInside(presence, marker, nonAnonymous);
     for (const kind of events) {
+      const isFleeting = FLEETING.includes(kind);
       const id = context.randomId();
       const said = { kind, id, key, isUnique: false, at: context.wallClock(), inner };
-      this.#tell(room, audience, { said, marker, hash: undefined, place: undefined });
+      this.#tell(room, audience, { said, marker, hash: undefined, isFleeting, place: undefined });
     }
   }
 
@@ -109,7 +112,7 @@ export class FanOut {
   #tellOne(
     { room, account, events }: Subscription,
     where: Whereabouts,
-    { said, hash, place }: News,
+    { said, hash, isFleeting, place }: News,
     made: (event: EventName) => Buffer,
   ): void {
     const { book, context, settings } = this.around;
@@ -127,7 +130,7 @@ export class FanOut {
     const allowed = where.inside.size === 0 || settings.eventsWhileJoined;
     const event = allowed ? eventOf(said.kind, events) : undefined;
     if (event === undefined) return;
-    if (isStored && !FLEETING.includes(event)) {
+    if (isStored && !isFleeting) {
       new Storing({ ...this.around, account }).take(room, said, () => said, events);
       const [first] = listeners;
       if (!isWanted && first !== undefined) first.waits(made(event));

@@ -96,6 +96,23 @@ describe('events for who is away', () => {
     expect([logged(shared), cursors(shared)]).toEqual([[], 0]);
   });
 
+  it.each([
+    ['what its sender has said is not to be stored', `<body>x</body><no-store xmlns='${NS.hints}'/>`],
+    ['that somebody is writing', "<composing xmlns='http://jabber.org/protocol/chatstates'/>"],
+  ])('are for nobody later: %s', (_, inside) => {
+    for (const service of [[NS.mam2], []]) {
+      const shared = domain();
+      subscribed(stage({ settings: ALLOWED, domain: shared, service }))
+        .fromServer(
+          `<message type='groupchat' from='${ROOM}/olga' to='${FULL}' id='m1'>${inside}${STANZA_ID('a1')}</message>`,
+        )
+        .expectVerdict(SWALLOWED)
+        .fromClient(BACK)
+        .end();
+      expect(cursors(shared)).toBe(0);
+    }
+  });
+
   it('wait for an account of which no client has them, which push services can be told', () => {
     subscribed(stage({ settings: ALLOWED, showsWaiting: true }))
       .fromServer(speaks('body a1', 'a1'))

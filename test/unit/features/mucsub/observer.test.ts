@@ -158,16 +158,18 @@ describe('an observer', () => {
     closes(observer);
   });
 
-  it('an account that nobody is there of gets it later', () => {
+  it('an account that nobody is there of gets it later, but not that somebody was writing', () => {
     const { subscriber, observer } = handedOver();
     subscriber.fromClient("<presence type='unavailable'/>");
+    const writing = said('olga', '', 'w').replace('<body></body>', `<composing xmlns='${NS.chatStates}'/>`);
+    observer.fromServer(writing).expectVerdict(SWALLOWED);
     observer.fromServer(said('olga', 'hello', 'm')).expectVerdict(SWALLOWED);
     expect(subscriber.announced()).toHaveLength(1);
     subscriber
       .fromClient('<presence/>')
       .expectSent(
         'client',
-        hello('hello', 'id-1').replace(
+        hello('hello', 'id-3').replace(
           '</event>',
           `</event><delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:16:40.000Z'/>`,
         ),
