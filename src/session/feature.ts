@@ -256,6 +256,11 @@ export interface FeatureSession {
    */
   snapshot?(): string | undefined;
   /**
+   * What the client has been sent and has not acknowledged is being put into the store: what is written to the store in this call is written along
+   * with it, or neither is.
+   */
+  onPutAway?(now: number): void;
+  /**
    * The client is gone for good. What is sent to it from now on goes nowhere, and the server is told that it is unavailable.
    * @returns until when the server leg should stay without it, for this feature's sake; undefined: it need not
    */

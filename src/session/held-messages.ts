@@ -65,7 +65,9 @@ export class HeldMessages {
       session.domain.backlogs.delivering.add(change.key);
       changes.push(change);
     }
-    if (changes.length > 0) session.port.store(changes, 'secured');
+    if (changes.length === 0) return;
+    session.port.store(changes, 'secured');
+    session.bound!.features.putAway();
   }
 
   /**
@@ -125,6 +127,7 @@ export class HeldMessages {
     }
     if (changes.length > 0) {
       session.port.store(changes, 'hold');
+      session.bound!.features.putAway();
       return true;
     }
     acknowledgement.isSafe(this.#storing);

@@ -183,6 +183,11 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     this.#instances[waking.feature]?.onWakeup?.(waking.token, now);
   }
 
+  /** What the client has not acknowledged is being put into the store. */
+  putAway(): void {
+    for (const instance of this.#instances) instance.onPutAway?.(this.now);
+  }
+
   /** The session is over. */
   close(): void {
     for (const instance of this.#instances) instance.onClose?.(this.now);

@@ -32,7 +32,6 @@ export class Arrivals {
   /** Begins this session's tokens: what one before it was waiting for means nothing here. */
   readonly #mark: string;
   #isAsked = false;
-  #isInStore = false;
   /** The token of the latest question. */
   #asked = '';
   /** Rooms of which it is to be noted how far they have been heard. */
@@ -43,26 +42,8 @@ export class Arrivals {
     this.#mark = `${ARRIVED}${around.context.wallClock()} `;
   }
 
-  /**
-   * The client's connection is lost, or there again. COMPAT: what jabberd2 has sent it has forgotten, so that a copy of each message is in the store as long as
-   * such a client is waited for.
-   */
-  isHeld(held: boolean): void {
-    if (this.around.context.serverKind !== 'jabberd2') return;
-    this.#isInStore = held;
-    if (!held) return;
-    const rooms = new Set(this.#sent.map(({ room }) => room));
-    this.close(false);
-    this.#noteLater([...rooms]);
-  }
-
   /** To be called where it is sent, in that place. */
   expects(room: string, place: number, by: SentBy): void {
-    if (this.#isInStore) {
-      if (this.around.book.knownWhereabouts(room, this.around.account)?.hasArrived(place) === true)
-        this.#noteLater([room]);
-      return;
-    }
     // Of a client that acknowledges nothing the oldest is given up, as by `Whereabouts`.
     if (this.#sent.length >= MOST_SENT) this.#acknowledged += this.#sent.splice(0, 1).length;
     this.#sent.push({ room, place, by });
@@ -108,18 +89,14 @@ export class Arrivals {
   received(tokens: readonly string[]): void {
     const rooms = tokens.flatMap((token) => this.#arrived(token));
     if (rooms.length === 0) return;
-    this.#noteLater(rooms);
-    if (this.around.context.now >= this.#notedAt + NOTE_EVERY) this.note();
-  }
-
-  /** Not before the turn is over: what of it is for the store is in there by then. */
-  #noteLater(rooms: readonly string[]): void {
     const { context } = this.around;
-    if (this.#toNote === undefined) {
-      this.#toNote = new Set();
-      context.wakeAt(NOTE, Math.max(context.now, this.#notedAt + NOTE_EVERY));
+    if (this.#toNote !== undefined) for (const room of rooms) this.#toNote.add(room);
+    else {
+      this.#toNote = new Set(rooms);
+      const next = this.#notedAt + NOTE_EVERY;
+      if (context.now < next) context.wakeAt(NOTE, next);
+      else this.note();
     }
-    for (const room of rooms) this.#toNote.add(room);
   }
 
   /** @returns the rooms of which it is known better now how far the account has heard them */
@@ -146,7 +123,7 @@ export class Arrivals {
   }
 
   /**
-   * The session is over: what its client has not acknowledged is in the store.
+   * The session is over, or goes on without what it has sent so far: what its client has not acknowledged is in the store.
    * @param isGoneOn the next process goes on with it: only what was made here is
    */
   close(isGoneOn: boolean): void {

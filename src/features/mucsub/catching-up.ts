@@ -3,10 +3,12 @@ import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { ArchiveFill } from './archive-fill.js';
+import type { Delivery } from './delivery.js';
 import type { Ghost } from './ghost.js';
 import { tellClaim } from './notices.js';
 import type { RoomEvents } from './room-events.js';
 import { answersMissed } from './services.js';
+import type { Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
 
 /** Brings what an account has missed while none of its sessions heard a room, out of the room's archive (XEP-0313). */
@@ -15,7 +17,22 @@ export class CatchingUp {
     private readonly around: Surroundings,
     private readonly ghosts: ReadonlyMap<string, Ghost>,
     private readonly events: RoomEvents,
+    private readonly delivery: Delivery,
+    private readonly storing: Storing,
   ) {}
+
+  /** What was left for later is asked for as soon as it can go to a client at once, behind all that is stored. */
+  thaw(ghost: Ghost): void {
+    const { book, account, context } = this.around;
+    const { room, client, isIn, fill, missedSince } = ghost;
+    const where = book.knownWhereabouts(room, account);
+    if (where?.isFrozen !== true || where.missedSince === undefined) return;
+    if (client !== 'out' || !isIn || fill !== undefined || missedSince !== undefined) return;
+    if (!where.sources.has(context.identity.full)) return;
+    if (!this.delivery.isDirect || this.storing.isBehind(room)) return;
+    where.isFrozen = false;
+    this.begin(ghost, where.missedSince);
+  }
 
   /** A ghost that is in the room, or about to be, begins to be what the account hears it by: what nobody has heard meanwhile is asked for. */
   goOn(ghost: Ghost): void {
@@ -37,12 +54,15 @@ export class CatchingUp {
       const waiting = ghost.fill?.waiting ?? [];
       ghost.fill = undefined;
       if (this.ghosts.get(ghost.room) !== ghost) return;
-      if (!complete || !ghost.fillIsComplete) this.events.gap(ghost, since);
+      const isForLater =
+        this.around.book.knownWhereabouts(ghost.room, this.around.account)?.isFrozen === true;
+      if (!isForLater && (!complete || !ghost.fillIsComplete)) this.events.gap(ghost, since);
       for (const bytes of waiting) {
         const frame = parseStanza(bytes, context.namespaces);
         if (frame instanceof Frame) this.events.late(ghost, frame);
       }
       hasCaughtUp(this.around, ghost.room);
+      this.thaw(ghost);
     });
     ghost.fill.begin();
   }

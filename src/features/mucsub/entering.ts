@@ -67,8 +67,10 @@ export class Entering {
     book.reserve(room, preparedNick, account);
     if (where.sources.size === 0 || done !== undefined) where.sources.add(context.identity.full);
     ghost.entered = done;
-    // What another session brings meanwhile is not missed.
-    const missed = where.isFrozen || [...where.sources].every((full) => full === context.identity.full);
+    // What another session brings meanwhile is not missed. But one that this one takes over from is put out before all has been read that it was sent.
+    const takesOver = done !== undefined && answersMissed(this.around, room, where.lastId);
+    const isAlone = [...where.sources].every((full) => full === context.identity.full);
+    const missed = where.isFrozen || isAlone || takesOver;
     this.#ask(ghost, nick, password, missed ? where.missedSince : undefined, ahead);
     context.wakeAt(TIMEOUT + room, context.now + ENTERING_TIME);
   }

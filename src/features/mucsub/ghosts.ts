@@ -50,7 +50,8 @@ export class Ghosts {
     private readonly ends: SubscriptionEnds,
   ) {
     this.#events = new RoomEvents(around, delivery, storing);
-    this.#catchingUp = new CatchingUp(around, this.#ghosts, this.#events);
+    this.#catchingUp = new CatchingUp(around, this.#ghosts, this.#events, delivery, storing);
+    storing.whenSent = (room) => this.#thaw(room);
     this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, ends);
     this.hidden = new HiddenGhosts(around, this.#events);
     this.carried = new Carried(around, this.#ghosts);
@@ -147,7 +148,13 @@ export class Ghosts {
         [...where.sources].every((full) => book.kept.has(full))
       )
         this.#takeOver(subscription);
+      else this.#thaw(subscription.room);
     }
+  }
+
+  #thaw(room: string): void {
+    const ghost = this.#ghosts.get(room);
+    if (ghost !== undefined) this.#catchingUp.thaw(ghost);
   }
 
   /** From a session that has stayed without its client for this. Until the room has let this one in, both bring what it sends. */

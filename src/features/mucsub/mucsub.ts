@@ -308,18 +308,14 @@ class MucSubSession implements FeatureSession, Reader {
     if (this.#around.book.kept.has(full) && !this.#ghosts.carries) this.context.endKept();
   }
 
-  /** Of a client that is gone for good nothing is waited for any more: what it has not acknowledged is in the store by now. */
-  onLegDown(leg: 'client' | 'server'): void {
-    if (leg !== 'client') return;
-    this.#arrivals.isHeld(true);
-    if (!this.#around.book.kept.has(this.context.identity.full)) return;
+  /** What the client has not acknowledged is as safe by this as if it had. */
+  onPutAway(): void {
     this.#arrivals.close(false);
     this.#writeHeard();
   }
 
   onLegUp(leg: 'client' | 'server'): void {
     if (leg === 'server') this.#ghosts.askAgain();
-    else this.#arrivals.isHeld(false);
   }
 
   needsServer(now: number): number | undefined {

@@ -59,7 +59,10 @@ export class RoomEvents {
     const heard = this.#heard(ghost.room, frame, ofRoom);
     if (this.#belongsToEntering(ghost, heard, ofRoom)) return SWALLOWED;
     const where = book.knownWhereabouts(ghost.room, account);
-    if (where?.sources.has(context.identity.full) !== true || ghost.willBeTold) return SWALLOWED;
+    const { full } = context.identity;
+    if (where?.sources.has(full) !== true || ghost.willBeTold) return SWALLOWED;
+    // Another session is bringing what was missed, and all that is behind it.
+    if (where.behind !== undefined && where.behind !== full) return SWALLOWED;
     const isOld = heard.isDelayed && ghost.isBeingTold;
     if (!isOld) this.#hasBeenTold(ghost);
     if (!isOld && this.#waitsForFill(ghost, frame)) return SWALLOWED;
@@ -169,11 +172,17 @@ export class RoomEvents {
     if (subscription === undefined || where === undefined) return undefined;
     const { storing } = this;
     const isStored = !this.delivery.isDirect || storing.isBehind(room);
-    // Beyond what is stored, the room has it: from here on it will be asked.
-    if (isStored && !isOurs && hasArchive(this.around, room) && (where.isFrozen || storing.isFull(room)))
-      where.isFrozen = true;
-    if (where.isFrozen && (isStored || book.kept.has(context.identity.full))) return undefined;
     const id = old?.id ?? heard.archiveId;
+    // The room has it: from here on it will be asked for what is beyond the limit, and for what was missed before. Others have what is behind that in the log already.
+    const isForLater = old?.id !== undefined || storing.isFull(room);
+    if (isStored && !isOurs && !where.isFrozen && isForLater && hasArchive(this.around, room)) {
+      where.isFrozen = true;
+      storing.close(room);
+    }
+    if (where.isFrozen) {
+      if (isStored) this.#waits(room, frame, heard, subscription, id);
+      return undefined;
+    }
     const isNew = where.isNew(old?.id === undefined ? heard.hash : keyHash(old.id));
     // An id of the archive's says for certain that it is the same.
     if (!isNew && (mayBeKnown || heard.isUnique || where.mayComeTwice(context.now))) return undefined;
@@ -191,6 +200,13 @@ export class RoomEvents {
     if (isWanted && isKept) this.delivery.waits();
     if (!isWanted || isStored) return undefined;
     return this.#event(room, frame, heard, event, logged.id, old?.stamp);
+  }
+
+  /** The account will get it some time: push services are told. */
+  #waits(room: string, frame: Frame, heard: Heard, { events }: Subscription, id: string | undefined): void {
+    const { account, context } = this.around;
+    const event = eventOf(heard.kind, events);
+    if (event !== undefined) context.waits(account, this.#event(room, frame, heard, event, id, undefined));
   }
 
   /**

@@ -5,7 +5,15 @@ import { Splice } from '../../xml/splice.js';
 import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { Cursor } from './cursor.js';
-import type { Known, Logged, LoggedKind, RoomLog, Said, Told } from './event-log.js';
+import {
+  cursorKey,
+  type Known,
+  type Logged,
+  type LoggedKind,
+  type RoomLog,
+  type Said,
+  type Told,
+} from './event-log.js';
 import { gap, wrap } from './events.js';
 import type { EventName } from './nodes.js';
 import { hasArchive, lacksArchive } from './services.js';
@@ -19,6 +27,8 @@ const AGAIN_AFTER = 20;
 /** Events for who is away: into the room's log, and out of it when a client of the account is there. */
 export class Storing {
   readonly #later: (() => void)[] = [];
+  /** Told of each room of which all that is stored has been sent to this session's client. */
+  whenSent: ((room: string) => void) | undefined;
 
   constructor(private readonly around: Surroundings) {}
 
@@ -98,7 +108,10 @@ export class Storing {
         continue;
       if (cursor.reader !== undefined && !cursor.isBehind) continue;
       cursor.reader = context.identity.full;
-      this.#whole(log, (told) => this.#send(log, cursor, told));
+      // In a turn of its own: what was put away of a former session's is older, and being looked for in this one.
+      context.store.load(cursorKey(log.domain, log.room, account), () =>
+        this.#whole(log, (told) => this.#send(log, cursor, told)),
+      );
     }
   }
 
@@ -148,6 +161,7 @@ export class Storing {
     }
     cursor.isRead(last);
     if (!sent) this.#acknowledged(log, last);
+    this.whenSent?.(room);
   }
 
   #event(room: string, event: EventName, { id, at, inner }: Told): Buffer | undefined {

@@ -200,8 +200,12 @@ export class Whereabouts {
 
   /** A source brings nothing any more; what it has brought the others may still be about to. @returns whether it was one */
   leaves(full: string, now: number): boolean {
-    if (this.behind === full) this.behind = undefined;
     const was = this.sources.delete(full);
+    if (this.behind === full) {
+      this.behind = undefined;
+      // What it has not brought is still to be asked for.
+      this.isFrozen ||= this.sources.size > 0;
+    }
     if (was && this.sources.size > 0) this.#mayComeTwiceUntil = now + STREAMS_APART;
     return was;
   }

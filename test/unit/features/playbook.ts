@@ -277,6 +277,14 @@ export class Playbook<S extends FeatureSession> {
     return this.#announced.splice(0);
   }
 
+  /** What the client has not acknowledged is put into the store by others. */
+  putsAway(): this {
+    this.#settle();
+    this.#transcript.push('what waits is put away');
+    for (const instance of this.#pipeline.instances) instance.onPutAway?.(this.now);
+    return this;
+  }
+
   /** Lets time pass and wakes the feature as often as it has asked for. */
   wake(milliseconds: number): this {
     this.#settle();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { storeKey } from '../../../../src/store/store.js';
 import { NS } from '../../../../src/xml/namespaces.js';
 import type { FakeDomain } from '../playbook.js';
 import {
@@ -11,6 +12,7 @@ import {
   event,
   FULL,
   inner,
+  late,
   missedSince,
   ROOM,
   STANZA_ID,
@@ -39,9 +41,9 @@ const heard = (n: number, rest = '') =>
 /** Out of the store. */
 const stored = (n: number, second = '40') =>
   heard(n, `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:16:${second}.000Z'/>`);
-const storedLate = (n: number) =>
-  heard(n, `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:20:00.000Z'/>`);
 const inArchive = (n: number, to = FULL) => archived('olga', `body ${n}`, `m${n}`, `a${n}`, to);
+
+const outOfArchive = (n: number) => late('olga', `body ${n}`, `m${n}`, `a${n}`);
 
 /** The store as another process finds it after this one has been killed. */
 function nextProcess(before: FakeDomain): FakeDomain {
@@ -86,7 +88,7 @@ const nothingMissed = (book: Stage, since: string) =>
 /** Its client has gone, and the server leg stays. */
 function kept(book: Stage): Stage {
   expect(book.goes()).toBe(true);
-  return book.legDown('client').fromClient(GOES).expectSent('server', asks('sammy'));
+  return book.fromClient(GOES).expectSent('server', asks('sammy'));
 }
 
 describe('when the process is killed', () => {
@@ -106,8 +108,11 @@ describe('when the process is killed', () => {
   it('what a client had not acknowledged when it was gone for good is in the store, and not asked for again', () => {
     const shared = domain();
     const book = one(shared).fromServer(speaks(2)).expectVerdict('changed mucsub-event', heard(2));
-    kept(book).end();
+    expect(book.goes()).toBe(true);
+    book.putsAway();
+    // Before anything else happens.
     asked(shared, 'a2').end();
+    book.end();
   });
 
   it('what a client has acknowledged out of the store is not asked for again', () => {
@@ -181,16 +186,16 @@ describe('when the process is killed', () => {
     one(shared).fromServer(speaks(1)).expectVerdict(SWALLOWED).end();
   });
 
-  it('COMPAT jabberd2: what waits for a client whose connection is lost is in the store, and not asked for again', () => {
+  it('nor is what waits for a client whose connection is lost, where that is put away as it comes', () => {
     const shared = domain();
     const settings = ALLOWED;
     const book = subscribed(available(stage({ settings, domain: shared, serverKind: 'jabberd2' })))
       .fromServer(speaks(1))
       .expectVerdict('changed mucsub-event', heard(1))
       .legDown('client')
-      .wake(100);
+      .putsAway();
     asked(shared, 'a1').end();
-    book.fromServer(speaks(2)).expectVerdict('changed mucsub-event', heard(2)).wake(100);
+    book.fromServer(speaks(2)).expectVerdict('changed mucsub-event', heard(2)).putsAway();
     asked(shared, 'a2').end();
     // It is back, and has to say what it has.
     book.legUp('client').fromServer(speaks(3)).expectVerdict('changed mucsub-event', heard(3)).wake(100);
@@ -209,7 +214,6 @@ describe('a client that goes while what it has missed is being asked for', () =>
     // Of its first entering only the subject is missing.
     expect(book.goes()).toBe(true);
     book
-      .legDown('client')
       .fromClient(GOES)
       .expectSent('server', asks('sammy'))
       .fromServer(SUBJECT)
@@ -234,7 +238,6 @@ describe('a client that goes while what it has missed is being asked for', () =>
     const book = comesBack(shared).expectSent('server', asks('sammy'));
     expect(book.goes()).toBe(true);
     book
-      .legDown('client')
       .fromClient(GOES)
       .expectSent('server', asks('sammy'))
       .fromServer(self('sammy'))
@@ -252,36 +255,56 @@ describe('a client that goes while what it has missed is being asked for', () =>
 });
 
 describe('a client that comes while the server leg that has stayed brings what was missed', () => {
-  it('has that out of the store, in order, and takes over then', () => {
+  it('asks for it itself when nothing of it is in the log, where others have what was said behind it', () => {
     const shared = domain();
     const phone = kept(one(shared)).fromServer(self('sammy')).expectVerdict(SWALLOWED);
     phone.expectRequest(ROOM, missedSince('a1')).fromServer(SUBJECT).expectVerdict(SWALLOWED);
     const desk = available(secondStage(shared, DESK));
-    phone.fromServer(inArchive(2)).expectVerdict(SWALLOWED).expectTold(ACCOUNT, CLAIM);
-    desk.told(CLAIM, FULL).expectSent('client', storedLate(2));
-    phone.fromServer(speaks(4)).expectVerdict(SWALLOWED);
-    phone.fromServer(inArchive(3)).expectVerdict(SWALLOWED).expectTold(ACCOUNT, CLAIM);
-    phone.answerIq(ROOM, FIN).expectTold(ACCOUNT, CLAIM).expectTold(ACCOUNT, CLAIM);
+    // Push services are told of it, but it is not stored.
+    phone.announced();
+    phone.fromServer(inArchive(2)).expectVerdict(SWALLOWED).fromServer(speaks(3)).expectVerdict(SWALLOWED);
+    phone.answerIq(ROOM, FIN).expectTold(ACCOUNT, CLAIM);
+    expect(phone.announced()).toHaveLength(2);
+    expect(shared.list(storeKey('mucsub', shared.name, 'log', ''))).toEqual([]);
     desk
       .told(CLAIM, FULL)
       .expectSent('server', asks('sammy'))
-      .expectSent('client', storedLate(3))
-      .expectSent('client', stored(4));
-    desk
-      .fromServer(atDesk(self('sammy')))
-      .expectVerdict(SWALLOWED)
-      .expectTold(ACCOUNT, REPLACED)
-      .fromServer(atDesk(SUBJECT))
-      .expectVerdict(SWALLOWED);
-    desk.fromServer(atDesk(speaks(5))).expectVerdict('changed mucsub-event', heard(5));
-    phone
-      .fromServer(speaks(5))
-      .expectVerdict(SWALLOWED)
-      .told(REPLACED, DESK)
-      .expectSent('server', LEAVES)
-      .expectEndOfKept()
-      .end();
-    desk.end();
+      .fromServer(atDesk(self('sammy')));
+    desk.expectVerdict(SWALLOWED).expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED);
+    desk.fromServer(atDesk(SUBJECT)).expectVerdict(SWALLOWED);
+    // Both hear this, and it comes behind what was missed.
+    phone.fromServer(speaks(4)).expectVerdict(SWALLOWED).told(REPLACED, DESK);
+    phone.expectSent('server', LEAVES).expectEndOfKept().end();
+    desk.fromServer(atDesk(speaks(4))).expectVerdict(SWALLOWED);
+    for (const n of [2, 3])
+      desk.fromServer(inArchive(n, DESK)).expectVerdict(SWALLOWED).expectSent('client', outOfArchive(n));
+    desk.answerIq(ROOM, FIN).expectSent('client', heard(4)).end();
+  });
+
+  it('asks for what the one that it takes over from is put out before it has read', () => {
+    const shared = domain();
+    const phone = nothingMissed(kept(one(shared)), 'a1');
+    const desk = available(secondStage(shared, DESK)).expectSent('server', asks('sammy'));
+    desk.fromServer(atDesk(self('sammy'))).expectVerdict(SWALLOWED);
+    desk.expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED);
+    // Said before this one was in.
+    phone.told(REPLACED, DESK).expectSent('server', LEAVES).expectEndOfKept();
+    phone.fromServer(speaks(2)).expectVerdict(SWALLOWED).end();
+    desk.fromServer(inArchive(2, DESK)).expectVerdict(SWALLOWED).expectSent('client', outOfArchive(2));
+    desk.answerIq(ROOM, FIN).end();
+  });
+
+  it('what is being asked for when it goes again is asked for when it is back', () => {
+    const shared = domain();
+    const phone = kept(one(shared)).fromServer(self('sammy')).expectVerdict(SWALLOWED);
+    phone.expectRequest(ROOM, missedSince('a1')).fromServer(SUBJECT).expectVerdict(SWALLOWED);
+    phone.fromServer(inArchive(2)).expectVerdict(SWALLOWED).answerIq(ROOM, FIN);
+    const desk = available(secondStage(shared, DESK)).expectSent('server', asks('sammy'));
+    desk.fromServer(atDesk(self('sammy'))).expectVerdict(SWALLOWED);
+    desk.expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED).answerIq(ROOM, 'leg-lost');
+    desk.close().expectTold(ACCOUNT, CLAIM).end();
+    phone.fromServer(speaks(3)).expectVerdict(SWALLOWED).end();
+    asked(shared, 'a1').end();
   });
 
   it('has it though the room tells it as history', () => {
@@ -290,7 +313,6 @@ describe('a client that comes while the server leg that has stayed brings what w
     const phone = subscribed(available(stage({ settings: ALLOWED, domain: shared, service })));
     expect(phone.goes()).toBe(true);
     phone
-      .legDown('client')
       .fromClient(GOES)
       .expectSent('server', asks('sammy', "<history maxstanzas='500' since='2026-11-20T12:16:40.000Z'/>"));
     phone.fromServer(self('sammy')).expectVerdict(SWALLOWED);
