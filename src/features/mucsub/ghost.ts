@@ -1,3 +1,4 @@
+import { LateSet } from '../../session/late.js';
 import type { Refusal } from './answers.js';
 import type { ArchiveFill } from './archive-fill.js';
 import type { Subscription } from './book.js';
@@ -30,6 +31,8 @@ export class Ghost {
   missedSince: number | undefined;
   /** While the room's archive is being asked what was missed. */
   fill: ArchiveFill | undefined;
+  /** What push services have been told of, of what is left for later. */
+  readonly announced = new LateSet<string>();
   /** All that came meanwhile has been kept. */
   fillIsComplete = true;
   affiliation = 'none';

@@ -182,6 +182,7 @@ class MucSubSession implements FeatureSession, Reader {
     else if (!book.isRead) book.read(this.context, this);
     else {
       this.#storing.received(this.#receivedEarly.splice(0));
+      this.#ghosts.standings.noteReceived();
       this.#subscribing.proceed();
       this.#claim();
     }
@@ -206,8 +207,6 @@ class MucSubSession implements FeatureSession, Reader {
 
   #takeUp(): void {
     this.#ghosts.standings.settleRestored();
-    // What the client has said when it came back.
-    this.#writeHeard();
     if (this.#delivery.wanted) {
       this.#ghosts.claim();
       if (this.#ghosts.size > 0) this.#watchGhosts();

@@ -4,7 +4,6 @@ import type { PassingStanza, Verdict } from '../../session/feature.js';
 import { PASS } from '../../session/feature.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
-import { Splice } from '../../xml/splice.js';
 import { writeTime } from '../../xml/times.js';
 import { frameToElement, parseElement } from '../../xml/tree.js';
 import { MOST_WAITING } from './archive-fill.js';
@@ -26,6 +25,7 @@ import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
 import { keyOfPresence, presenceInside, timeOf } from './presences.js';
+import { privateMessage } from './private-messages.js';
 import { hasArchive, lacksArchive } from './services.js';
 import { eventOf, type Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
@@ -138,7 +138,8 @@ export class RoomEvents {
   /** Something that came before it was known what to do with it. */
   waited(ghost: Ghost, frame: Frame): void {
     const ofRoom = frame.from?.includes('/') !== true;
-    if (frame.type !== 'groupchat') this.delivery.give(ghost.room, this.#private(frame), true);
+    if (frame.type !== 'groupchat')
+      this.delivery.give(ghost.room, privateMessage(frame, this.around.account), true);
     else if (ghost.client !== 'out') this.seen(ghost, frame);
     else if (!this.#belongsToEntering(ghost, this.#heard(ghost.room, frame, ofRoom), ofRoom)) {
       if (!this.#waitsForFill(ghost, frame)) this.late(ghost, frame);
@@ -180,7 +181,7 @@ export class RoomEvents {
       storing.close(room);
     }
     if (where.isFrozen) {
-      if (isStored) this.#waits(room, frame, heard, subscription, id);
+      if (isStored) this.#waits(ghost, frame, heard, subscription, id);
       return undefined;
     }
     const isNew = where.isNew(old?.id === undefined ? heard.hash : keyHash(old.id));
@@ -202,11 +203,16 @@ export class RoomEvents {
     return this.#event(room, frame, heard, event, logged.id, old?.stamp);
   }
 
-  /** The account will get it some time: push services are told. */
-  #waits(room: string, frame: Frame, heard: Heard, { events }: Subscription, id: string | undefined): void {
+  /** The account will get it some time: push services are told, once though it may come out of the archive and from the room. */
+  #waits(ghost: Ghost, frame: Frame, heard: Heard, { events }: Subscription, id: string | undefined): void {
     const { account, context } = this.around;
     const event = eventOf(heard.kind, events);
-    if (event !== undefined) context.waits(account, this.#event(room, frame, heard, event, id, undefined));
+    const { announced } = ghost;
+    const key = id ?? heard.key;
+    if (event === undefined || announced.has(key)) return;
+    if (announced.size >= MOST_WAITING) announced.clear();
+    announced.add(key);
+    context.waits(account, this.#event(ghost.room, frame, heard, event, id, undefined));
   }
 
   /**
@@ -274,7 +280,7 @@ export class RoomEvents {
     }
     const where = book.knownWhereabouts(ghost.room, account);
     if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
-    return this.delivery.deliver(ghost.room, this.#private(frame), true);
+    return this.delivery.deliver(ghost.room, privateMessage(frame, this.around.account), true);
   }
 
   /** Somebody who is not in the room has become something else in it: a subscriber is told where everybody is. */
@@ -287,16 +293,6 @@ export class RoomEvents {
     const inner = innerStanza(frame, account, room, undefined).toBuffer();
     this.#give(subscription, ['affiliations'], inner, `${item.attrs.jid} ${item.attrs.affiliation}`);
     return SWALLOWED;
-  }
-
-  /** A private message, as the account gets it. */
-  #private(frame: Frame): Buffer {
-    const splice = new Splice(frame).setAttribute('to', this.around.account);
-    // COMPAT: mu-conference does not say that it is one (XEP-0045 §7.5).
-    if (frame.findChild('x', NS.mucUser) < 0) splice.appendChild(`<x xmlns='${NS.mucUser}'/>`);
-    const hint = markedNoStore(frame);
-    if (hint !== undefined) splice.removeChild(hint);
-    return Buffer.from(splice.toBuffer());
   }
 
   /** The presence of another occupant. */

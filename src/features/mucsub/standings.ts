@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { LateMap } from '../../session/late.js';
+import type { StoreChange } from '../../store/store.js';
 import { Frame } from '../../xml/frame.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { MOST_WAITING } from './archive-fill.js';
@@ -113,7 +114,21 @@ export class Standings {
   received(tokens: readonly string[]): void {
     for (const token of tokens)
       for (const [room, position] of Object.entries(this.#expected[token] ?? {}))
-        if (this.#restored.has(room)) this.#safe.set(room, position);
+        this.#safe.set(room, position);
+  }
+
+  /** The book has been read, so that this can be noted: at once, since the session may be lost again before it is settled. */
+  noteReceived(): void {
+    const { book, account, context } = this.around;
+    const changes: StoreChange[] = [];
+    for (const [room, { at, id }] of this.#safe) {
+      if (at === undefined || book.subscription(room, account) === undefined) continue;
+      book.whereabouts(room, account).retells(at, id);
+      const change = book.heard(context.domain.name, room, account);
+      if (change !== undefined) changes.push(change);
+    }
+    this.#safe.clear();
+    if (changes.length > 0) context.store.write(changes);
   }
 
   /** It is not known yet what the account has heard of a room, nor whether it is subscribed to it still. */
@@ -136,8 +151,6 @@ export class Standings {
     const restored = [...this.#restored];
     this.#restored.clear();
     for (const [room, standing] of restored) this.#settle(room, standing);
-    this.#safe.clear();
-    this.#expected = {};
     this.#release?.();
     this.#release = undefined;
   }
@@ -161,7 +174,7 @@ export class Standings {
     if (!isSource && (where.sources.size > 0 || ghost.client !== 'out')) return;
     where.sources.add(context.identity.full);
     // A server that resumes its stream sends all that was not acknowledged, and all that came since.
-    if (isSource && heard !== undefined) where.goesOn(heard, this.#safe.get(room));
+    if (isSource && heard !== undefined) where.goesOn(heard);
     if (ghost.client === 'out' && (!isSource || heard === undefined || isBehind || !ghost.isIn))
       this.catchingUp.goOn(ghost);
     for (const bytes of waiting) {

@@ -111,7 +111,7 @@ export class Whereabouts {
     else last.upTo = this.#heard;
   }
 
-  /** Something out of the store is told: that it has been heard this may be the first to know of. @param at as `hears` */
+  /** The account has, or is being told, something of which this may not know yet that it has been heard. @param at as `hears` */
   retells(at: number, id: string | undefined): void {
     if (at >= (this.#heard.at ?? 0)) this.hears(at, id);
   }
@@ -131,11 +131,9 @@ export class Whereabouts {
     return place;
   }
 
-  /**
-   * The session of a process before is gone on with, which had heard the room so far: what was not safe then comes again.
-   * @param safe how far what its clients have said when they came back has made it safe; undefined: nothing
-   */
-  goesOn({ at, id }: Position, safe: Position = this.#safe): void {
+  /** The session of a process before is gone on with, which had heard the room so far: what was not safe then comes again. */
+  goesOn({ at, id }: Position): void {
+    const safe = this.#safe;
     this.hears(at, id);
     if (this.#out.length === 0) this.#safe = safe;
   }
