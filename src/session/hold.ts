@@ -4,7 +4,7 @@ import { HeldMessages } from './held-messages.js';
 import { HoldBounds } from './hold-bounds.js';
 import { Reattachment } from './reattachment.js';
 import type { Session } from './session.js';
-import { suspend } from './suspended.js';
+import { Suspension } from './suspension.js';
 
 /** How long a client may take to say what it has, when its session ends; ms. */
 const COLLECTING_TIME = 2_000;
@@ -28,8 +28,9 @@ export class Hold {
   /** `ending`: what waits is being stored; `leaving`: it is, and the server has been asked to end its stream. */
   #state: 'attached' | 'held' | 'ending' | 'leaving' | 'over' = 'attached';
   readonly comingBack: Reattachment;
+  /** For when the process is stopped. */
+  readonly suspension: Suspension;
   #reason: HoldEnd = 'hold-expired';
-  #suspending = false;
   /** Why the session is about to end, while the client is asked what it has. */
   #collecting: HoldEnd | undefined;
   readonly #roomFor: (() => void)[] = [];
@@ -47,6 +48,7 @@ export class Hold {
     this.#bounds = new HoldBounds(session);
     this.#messages = new HeldMessages(session, resumption.id, account);
     this.comingBack = new Reattachment(this, session, this.#messages);
+    this.suspension = new Suspension(this, session, this.#messages);
     session.domain.addHold(this);
   }
 
@@ -274,64 +276,6 @@ export class Hold {
   notAnswered(): void {
     this.#collected();
     if (this.#bounds.notAnswered() && this.#state === 'attached') this.session.client.lost('reset');
-  }
-
-  // Being stopped.
-
-  /**
-   * The process is stopped. Where the server keeps its half, the session is written down and both legs are cut, so that the client can resume it
-   * from the next process. @returns false when that cannot be
-   */
-  suspend(): boolean {
-    const { session } = this;
-    if (!this.mayComeBack) return false;
-    const { acknowledgement } = this;
-    if (acknowledgement.state === undefined || acknowledgement.waiting === undefined) return false;
-    const copies = this.#messages.secureOurs(acknowledgement.waiting);
-    const counts = acknowledgement.state;
-    this.comingBack.fail();
-    const { domain, port } = session;
-    const expires = port.wallClock() + counts.serverResumption.max * 1000;
-    const { max, id } = this.resumption;
-    const { full } = this;
-    const features = session.bound!.features.snapshots();
-    const { receipts } = session.bound!.features;
-    this.#suspending = true;
-    // It need not come to the client again even if it does not resume.
-    acknowledgement.lastWordToServer();
-    port.store(
-      [
-        ...copies,
-        suspend(domain.name, id, {
-          ...{ format: 1, account: this.account, full, max, expires, counts, features },
-          ...(receipts.length === 0 ? {} : { receipts }),
-        }),
-      ],
-      'suspend',
-    );
-    return true;
-  }
-
-  /** From now on nothing is read: it would not be in what has been written down. */
-  get suspending(): boolean {
-    return this.#suspending;
-  }
-
-  /** @param ok false: the client is told that the session is over, and the server ends it */
-  suspended(ok: boolean): void {
-    const { session } = this;
-    this.#suspending = false;
-    if (!ok) {
-      if (this.held) this.end('hold-shutdown');
-      else session.client.fail('system-shutdown', 'The proxy is being restarted.');
-      return;
-    }
-    session.port.count('hold', 'suspended');
-    session.endsFor('suspended');
-    session.client.cut();
-    session.client.give();
-    session.server.cut();
-    this.release();
   }
 
   // The end.

@@ -93,7 +93,7 @@ export class Session implements SessionEvents, BoundSurroundings {
 
   onData(leg: Leg, chunk: Buffer, now: number): void {
     this.now = now;
-    if (this.hold?.suspending === true) return;
+    if (this.hold?.suspension.active === true) return;
     const side = this.#side(leg);
     side.received(chunk, now);
     side.data(chunk);
@@ -146,7 +146,7 @@ export class Session implements SessionEvents, BoundSurroundings {
   onStored(token: string, ok: boolean, now: number): void {
     this.now = now;
     if (token === 'hold') this.hold?.stored(ok);
-    else if (token === 'suspend') this.hold?.suspended(ok);
+    else if (token === 'suspend') this.hold?.suspension.stored(ok);
     else if (token === 'token') this.client.start?.stored(ok);
     else if (token === 'delivered') {
       (this.bound ?? this.#resuming?.restoring)?.missed.forgotten();
@@ -197,7 +197,7 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.now = now;
     this.goingDown = true;
     if (this.keep.active) this.keep.end();
-    else if (this.hold?.suspend() === true) this.server.write();
+    else if (this.hold?.suspension.begin() === true) this.server.write();
     else if (this.hold?.held === true) this.hold.end('hold-shutdown');
     else if (this.hold?.collect('hold-shutdown') !== true)
       this.client.fail('system-shutdown', 'The proxy is being restarted.');
