@@ -83,6 +83,13 @@ export const breaksUnread: Demonstration = async ({ romeo, first }, world) => {
   first.cut();
 };
 
+/** A session is written to and ends its stream in order. */
+export const endsWhileWrittenTo: Demonstration = async ({ romeo, first }, world) => {
+  world.say(romeo, 'to a resource', first, 8);
+  await world.some(1);
+  await first.close();
+};
+
 /** What a connection carries breaks with it. */
 export const breaksBehindIt: Demonstration = async ({ romeo, first }, world) => {
   world.say(romeo, 'to a resource', first, 8);

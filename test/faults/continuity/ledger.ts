@@ -84,6 +84,8 @@ export interface Anomaly {
    * that has sent the two in this order.
    */
   behindEarly?: boolean;
+  /** Where it is lost: the server has never sent it on any connection. */
+  unsent?: boolean;
   /** Enough to understand it. */
   detail: string;
   /** What became of the message, with the rounds. */
@@ -133,6 +135,8 @@ export class Ledger {
   readonly #touched = new Map<string, number>();
   /** Whether the server has sent the one before the other on one connection. */
   serverSentBefore: (earlier: string, later: string) => boolean = () => false;
+  /** Whether it has sent a message to those at all. */
+  serverSent: (id: string, audience: string) => boolean = () => true;
   /** Told of each arrival. */
   onArrival: (() => void) | undefined;
 
@@ -255,9 +259,11 @@ export class Ledger {
 
   #losses(entry: Entry): Anomaly[] {
     const wrong = entry.returned === undefined ? 'lost' : 'returned';
-    return this.#unheard(entry).map(({ audience }) =>
-      this.#anomaly(wrong, entry, audience, entry.returned ?? ''),
-    );
+    return this.#unheard(entry).map(({ audience }) => {
+      const unsent = !this.serverSent(entry.id, audience);
+      const detail = entry.returned ?? (unsent ? 'never sent' : '');
+      return { ...this.#anomaly(wrong, entry, audience, detail), unsent };
+    });
   }
 
   /** Where it was to come out once, each with the times that it did. */

@@ -30,8 +30,8 @@ interface Line {
 export class Relay {
   readonly #server: Server;
   readonly #lines = new Set<Line>();
-  /** What servers have sent on each connection that there was. */
-  readonly #sent: ReadonlyMap<string, number>[] = [];
+  /** All that there were. */
+  readonly #everyLine: Line[] = [];
   /** Whose session an id of stream management is: a resumed stream does not say its name again. */
   readonly #sessions = new Map<string, string>();
 
@@ -66,7 +66,7 @@ export class Relay {
     const far = connect(this.target);
     const line: Line = { near, far, jid: undefined, beginning: '', rest: '', sent: new Map() };
     this.#lines.add(line);
-    this.#sent.push(line.sent);
+    this.#everyLine.push(line);
     for (const socket of [near, far]) socket.setNoDelay(true);
     far.on('data', (chunk: Buffer) => this.#look(line, chunk));
     this.#carry(line, near, far);
@@ -83,9 +83,14 @@ export class Relay {
     });
   }
 
+  /** Whether the server has sent it on any connection of a session whose full JID begins so. */
+  hasSent(id: string, jid: string): boolean {
+    return this.#everyLine.some((line) => line.jid?.startsWith(jid) === true && line.sent.has(id));
+  }
+
   /** Whether the server has sent both on one connection, in this order. */
   sentBefore(earlier: string, later: string): boolean {
-    return this.#sent.some((sent) => {
+    return this.#everyLine.some(({ sent }) => {
       const [before, after] = [sent.get(earlier), sent.get(later)];
       return before !== undefined && after !== undefined && before < after;
     });

@@ -16,6 +16,8 @@ export interface Shortfall {
   sender?: readonly Event[];
   /** It is out of order behind what came before the first presence counted, and the server has sent the two in this order. */
   behindEarly?: true;
+  /** The server has never sent it. */
+  unsent?: true;
   /** How it is seen of the server alone, where the random rounds have not shown it. */
   alone: alone.Demonstration;
 }
@@ -69,11 +71,19 @@ export const SHORTFALLS: Record<ServerKind, Shortfall[]> = {
   jabberd2: [
     ...OF_ALL,
     {
-      what: 'without stream management on the server, what is on its way to a client is lost with its session',
+      what: 'without stream management on the server, what is on its way to a client is lost with its connection',
       alone: alone.breaksUnread,
       wrongs: ['lost'],
       kinds: [...PRIVATE, 'in the room'],
-      reader: ['leg lost', 'session over'],
+      reader: ['leg lost'],
+    },
+    {
+      what: 'what the server has for a session and has not sent is lost when that ends its stream',
+      alone: alone.endsWhileWrittenTo,
+      wrongs: ['lost'],
+      kinds: [...PRIVATE, 'in the room'],
+      reader: ['session over'],
+      unsent: true,
     },
     {
       what: 'and what is on its way from one is lost with the connection of the sender, whose acknowledgement is the kernel’s',
@@ -96,8 +106,9 @@ const among = (happened: readonly Event[], wanted: readonly Event[] | undefined)
   wanted === undefined || happened.some((what) => wanted.includes(what));
 
 export function fits(anomaly: Anomaly, shortfall: Shortfall): boolean {
-  const { wrong, kind, reader, sender, behindEarly } = anomaly;
+  const { wrong, kind, reader, sender, behindEarly, unsent } = anomaly;
   if (!shortfall.wrongs.includes(wrong) || !shortfall.kinds.includes(kind)) return false;
   if (shortfall.behindEarly === true && behindEarly !== true) return false;
+  if (shortfall.unsent === true && unsent !== true) return false;
   return among(reader, shortfall.reader) && among(sender, shortfall.sender);
 }

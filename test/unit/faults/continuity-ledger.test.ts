@@ -40,6 +40,15 @@ describe('the judge of the continuity test', () => {
     expect(wrongs(ledger)).toEqual(['lost m2']);
   });
 
+  it('knows of what is lost whether the server has ever sent it', () => {
+    const ledger = acknowledged(2);
+    ledger.serverSent = (id, audience) => id === 'm1' && audience === 'juliet';
+    expect(ledger.verdict().anomalies.map(({ id, unsent }) => [id, unsent])).toEqual([
+      ['m1', false],
+      ['m2', true],
+    ]);
+  });
+
   it('sees a duplicate', () => {
     const ledger = acknowledged(2);
     for (const number of [1, 2, 2]) arrive(ledger, number);
