@@ -1,4 +1,5 @@
 import { prepareJid } from '../jid.js';
+import { keyParts } from '../store/store.js';
 
 /** Full JIDs that are remembered; of those beyond, messages come with the first presence only. */
 const MOST_RESOURCES = 10_000;
@@ -8,6 +9,17 @@ const STEP = 1 / 256;
 
 /** So far the wall's clock may move against ours before it is read again; ms. */
 const DRIFT = 1_000;
+
+/** For so long what a session has put away is kept for the next one of its resource, which is about to be bound; ms. */
+const RESERVED = 30_000;
+
+interface Reservation {
+  /** Prepared. */
+  readonly full: string;
+  /** When the client of the session that has put it away was gone; ms on the sessions' clock. */
+  readonly since: number;
+  readonly until: number;
+}
 
 /** A session that takes what others of its account have missed. */
 export interface MessageTaker {
@@ -31,6 +43,8 @@ export class Backlogs {
   readonly #resources = new Set<string>();
   readonly #takers = new Map<string, Set<MessageTaker>>();
   readonly #putting = new Map<string, Set<object>>();
+  /** By what the place in the store of what a session has put away ends in. */
+  readonly #reserved = new Map<string, Reservation>();
   #last = 0;
   #offset: number | undefined;
 
@@ -87,6 +101,34 @@ export class Backlogs {
   /** The store has something new for sessions of the account that began after `since`. */
   missed(account: string, since: number): void {
     for (const taker of this.#takersSince(account, since)) taker.lookIntoStore();
+  }
+
+  /**
+   * The resource of a session is about to be bound anew: what that session puts away is first of all for the one that takes its place, so that it has
+   * everything, and in order.
+   * @param session what its places in the store end in
+   * @param full prepared
+   */
+  reserve(session: string, full: string, since: number, now: number): void {
+    for (const [each, { until }] of this.#reserved) if (until <= now) this.#reserved.delete(each);
+    this.#reserved.set(session, { full, since, until: now + RESERVED });
+  }
+
+  /** Whether another resource is about to take what is there. @param full prepared */
+  isReserved(place: string, full: string, now: number): boolean {
+    if (this.#reserved.size === 0) return false;
+    const reservation = this.#reserved.get(keyParts(place).at(-1) ?? '');
+    return reservation !== undefined && reservation.full !== full && now < reservation.until;
+  }
+
+  /** The session of that resource has taken what it wants, or wants nothing: the rest is for the others. @param full prepared */
+  release(account: string, full: string, session: MessageTaker): void {
+    for (const [place, reservation] of this.#reserved) {
+      if (reservation.full !== full) continue;
+      this.#reserved.delete(place);
+      for (const taker of this.#takersSince(account, reservation.since))
+        if (taker !== session) taker.lookIntoStore();
+    }
   }
 
   /** A session of the account begins to put away what its client has not had since `since`: those who take it wait for that. */

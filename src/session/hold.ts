@@ -1,9 +1,11 @@
+import { prepareJid } from '../jid.js';
 import { streamError } from '../stream/errors.js';
 import type { Resumption } from './acknowledgement.js';
 import { HeldMessages } from './held-messages.js';
 import { HoldBounds } from './hold-bounds.js';
 import { Reattachment } from './reattachment.js';
 import type { Session } from './session.js';
+import { digestOf } from './suspended.js';
 import { Suspension } from './suspension.js';
 
 /** How long a client may take to say what it has, when its session ends; ms. */
@@ -226,7 +228,12 @@ export class Hold {
       session.client.replaced();
       if (!this.begin()) session.server.close();
     }
-    if (this.#state === 'held') this.end('hold-replaced');
+    if (this.#state === 'held') {
+      const { backlogs } = session.domain;
+      const full = prepareJid(this.full) ?? this.full;
+      backlogs.reserve(digestOf(this.resumption.id), full, this.#since, session.now);
+      this.end('hold-replaced');
+    }
     // It has no client any more, and is there for a feature's sake only.
     session.keep.end();
     session.flush();

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { prepareJid } from '../jid.js';
 import { keyParts, type StoreEntry } from '../store/store.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
 import { NS } from '../xml/namespaces.js';
@@ -49,6 +50,7 @@ export class MissedMessages implements MessageTaker {
   wantsSince = Number.POSITIVE_INFINITY;
   /** The client has said that it wants messages. */
   #greeted = false;
+  #isOver = false;
   /** There was reason to look into the store while the archive was being read. */
   #looksLater = false;
   /** Another session is putting away what comes before what the server gives. */
@@ -75,8 +77,10 @@ export class MissedMessages implements MessageTaker {
     if (this.#greeted || frame.kind !== StanzaKind.Presence) return false;
     if (frame.type !== undefined || frame.to !== undefined) return false;
     const at = frame.findChild('priority', NS.client);
-    if (at >= 0 && frame.buffer.toString('latin1', frame.childStart(at), frame.childEnd(at)).includes('>-'))
+    if (at >= 0 && frame.buffer.toString('latin1', frame.childStart(at), frame.childEnd(at)).includes('>-')) {
+      this.#leavesTheRest();
       return false;
+    }
     this.#greeted = true;
     return true;
   }
@@ -120,6 +124,7 @@ export class MissedMessages implements MessageTaker {
 
   /** Nothing is for this session any more but what it has. */
   wantsNoMore(): void {
+    this.#isOver = true;
     this.around.domain.backlogs.wantsNoMore(this.account, this);
     if (!this.#waitsForOthers) return;
     this.#waitsForOthers = false;
@@ -147,10 +152,12 @@ export class MissedMessages implements MessageTaker {
   deliver(entries: readonly StoreEntry[]): void {
     const { port, domain, arrival, identity } = this.around;
     const wall = port.wallClock();
+    const full = this.#full;
     const useless: string[] = [];
     for (const entry of entries) {
-      // Somebody is getting it, perhaps this session.
+      // Somebody is getting it, perhaps this session, or is to get it first.
       if (domain.backlogs.delivering.has(entry.key)) continue;
+      if (domain.backlogs.isReserved(entry.key, full, this.around.now)) continue;
       const message = readUndelivered(entry, wall);
       if (message === undefined) useless.push(entry.key);
       // It is for another device, and what this one has put away of it itself is for this one.
@@ -168,7 +175,19 @@ export class MissedMessages implements MessageTaker {
     else this.#give(Number.POSITIVE_INFINITY);
     this.#serverMayHaveOlder = false;
     this.#looking -= 1;
+    if (this.#greeted) this.#leavesTheRest();
     this.goOn();
+  }
+
+  /** What was kept for this resource first, and it does not want, is for others. */
+  #leavesTheRest(): void {
+    if (!this.#isOver) this.around.domain.backlogs.release(this.account, this.#full, this);
+  }
+
+  /** Prepared. */
+  get #full(): string {
+    const { full } = this.around.identity;
+    return prepareJid(full) ?? full;
   }
 
   /**

@@ -624,6 +624,52 @@ describe('the client binds the resource anew', () => {
     again.toServer(WANTED).commands('resume client').done();
   });
 
+  /** A tablet that wants messages, while a phone that has missed one is held; the phone's resource is then bound anew. */
+  const boundAnew = () => {
+    const phone = resumable().lost('client').sendsOnly();
+    const tablet = resumable({ with: phone, jid: 'a@example.org/tablet', ids: ['tablet-id'] });
+    tablet.client('<presence/>').toServer('<presence/>').loaded().sendsOnly();
+    phone.server(message(1));
+    const again = new Playbook({ with: phone, hold: { seconds: 300 }, ids: ['again'] });
+    again.authenticated(FEATURES).client(WANTED).sendsOnly();
+    phone.sendsOnly().stored();
+    isOver(phone.toServer(`<a xmlns='${SM}' h='1'/></stream:stream>`)).done();
+    const result = `<iq type='result' id='b2'>${BIND_RESULT}</iq>`;
+    again.toServer(WANTED).server(result).toClient(result).sendsOnly();
+    // It would come behind what the tablet has had meanwhile.
+    tablet.storeSettles().toClient('').sendsOnly();
+    return { tablet, again };
+  };
+
+  test('what was missed is for the session that takes its place, and not for one that began meanwhile', () => {
+    const { tablet, again } = boundAnew();
+    again.client('<presence/>').toServer('<presence/>').loaded();
+    again
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .stored()
+      .sendsOnly();
+    tablet.storeSettles().toClient('').sendsOnly();
+    expect(tablet.inStore.size).toBe(0);
+  });
+
+  test('but one that wants nothing leaves it to that', () => {
+    const { tablet, again } = boundAnew();
+    const none = '<presence><priority>-1</priority></presence>';
+    again.client(none).toServer(none).done();
+    tablet
+      .storeSettles()
+      .toClient(new RegExp(`^${delayed(1)}$`))
+      .sendsOnly();
+  });
+
+  test('and one that never comes does so for half a minute', () => {
+    const { tablet } = boundAnew();
+    const other = new Playbook({ with: tablet, hold: { seconds: 300 } }).at(tablet.now + 31_000);
+    other.bound({ features: FEATURES, jid: 'a@example.org/other' }).client('<presence/>').loaded();
+    other.toServer('<presence/>').sendsOnly();
+    other.toClient(new RegExp(`^${delayed(1)}$`));
+  });
+
   test('two held sessions never answer for one resource', () => {
     const ping = (id: string) =>
       `<iq type='get' id='${id}' from='example.org'><ping xmlns='urn:xmpp:ping'/></iq>`;
