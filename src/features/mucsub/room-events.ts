@@ -11,15 +11,7 @@ import type { Subscription } from './book.js';
 import { hasCaughtUp } from './catching-up.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
 import type { Said } from './event-log.js';
-import {
-  addressBytes,
-  gap,
-  innerStanza,
-  markedNoStore,
-  subscriberChange,
-  wrap,
-  wrapSplice,
-} from './events.js';
+import { addressBytes, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
 import type { Ghost } from './ghost.js';
 import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
