@@ -66,16 +66,40 @@ export class Moderation {
     this.roomInfo(room, (info) => {
       if (info === undefined) done(REFUSED.noAnswer);
       else if (info.hasPassword && password === undefined) done(REFUSED.password);
-      else
-        this.#isIn(room, account, ['outcast'], (outcast) => {
-          if (outcast) done(REFUSED.banned);
-          else if (!info.membersOnly) this.#nickIsFree(room, account, preparedNick, done);
-          else
-            this.#isIn(room, account, ['member', 'admin', 'owner'], (member) => {
-              if (member) this.#nickIsFree(room, account, preparedNick, done);
-              else done(REFUSED.membersOnly);
-            });
+      else if (info.hasPassword)
+        this.#secret(room, (secret) => {
+          if (secret !== undefined && secret !== password) done(REFUSED.password);
+          else this.#mayBeIn(room, account, preparedNick, info, done);
         });
+      else this.#mayBeIn(room, account, preparedNick, info, done);
+    });
+  }
+
+  #mayBeIn(
+    room: string,
+    account: string,
+    preparedNick: string,
+    { membersOnly }: RoomInfo,
+    done: (refusal: Refusal | undefined) => void,
+  ): void {
+    this.#isIn(room, account, ['outcast'], (outcast) => {
+      if (outcast) done(REFUSED.banned);
+      else if (!membersOnly) this.#nickIsFree(room, account, preparedNick, done);
+      else
+        this.#isIn(room, account, ['member', 'admin', 'owner'], (member) => {
+          if (member) this.#nickIsFree(room, account, preparedNick, done);
+          else done(REFUSED.membersOnly);
+        });
+    });
+  }
+
+  /** The password of a room, which its owners see in its configuration. @param done gets undefined where this session does not */
+  #secret(room: string, done: (secret: string | undefined) => void): void {
+    this.#ask(room, `<query xmlns='${NS.mucOwner}'/>`, (answer) => {
+      const form = answer.kind === 'result' ? answer.iq.getChild('query', NS.mucOwner) : undefined;
+      const fields = form?.getChild('x', NS.dataForms)?.getChildren('field') ?? [];
+      const secret = fields.find(({ attrs }) => attrs.var === 'muc#roomconfig_roomsecret');
+      done(secret?.getChildText('value') ?? undefined);
     });
   }
 

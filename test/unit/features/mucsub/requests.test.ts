@@ -445,6 +445,29 @@ describe('a moderator, for somebody else', () => {
       .end();
   });
 
+  it.each([
+    ['with another password than an owner sees', 'sesame', 'other'],
+    ['and with the same', 'sesame', 'sesame'],
+    ['and with any where the moderator is no owner', undefined, 'other'],
+  ])('%s', (_, secret, password) => {
+    const form = query(
+      NS.mucOwner,
+      `<x xmlns='${NS.dataForms}' type='form'><field var='muc#roomconfig_roomsecret'><value>${secret}</value></field></x>`,
+    );
+    const book = moderates(stage({ settings: ALLOWED }), `${other} password='${password}'`)
+      .answerIq(ROOM, info('muc_passwordprotected'))
+      .expectRequest(ROOM, query(NS.mucOwner))
+      .answerIq(ROOM, secret === undefined ? { error: 'forbidden' } : form);
+    if (secret !== undefined && secret !== password) {
+      book
+        .expectSent('client', refused('auth', 'not-authorized', 'A password is required to enter this room'))
+        .end();
+      return;
+    }
+    book.expectRequest(ROOM, members("affiliation='outcast'")).answerIq(ROOM, items());
+    free(book).expectTold(ROMEO, told('subscribed')).expectSent('client', subscribedAs).end();
+  });
+
   it('not under an occupant’s nick', () => {
     mayBe(stage({ settings: ALLOWED }))
       .answerIq(ROOM, items())
