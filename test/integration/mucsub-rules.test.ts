@@ -22,6 +22,7 @@ import {
   withBody,
 } from './mucsub-scene.js';
 import { describeRoutes, logIn, newAccount, newSession } from './routes.js';
+import { until } from './waiting.js';
 
 const MAM = 'urn:xmpp:mam:2';
 const DATA = 'jabber:x:data';
@@ -103,6 +104,37 @@ describeRoutes(
         await owner.body('boo');
         expect(await listed(owner, room)).toEqual([[nobody, 'other', ['messages']]]);
       });
+    });
+
+    test('the nick of a member is registered with the room; of who is nothing in it none is, nor is he a member then', async () => {
+      const { owner, room, sam } = await setting();
+      const tess = await newSession(route, 'tess');
+      await affiliation(owner, room, sam.bareJid, 'member');
+      await subscribe(sam, room, 'sammy');
+      await subscribe(tess, room, 'tessa');
+      const registered = async (client: RawClient) =>
+        (await client.iq('get', `<query xmlns='jabber:iq:register'/>`, `to='${room}'`)).getChild('query');
+      await until(
+        'the registration',
+        async () => (await registered(sam))?.getChild('registered') !== undefined,
+      );
+      expect((await registered(sam))?.getChildText('username')).toBe('sammy');
+      await subscribe(sam, room, 'samuel');
+      await until(
+        'the other one',
+        async () => (await registered(sam))?.getChildText('username') === 'samuel',
+      );
+      expect((await registered(tess))?.getChild('registered')).toBeUndefined();
+      const members = await owner.iq(
+        'get',
+        `<query xmlns='${MUC}#admin'><item affiliation='member'/></query>`,
+        `to='${room}'`,
+      );
+      const names = members
+        .getChild('query')
+        ?.getChildren('item')
+        .map(({ attrs }) => attrs.jid);
+      expect(names).toEqual([sam.bareJid]);
     });
 
     test('a banned account does not subscribe', async () => {
@@ -336,4 +368,43 @@ describeRoutes(
     });
   },
   { via: ['proxy'], kinds: ['prosody'] },
+);
+
+describeRoutes(
+  'MUC/Sub, what the room itself decides',
+  (route) => {
+    test('where nicks cannot be registered with rooms a member subscribes all the same', async () => {
+      const owner = await newSession(route, 'olga');
+      const room = await newRoom(route, owner);
+      const sam = await newSession(route, 'sam');
+      await affiliation(owner, room, sam.bareJid, 'member');
+      expect(await features(sam, room)).not.toContain('jabber:iq:register');
+      expect(stanzaError(await subscribe(sam, room, 'sammy'))).toBe('none');
+      say(owner, room, 'hello');
+      await event(sam, room, 'messages', withBody('hello'));
+      expect(await eventsBefore(sam, owner)).toEqual([]);
+    });
+
+    test('a subscriber who joins is told who is there', async () => {
+      const owner = await newSession(route, 'olga');
+      const room = await newRoom(route, owner);
+      const sam = await newSession(route, 'sam');
+      await subscribe(sam, room, 'sammy');
+      sam.send(`<presence to='${room}/sammy'><x xmlns='${MUC}'/></presence>`);
+      await sam.presence(({ attrs }) => attrs.from === `${room}/olga`, 'the owner');
+      await sam.presence((each) => statusCodes(each).includes('110'), 'own presence');
+      say(owner, room, 'plain');
+      await sam.message((each) => isGroupchat(each) && withBody('plain')(each), 'groupchat');
+    });
+
+    test('a private message says that it is one', async () => {
+      const owner = await newSession(route, 'olga');
+      const room = await newRoom(route, owner);
+      const sam = await newSession(route, 'sam');
+      await subscribe(sam, room, 'sammy');
+      owner.send(`<message to='${room}/sammy' type='chat' id='p1'><body>psst</body></message>`);
+      expect((await sam.body('psst')).getChild('x', `${MUC}#user`)).toBeDefined();
+    });
+  },
+  { via: ['proxy'], kinds: ['jabberd2'] },
 );

@@ -215,6 +215,20 @@ describe('presences of others', () => {
       .end();
   });
 
+  it('its own coming and going is none to a subscriber', () => {
+    const join = `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='0'/></x></presence>`;
+    subscriber(['presence', 'participants'])
+      .fromClient(join)
+      .expectVerdict('changed mucsub-joining', join)
+      .fromServer(self('sammy'))
+      .fromClient(`<presence to='${ROOM}/sammy' type='unavailable'/>`)
+      .expectVerdict('handled mucsub-left')
+      .expectSent('client', says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .end();
+  });
+
   it('an owner who has only subscribed sees no real JIDs where the room keeps them from others', () => {
     const book = available(stage({ settings: ALLOWED }))
       .fromClient(
