@@ -3,18 +3,21 @@ import { prepareJid } from '../../jid.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
-import { escapeAttribute, escapeText } from '../../xml/serialize.js';
+import { escapeText } from '../../xml/serialize.js';
 import { Splice } from '../../xml/splice.js';
 import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { type Asked, errorAnswer, REFUSED, type Refusal, resultAnswer } from './answers.js';
+import { archivedEvent, archiveResult } from './archive-results.js';
 import type { LoggedKind, Told } from './event-log.js';
+import { wrapSplice } from './events.js';
 import type { Ghosts } from './ghosts.js';
 import { timeOf } from './presences.js';
 import { lacksArchive } from './services.js';
-import type { Storing } from './storing.js';
+import { eventOf, type Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
 
+const ANSWERED: Verdict = { action: 'handled', reason: 'mucsub-answered' };
 /** So many messages are one page at most. */
 const MOST = 100;
 /** What is in the archive of a room: what was said in it. */
@@ -55,13 +58,44 @@ export class ArchiveAnswers {
     const query = stanza.tree().getChild('query', NS.mam2);
     if (query === undefined) return PASS;
     if (frame.type === 'get') this.#answer(resultAnswer(asked, `<query xmlns='${NS.mam2}'>${FORM}</query>`));
-    else if (!this.#isIn(room)) this.#refuse(asked, REFUSED.noArchive);
-    else {
-      const question = questionOf(query);
-      if (question === undefined) this.#refuse(asked, REFUSED.badQuery);
-      else this.storing.whole(room, (told) => this.#tell(asked, question, told));
-    }
-    return { action: 'handled', reason: 'mucsub-answered' };
+    else
+      this.#tellOf(room, asked, questionOf(query), KINDS, (frame) =>
+        new Splice(frame).removeAttribute('to').toBuffer().toString(),
+      );
+    return ANSWERED;
+  }
+
+  /** A query of the client's to its own archive for what a room has said, of which it has subscribed to some: that is told, as events. */
+  own(stanza: PassingStanza, room: string): Verdict {
+    const { account, context, book } = this.around;
+    const { frame } = stanza;
+    const query = stanza.tree().getChild('query', NS.mam2);
+    const asked = { name: 'iq', id: frame.id, from: frame.to ?? account, to: context.identity.full } as const;
+    const question = query === undefined ? undefined : questionOf(query);
+    const events = book.subscription(room, account)?.events ?? [];
+    const kinds = KINDS.filter((kind) => eventOf(kind, events) !== undefined);
+    this.#tellOf(room, asked, question && { ...question, with: undefined }, kinds, (said, { kind, id }) => {
+      const inner = new Splice(said).setAttribute('to', account);
+      return archivedEvent(wrapSplice({ room, account, event: eventOf(kind, events)!, id }, inner));
+    });
+    return ANSWERED;
+  }
+
+  /** @param made the message as it is archived */
+  #tellOf(
+    room: string,
+    asked: Asked,
+    question: Question | undefined,
+    kinds: readonly LoggedKind[],
+    made: (said: Frame, told: Told) => string,
+  ): void {
+    if (!this.#isIn(room)) this.#refuse(asked, REFUSED.noArchive);
+    else if (question === undefined) this.#refuse(asked, REFUSED.badQuery);
+    else
+      this.storing.whole(room, (told) => {
+        const ofKind = told.filter(({ kind }) => kinds.includes(kind));
+        this.#tell(asked, question, ofKind, made);
+      });
   }
 
   /** Who is not let into the room does not read what is said in it. */
@@ -72,11 +106,15 @@ export class ArchiveAnswers {
     return sources !== undefined && [...sources].some((full) => full !== this.around.context.identity.full);
   }
 
-  #tell(asked: Asked, question: Question, told: readonly Told[]): void {
+  #tell(
+    asked: Asked,
+    question: Question,
+    told: readonly Told[],
+    made: (said: Frame, told: Told) => string,
+  ): void {
     const { context } = this.around;
     const found = told.filter(
       (each) =>
-        KINDS.includes(each.kind) &&
         each.at >= question.start &&
         each.at <= question.end &&
         (question.with === undefined || this.#from(each) === question.with),
@@ -89,8 +127,11 @@ export class ArchiveAnswers {
     const { from, to } = page;
     const results = found.slice(from, to);
     for (const each of results) {
-      const xml = this.#result(asked, question, each);
-      if (xml !== undefined) context.sendAsServer(xml, 'mucsub-answered');
+      const said = parseStanza(each.inner, context.namespaces);
+      if (!(said instanceof Frame)) continue;
+      const result = { from: asked.from, to: asked.to, queryId: question.queryId, id: each.id };
+      const xml = archiveResult({ ...result, stamp: writeTime(each.at) }, made(said, each));
+      context.sendAsServer(xml, 'mucsub-answered');
     }
     const isComplete = question.before === undefined ? to === found.length : from === 0;
     const ends =
@@ -105,18 +146,6 @@ export class ArchiveAnswers {
   #from({ inner }: Told): string | undefined {
     const frame = parseStanza(inner, this.around.context.namespaces);
     return frame instanceof Frame ? prepareJid(frame.from ?? '') : undefined;
-  }
-
-  #result({ from, to }: Asked, { queryId }: Question, { id, at, inner }: Told): string | undefined {
-    const frame = parseStanza(inner, this.around.context.namespaces);
-    if (!(frame instanceof Frame)) return undefined;
-    const message = new Splice(frame).removeAttribute('to').toBuffer().toString();
-    const name = queryId === undefined ? '' : ` queryid='${escapeAttribute(queryId)}'`;
-    return (
-      `<message from='${escapeAttribute(from)}' to='${escapeAttribute(to)}'>` +
-      `<result xmlns='${NS.mam2}'${name} id='${escapeAttribute(id)}'><forwarded xmlns='${NS.forward0}'>` +
-      `<delay xmlns='${NS.delay}' stamp='${writeTime(at)}'/>${message}</forwarded></result></message>`
-    );
   }
 
   #answer(xml: string): void {

@@ -93,11 +93,11 @@ class MucSubSession implements FeatureSession, Reader {
     this.#completion = new JoinCompletion(around);
     this.#speaking = new Speaking(around, this.#ghosts, () => this.#watchGhosts());
     this.#forms = new Forms(context, this.#changes);
-    this.#ownArchive = new OwnArchive(around);
     this.#unseen = new Unseen(around);
     if (around.settings.observer !== undefined)
       this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts, this.#arrivals);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
+    this.#ownArchive = new OwnArchive(around, this.#archive);
     around.rooms.onChange((change) => {
       const { full } = identity;
       if (change.kind === 'joined') {

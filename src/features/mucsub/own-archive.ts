@@ -3,13 +3,15 @@ import { prepareJid } from '../../jid.js';
 import { type IqAnswer, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
-import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
+import { serializeElement } from '../../xml/serialize.js';
 import { parseStanza } from '../../xml/tokenizer.js';
 import { type Asked, errorAnswer, refusalOf, resultAnswer } from './answers.js';
+import type { ArchiveAnswers } from './archive-answers.js';
 import { archivedIn } from './archive-fill.js';
+import { archivedEvent, archiveResult } from './archive-results.js';
 import { innerStanza, wrap } from './events.js';
 import { kindOf } from './heard.js';
-import { hasArchive } from './services.js';
+import { hasArchive, lacksArchive } from './services.js';
 import { eventOf } from './storing.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -26,13 +28,16 @@ interface Open {
 
 /**
  * An account's own archive has the events of rooms that it has subscribed to (XEP-0313 with `with`): here they are in the archive of the room, and told
- * out of that. The archive of the server is asked for everything else.
+ * out of that, or out of the log of a room that has none. The archive of the server is asked for everything else.
  */
 export class OwnArchive {
   /** By the id under which the room is asked. */
   readonly #open = new Map<string, Open>();
 
-  constructor(private readonly around: Surroundings) {}
+  constructor(
+    private readonly around: Surroundings,
+    private readonly answers: Pick<ArchiveAnswers, 'own'>,
+  ) {}
 
   get isIdle(): boolean {
     return this.#open.size === 0;
@@ -48,7 +53,9 @@ export class OwnArchive {
     const whom = form?.getChildren('field').find(({ attrs }) => attrs.var === 'with');
     const room = prepareJid(whom?.getChildText('value')?.trim() ?? '');
     if (query === undefined || whom === undefined || room === undefined) return PASS;
-    if (book.subscription(room, account) === undefined || !hasArchive(this.around, room)) return PASS;
+    if (book.subscription(room, account) === undefined) return PASS;
+    if (lacksArchive(this.around, room)) return this.answers.own(stanza, room);
+    if (!hasArchive(this.around, room)) return PASS;
     const id = context.randomId();
     const asked = { name: 'iq', id: frame.id, from: frame.to ?? account, to: context.identity.full } as const;
     const queryId: unknown = query.attrs.queryid;
@@ -98,17 +105,8 @@ export class OwnArchive {
     const event = eventOf(kind, book.subscription(room, account)?.events ?? []);
     if (event === undefined) return undefined;
     const inner = innerStanza(frame, account, room, archived.id).toBuffer();
-    const wrapper = wrap({ room, account, event, id: archived.id }, inner).toString();
-    const own = wrapper.replace('<message', `<message xmlns='${NS.client}'`);
-    const name = queryId === undefined ? '' : ` queryid='${escapeAttribute(queryId)}'`;
-    const delay =
-      archived.stamp === undefined
-        ? ''
-        : `<delay xmlns='${NS.delay}' stamp='${escapeAttribute(archived.stamp)}'/>`;
-    return (
-      `<message from='${escapeAttribute(account)}' to='${escapeAttribute(context.identity.full)}'>` +
-      `<result xmlns='${NS.mam2}'${name} id='${escapeAttribute(archived.id)}'><forwarded xmlns='${NS.forward0}'>` +
-      `${delay}${own}</forwarded></result></message>`
-    );
+    const { id, stamp } = archived;
+    const own = archivedEvent(wrap({ room, account, event, id }, inner));
+    return archiveResult({ from: account, to: context.identity.full, queryId, id, stamp }, own);
   }
 }

@@ -174,6 +174,28 @@ describe("the account's own archive", () => {
       .end();
   });
 
+  it('has those of a room that has none out of the log, as far as they were subscribed to', () => {
+    const inside = (n: number) =>
+      `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}/${n === 4 ? 'bob' : 'olga'}' to='${ACCOUNT}' id='m${n}'><body>body ${n}</body>` +
+      `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='id-${n}'/><archived xmlns='urn:xmpp:mam:tmp' by='${ROOM}' id='id-${n}'/></message>`;
+    const archived = (n: number) =>
+      `<message from='${ACCOUNT}' to='${FULL}'><result xmlns='${NS.mam2}' queryid='mine' id='id-${n}'><forwarded xmlns='${NS.forward0}'>` +
+      `<delay xmlns='${NS.delay}' stamp='2026-11-20T12:16:4${n - 1}.000Z'/>` +
+      `${event('messages', `id-${n}`, inside(n)).replace('<message', `<message xmlns='${NS.client}'`)}</forwarded></result></message>`;
+    const ofAccount = (xml: string) => xml.replace(`from='${ROOM}'`, `from='${ACCOUNT}'`);
+    const scene = { settings: ALLOWED, service: [] };
+    const all = [1, 2, 3, 4].map(archived);
+    answers(
+      told(subscribed(stage(scene))).fromClient(own(ROOM)),
+      ...all,
+      ofAccount(fin(true, ends(0, 1, 4, 4))),
+    ).end();
+    answers(
+      told(subscribed(stage(scene), 'sammy', ['subject'])).fromClient(own(ROOM)),
+      ofAccount(fin(true, '<count>0</count>')),
+    ).end();
+  });
+
   it('is asked of the server for everything else', () => {
     subscribed(stage({ settings: ALLOWED }))
       .fromClient(own('romeo@montague.lit'))
