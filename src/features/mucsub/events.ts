@@ -102,13 +102,3 @@ export function subscriberChange(
   const jid = account === undefined ? '' : ` jid='${escapeAttribute(account)}'`;
   return Buffer.from(`<${kind} xmlns='${NS.mucsub}'${jid} nick='${escapeAttribute(nick)}'/>`);
 }
-
-/**
- * What leaves a realm of XMPP 2.0 for one resource has a hint against storing, right before its mark. Here that resource is an occupant, which
- * stands for the whole account: the account may be away, and what the sender has asked for itself stands elsewhere.
- * @returns which child that hint is
- */
-export function markedNoStore(frame: Frame): number | undefined {
-  const hint = frame.findChild('xmpp-2', NS.xmpp2) - 1;
-  return hint >= 0 && frame.childIs(hint, 'no-store', NS.hints) ? hint : undefined;
-}
