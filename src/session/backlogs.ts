@@ -12,6 +12,8 @@ const DRIFT = 1_000;
 
 /** For so long what a session has put away is kept for the next one of its resource, which is about to be bound; ms. */
 const RESERVED = 30_000;
+/** Sessions for whose successors something is kept. */
+const MOST_RESERVED = 1_000;
 
 interface Reservation {
   /** Prepared. */
@@ -110,7 +112,11 @@ export class Backlogs {
    * @param full prepared
    */
   reserve(session: string, full: string, since: number, now: number): void {
-    for (const [each, { until }] of this.#reserved) if (until <= now) this.#reserved.delete(each);
+    // The oldest are first.
+    for (const [each, { until }] of this.#reserved) {
+      if (until > now && this.#reserved.size < MOST_RESERVED) break;
+      this.#reserved.delete(each);
+    }
     this.#reserved.set(session, { full, since, until: now + RESERVED });
   }
 
