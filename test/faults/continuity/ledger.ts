@@ -84,7 +84,7 @@ export interface Anomaly {
    * that has sent the two in this order.
    */
   behindEarly?: boolean;
-  /** Where it is lost: the server has never sent it on any connection. */
+  /** Where it is lost: the server has had it, and has never sent it on any connection. */
   unsent?: boolean;
   /** Enough to understand it. */
   detail: string;
@@ -135,8 +135,8 @@ export class Ledger {
   readonly #touched = new Map<string, number>();
   /** Whether the server has sent the one before the other on one connection. */
   serverSentBefore: (earlier: string, later: string) => boolean = () => false;
-  /** Whether it has sent a message to those at all. */
-  serverSent: (id: string, audience: string) => boolean = () => true;
+  /** Whether it has had a message and has never sent it to those. */
+  serverKeeps: (id: string, audience: string) => boolean = () => false;
   /** Told of each arrival. */
   onArrival: (() => void) | undefined;
 
@@ -260,7 +260,7 @@ export class Ledger {
   #losses(entry: Entry): Anomaly[] {
     const wrong = entry.returned === undefined ? 'lost' : 'returned';
     return this.#unheard(entry).map(({ audience }) => {
-      const unsent = !this.serverSent(entry.id, audience);
+      const unsent = this.serverKeeps(entry.id, audience);
       const detail = entry.returned ?? (unsent ? 'never sent' : '');
       return { ...this.#anomaly(wrong, entry, audience, detail), unsent };
     });

@@ -17,10 +17,27 @@ interface Line {
   /** The full JID whose stream it carries, as soon as that is known. */
   jid: string | undefined;
   beginning: string;
-  /** The end of what has come from the server, in which an id may have begun. */
-  rest: string;
-  /** Messages that the server has sent on it, each by its first place. */
-  readonly sent: Map<string, number>;
+  /** What the server has been sent on it, and what it has sent. */
+  readonly toServer: Heard;
+  readonly fromServer: Heard;
+}
+
+/** One direction. */
+class Heard {
+  /** Messages that count, each by its first place. */
+  readonly messages = new Map<string, number>();
+  /** The end of what has come, in which an id may have begun. */
+  #rest = '';
+
+  listen(chunk: Buffer): void {
+    this.#rest += chunk.toString('latin1');
+    let end = 0;
+    for (const { 0: whole, 1: id = '', index } of this.#rest.matchAll(COUNTED)) {
+      if (!this.messages.has(id)) this.messages.set(id, this.messages.size);
+      end = index + whole.length;
+    }
+    this.#rest = this.#rest.slice(Math.max(end, this.#rest.length - LONGEST_ID));
+  }
 }
 
 /**
@@ -64,10 +81,12 @@ export class Relay {
 
   #accept(near: Socket): void {
     const far = connect(this.target);
-    const line: Line = { near, far, jid: undefined, beginning: '', rest: '', sent: new Map() };
+    const heard = { toServer: new Heard(), fromServer: new Heard() };
+    const line: Line = { near, far, jid: undefined, beginning: '', ...heard };
     this.#lines.add(line);
     this.#everyLine.push(line);
     for (const socket of [near, far]) socket.setNoDelay(true);
+    near.on('data', (chunk: Buffer) => line.toServer.listen(chunk));
     far.on('data', (chunk: Buffer) => this.#look(line, chunk));
     this.#carry(line, near, far);
     this.#carry(line, far, near);
@@ -83,31 +102,23 @@ export class Relay {
     });
   }
 
-  /** Whether the server has sent it on any connection of a session whose full JID begins so. */
-  hasSent(id: string, jid: string): boolean {
-    return this.#everyLine.some((line) => line.jid?.startsWith(jid) === true && line.sent.has(id));
+  /** Whether the server has been sent it and has not sent it on any connection of a session whose full JID begins so. */
+  keeps(id: string, jid: string): boolean {
+    const lines = this.#everyLine;
+    if (!lines.some(({ toServer }) => toServer.messages.has(id))) return false;
+    return !lines.some((line) => line.jid?.startsWith(jid) === true && line.fromServer.messages.has(id));
   }
 
   /** Whether the server has sent both on one connection, in this order. */
   sentBefore(earlier: string, later: string): boolean {
-    return this.#everyLine.some(({ sent }) => {
-      const [before, after] = [sent.get(earlier), sent.get(later)];
+    return this.#everyLine.some(({ fromServer: { messages } }) => {
+      const [before, after] = [messages.get(earlier), messages.get(later)];
       return before !== undefined && after !== undefined && before < after;
     });
   }
 
-  #listen(line: Line, chunk: Buffer): void {
-    line.rest += chunk.toString('latin1');
-    let end = 0;
-    for (const { 0: whole, 1: id = '', index } of line.rest.matchAll(COUNTED)) {
-      if (!line.sent.has(id)) line.sent.set(id, line.sent.size);
-      end = index + whole.length;
-    }
-    line.rest = line.rest.slice(Math.max(end, line.rest.length - LONGEST_ID));
-  }
-
   #look(line: Line, chunk: Buffer): void {
-    this.#listen(line, chunk);
+    line.fromServer.listen(chunk);
     if (line.beginning.length > BEGINNING) return;
     line.beginning += chunk.toString('latin1');
     line.jid ??= NAMED.exec(line.beginning)?.[1];

@@ -16,7 +16,7 @@ export interface Shortfall {
   sender?: readonly Event[];
   /** It is out of order behind what came before the first presence counted, and the server has sent the two in this order. */
   behindEarly?: true;
-  /** The server has never sent it. */
+  /** The server has had it, and has never sent it. */
   unsent?: true;
   /** How it is seen of the server alone, where the random rounds have not shown it. */
   alone: alone.Demonstration;

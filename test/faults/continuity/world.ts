@@ -78,10 +78,10 @@ export class World {
   async #build(): Promise<void> {
     this.#relay = await Relay.before(this.server);
     this.ledger.serverSentBefore = (earlier, later) => this.#relay.sentBefore(earlier, later);
-    this.ledger.serverSent = (id, audience) => {
+    this.ledger.serverKeeps = (id, audience) => {
       const [owner, resource = ''] = audience.split('.');
       const account = this.devices.find((device) => device.device.owner === owner)?.device.account.jid;
-      return this.#relay.hasSent(id, `${account}/${resource}`);
+      return this.#relay.keeps(id, `${account}/${resource}`);
     };
     this.#front.port = this.via === 'proxy' ? await freePort() : this.#relay.port;
     if (this.via === 'proxy') {

@@ -40,9 +40,9 @@ describe('the judge of the continuity test', () => {
     expect(wrongs(ledger)).toEqual(['lost m2']);
   });
 
-  it('knows of what is lost whether the server has ever sent it', () => {
+  it('knows of what is lost whether the server has kept it to itself', () => {
     const ledger = acknowledged(2);
-    ledger.serverSent = (id, audience) => id === 'm1' && audience === 'juliet';
+    ledger.serverKeeps = (id, audience) => id === 'm2' && audience === 'juliet';
     expect(ledger.verdict().anomalies.map(({ id, unsent }) => [id, unsent])).toEqual([
       ['m1', false],
       ['m2', true],
