@@ -16,12 +16,13 @@ import { World } from './world.js';
  * management. Before that the same is played with the server alone, in short, to see what it gives by itself.
  *
  * To repeat a run: INTERSTANZA_SEED=… INTERSTANZA_ROUNDS=… npx vitest run test/faults/continuity
- * Whom a message goes to is left to the server, but with INTERSTANZA_ROUTING=on; INTERSTANZA_STORY=1 tells every round.
+ * With INTERSTANZA_ROUTING=off whom a message goes to is left to the server; INTERSTANZA_STORY=1 tells every round.
  */
 
 type Via = 'direct' | 'proxy';
 const VIA: readonly Via[] = ['direct', 'proxy'];
-const SEED = Number(process.env.INTERSTANZA_SEED ?? Date.now() % 1_000_000);
+/** The same in each run, so that what a change breaks is told from what only another roll of the dice shows. */
+const SEED = Number(process.env.INTERSTANZA_SEED ?? 5);
 /** On each server through the proxy; with the server alone it is a third. */
 const ROUNDS = Number(process.env.INTERSTANZA_ROUNDS ?? 350);
 /** Short, so that a hold ends within the test. */

@@ -12,7 +12,7 @@ import { Relay } from './relay.js';
 import { SmClient } from './sm-client.js';
 
 /** Whether what is to a resource is for the account, as it is by default, or left to the server. */
-const ROUTING = process.env.INTERSTANZA_ROUTING === 'on';
+const ROUTING = process.env.INTERSTANZA_ROUTING !== 'off';
 const MUC = 'http://jabber.org/protocol/muc';
 const SETTLING_MS = 30_000;
 /** Beyond the time that a session is held: servers look at their clocks now and then only. */
