@@ -100,6 +100,10 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     this.#settledOfTheirs(settled);
   }
 
+  /** Messages on their way into the store. */
+  #keeping = 0;
+  #endsWhenStored = false;
+
   get #instances(): readonly FeatureSession[] {
     return this.#pipeline?.instances ?? [];
   }
@@ -343,8 +347,10 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     });
   }
 
+  /** Not before all that is being kept is in the store: nobody else would tell of it whoever wants it. */
   endKept(): void {
-    this.session.around.endKept();
+    if (this.#keeping > 0) this.#endsWhenStored = true;
+    else this.session.around.endKept();
   }
 
   /** @param done it is in the store, or nothing to keep; not called when it could not be written */
@@ -370,11 +376,13 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     }
     backlogs.mark(frame.to);
     this.waits(account, bytes);
+    this.#keeping += 1;
     const stored = (ok: boolean): void => {
-      if (!ok) return;
+      this.#keeping -= 1;
       // Whoever wants messages by then takes it at once.
-      backlogs.missed(account, now);
-      done?.();
+      if (ok) backlogs.missed(account, now);
+      if (ok) done?.();
+      if (this.#keeping === 0 && this.#endsWhenStored) this.session.around.endKept();
     };
     port.store([change], this.questions.write(stored));
   }

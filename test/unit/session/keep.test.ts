@@ -90,6 +90,16 @@ test('it ends when its time is over, and when the feature needs it no longer', (
   play.server(GROUPCHAT).toServer('</stream:stream>');
 });
 
+test('it ends when what it keeps is in the store, and not before: whoever wants that is told by it', () => {
+  for (const ok of [true, false]) {
+    const needy = new Needy();
+    const play = alone(needy);
+    needy.context.keepForAccount('a@example.org', message(1));
+    needy.context.endKept();
+    play.server(GROUPCHAT).commands('store feature 1 +').sendsOnly().stored(ok).toServer('</stream:stream>');
+  }
+});
+
 test('it ends when the proxy is stopped', () => {
   alone(new Needy()).shutdown().toServer('</stream:stream>');
 });
