@@ -371,6 +371,42 @@ describe('a moderator, for somebody else', () => {
       .end();
   });
 
+  it('and who has subscribed to that is told of it, and of the end', () => {
+    const shared = new FakeDomain('capulet.lit');
+    const moderator = stage({ settings: ALLOWED, domain: shared });
+    const olga = 'olga@capulet.lit/desk';
+    const of = (xml: string) => xml.replaceAll(FULL, olga).replaceAll(ACCOUNT, 'olga@capulet.lit');
+    const own = `<subscribe xmlns='${NS.mucsub}' nick='olga'/>`;
+    available(lateStage(shared, olga))
+      .fromClient(subscribe('olga', ['subscribers']))
+      .expectVerdict(ANSWERED)
+      .expectSent('server', asks('olga'))
+      .fromServer(of(self('olga')))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', of(result(own.replace('/>', `>${events('subscribers')}</subscribe>`))))
+      .expectTold('olga@capulet.lit', told('subscribed'))
+      .expectSent(
+        'client',
+        `<message from='${ROOM}' to='olga@capulet.lit'><event xmlns='${NS.pubsubEvent}'><items node='urn:xmpp:mucsub:nodes:subscribers'>` +
+          `<item id='id-1'>${own}</item></items></event></message>`,
+      )
+      .end();
+    const notice = (change: string) =>
+      JSON.stringify({ op: 'subscriber', room: ROOM, change, nick: 'rom', account: ROMEO });
+    free(mayBe(moderator).answerIq(ROOM, items()))
+      .expectTold(ROMEO, told('subscribed'))
+      .expectSent('client', subscribedAs)
+      .expectTold('olga@capulet.lit', notice('subscribe'))
+      .fromClient(iq('set', ROOM, UNSUBSCRIBE.replace('/>', `${other}/>`)))
+      .expectVerdict(ANSWERED)
+      .expectRequest(ROOM, members("role='moderator'"))
+      .answerIq(ROOM, items())
+      .expectTold(ROMEO, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'rom' }))
+      .expectSent('client', result())
+      .expectTold('olga@capulet.lit', notice('unsubscribe'))
+      .end();
+  });
+
   it('replaces what that account had subscribed to', () => {
     const shared = new FakeDomain('capulet.lit');
     free(mayBe(stage({ settings: ALLOWED, domain: shared })).answerIq(ROOM, items()))
