@@ -2,9 +2,9 @@ import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { type StoreEntry, storeKey } from '../store/store.js';
 import { type Frame, StanzaKind } from '../xml/frame.js';
-import { MADE_HERE } from '../xml/limits.js';
 import { NS } from '../xml/namespaces.js';
 import { parseStanza } from '../xml/tokenizer.js';
+import { AccountKeeping, type KeepingSurroundings } from './account-keeping.js';
 import type { Acknowledgement } from './acknowledgement.js';
 import type { BoundSurroundings } from './bound.js';
 import { amendDisco } from './disco.js';
@@ -28,8 +28,7 @@ import { type Outcome, PASSED, PipelineSession } from './pipeline.js';
 import type { Leg, SessionPort } from './port.js';
 import type { Reason } from './reasons.js';
 import { type ReceiptSurroundings, Receipts, type ReceiptsState } from './receipts.js';
-import { messageKeys } from './sightings.js';
-import { undeliveredChange, undeliveredPrefix } from './undelivered.js';
+import { undeliveredPrefix } from './undelivered.js';
 
 /** What the features of a session need of it. */
 export interface FeatureSurroundings {
@@ -56,7 +55,7 @@ const RECEIPTS = 'receipts';
 const NO_MESSAGE = /^<(?:iq|presence)/;
 
 /** The features of one bound session: what they are told of it, and what they reach of it. */
-export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
+export class SessionFeatures implements FeatureHost, KeepingSurroundings, ReceiptSurroundings {
   /** Undefined until they are opened, and where there are none. */
   #pipeline: PipelineSession | undefined;
   readonly #waking = new LateMap<string, { readonly feature: number; readonly token: string }>();
@@ -100,9 +99,8 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
     this.#settledOfTheirs(settled);
   }
 
-  /** Messages on their way into the store. */
-  #keeping = 0;
-  #endsWhenStored = false;
+  /** What they keep for accounts without a client. Made when needed. */
+  #keeping: AccountKeeping | undefined;
 
   get #instances(): readonly FeatureSession[] {
     return this.#pipeline?.instances ?? [];
@@ -349,42 +347,15 @@ export class SessionFeatures implements FeatureHost, ReceiptSurroundings {
 
   /** Not before all that is being kept is in the store: nobody else would tell of it whoever wants it. */
   endKept(): void {
-    if (this.#keeping > 0) this.#endsWhenStored = true;
-    else this.session.around.endKept();
+    const end = () => this.session.around.endKept();
+    if (this.#keeping === undefined) end();
+    else this.#keeping.whenStored(end);
   }
 
   /** @param done it is in the store, or nothing to keep; not called when it could not be written */
   keepForAccount(account: string, bytes: Buffer, done?: () => void): void {
-    const { port, domain, now } = this;
-    const frame = parseStanza(bytes, domain.namespaces, { limits: MADE_HERE });
-    if ('condition' in frame) throw new Error(`a feature keeps what is no stanza: ${frame.reason}`);
-    const { backlogs } = domain;
-    const change = undeliveredChange(frame, {
-      domain: domain.name,
-      account,
-      session: port.randomId(),
-      ordinal: 0,
-      at: backlogs.wallTime(backlogs.moment(now), port.wallClock(), now),
-      keys: messageKeys(frame, account),
-      doubtful: false,
-      resource: undefined,
-      seenBy: [],
-    });
-    if (change === undefined) {
-      done?.();
-      return;
-    }
-    backlogs.mark(frame.to);
-    this.waits(account, bytes);
-    this.#keeping += 1;
-    const stored = (ok: boolean): void => {
-      this.#keeping -= 1;
-      // Whoever wants messages by then takes it at once.
-      if (ok) backlogs.missed(account, now);
-      if (ok) done?.();
-      if (this.#keeping === 0 && this.#endsWhenStored) this.session.around.endKept();
-    };
-    port.store([change], this.questions.write(stored));
+    this.#keeping ??= new AccountKeeping(this);
+    this.#keeping.keep(account, bytes, done);
   }
 
   request(request: IqRequest, done: (answer: IqAnswer) => void): void {
