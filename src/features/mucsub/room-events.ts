@@ -167,8 +167,8 @@ export class RoomEvents {
     const isStored = !this.delivery.isDirect || storing.isBehind(room);
     const id = old?.id ?? heard.archiveId;
     // The room has it: from here on it will be asked for what is beyond the limit, and for what was missed before. Others have what is behind that in the log already.
-    const isForLater = old?.id !== undefined || storing.isFull(room);
-    if (isStored && !isOurs && !where.isFrozen && isForLater && hasArchive(this.around, room)) {
+    const isForLater = old?.id !== undefined || (hasArchive(this.around, room) && storing.isFull(room));
+    if (isStored && !isOurs && !where.isFrozen && isForLater) {
       where.isFrozen = true;
       storing.close(room);
     }

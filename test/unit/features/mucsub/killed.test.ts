@@ -295,6 +295,26 @@ describe('a client that comes while the server leg that has stayed brings what w
     desk.answerIq(ROOM, FIN).end();
   });
 
+  it('nor is it in the log where it is not known what the server has', () => {
+    const shared = domain();
+    one(shared).close().expectTold(ACCOUNT, CLAIM).end();
+    const next = nextProcess(shared);
+    const book = unknowing({ settings: ALLOWED, domain: next, now: 2_000_000 })
+      .fromClient('<presence/>')
+      .wake(0)
+      .expectRequest('capulet.lit', `<query xmlns='${NS.discoInfo}'/>`)
+      .expectRequest(ACCOUNT, `<query xmlns='${NS.discoInfo}'/>`)
+      .wake(10_000);
+    entered(book)
+      .expectRequest(ROOM, missedSince('a1'))
+      .fromClient('<presence><priority>-1</priority></presence>');
+    book.fromServer(inArchive(2)).expectVerdict(SWALLOWED).answerIq(ROOM, FIN);
+    expect(next.list(storeKey('mucsub', next.name, 'log', ''))).toEqual([]);
+    // It is asked for again as soon as the client wants it.
+    book.fromClient('<presence/>').wake(10_000).expectRequest(ROOM, missedSince('a1', 'id-2'));
+    book.answerIq(ROOM, FIN).answerIq('capulet.lit', 'timeout').answerIq(ACCOUNT, 'timeout').end();
+  });
+
   it('what is being asked for when it goes again is asked for when it is back', () => {
     const shared = domain();
     const phone = kept(one(shared)).fromServer(self('sammy')).expectVerdict(SWALLOWED);
