@@ -11,6 +11,11 @@ import { answersMissed } from './services.js';
 import type { Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
 
+/** Begins the token that wakes the feature to ask a room's archive though its log has not been acknowledged. */
+export const CATCH_UP = 'catch up ';
+/** How long a client may take to acknowledge that; ms. */
+const PATIENCE = 10_000;
+
 /** Brings what an account has missed while none of its sessions heard a room, out of the room's archive (XEP-0313). */
 export class CatchingUp {
   constructor(
@@ -46,6 +51,25 @@ export class CatchingUp {
 
   /** The room has let the ghost in: its archive is asked for what was missed, and what comes meanwhile is put behind that. */
   begin(ghost: Ghost, since: number): void {
+    const { context } = this.around;
+    // What a client loses of the log is told again before what is put away of what came behind that.
+    if (!this.storing.isAcknowledged(ghost.room)) {
+      ghost.missedSince = since;
+      context.wakeAt(CATCH_UP + ghost.room, context.now + PATIENCE);
+      return;
+    }
+    this.#ask(ghost, since);
+  }
+
+  /** The client has acknowledged what was told out of the log, or has had long enough. */
+  proceed(ghost: Ghost): void {
+    const { missedSince } = ghost;
+    if (missedSince === undefined || !ghost.isIn || ghost.isEntering || ghost.fill !== undefined) return;
+    ghost.missedSince = undefined;
+    this.#ask(ghost, missedSince);
+  }
+
+  #ask(ghost: Ghost, since: number): void {
     const { context } = this.around;
     ghost.fillIsComplete = true;
     this.around.book.whereabouts(ghost.room, this.around.account).behind = context.identity.full;

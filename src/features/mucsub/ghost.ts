@@ -64,9 +64,9 @@ export class Ghost {
     return this.due.includes('ghost');
   }
 
-  /** What the room says now is what it says to somebody who was in it before: it will be told of that again. */
+  /** What the room says now it will be told of again: by the archive, which is still to be asked, or since it says it to somebody who was in it before. */
   get willBeTold(): boolean {
-    return !this.isIn && this.isEntering && (this.missedSince !== undefined || this.isBeingTold);
+    return this.missedSince !== undefined || (!this.isIn && this.isEntering && this.isBeingTold);
   }
 
   /** What the room sends is for the client. */

@@ -52,6 +52,7 @@ export class Ghosts {
     this.#events = new RoomEvents(around, delivery, storing);
     this.#catchingUp = new CatchingUp(around, this.#ghosts, this.#events, delivery, storing);
     storing.whenSent = (room) => this.#thaw(room);
+    storing.whenAcknowledged = (room) => this.catchUp(room);
     this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, ends);
     this.hidden = new HiddenGhosts(around, this.#events);
     this.carried = new Carried(around, this.#ghosts);
@@ -150,6 +151,12 @@ export class Ghosts {
         this.#takeOver(subscription);
       else this.#thaw(subscription.room);
     }
+  }
+
+  /** Asks for what was missed, where that has waited. */
+  catchUp(room: string): void {
+    const ghost = this.#ghosts.get(room);
+    if (ghost !== undefined) this.#catchingUp.proceed(ghost);
   }
 
   #thaw(room: string): void {

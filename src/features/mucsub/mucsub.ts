@@ -17,6 +17,7 @@ import { ArchiveAnswers } from './archive-answers.js';
 import { ARRIVED, Arrivals, NOTE } from './arrivals.js';
 import type { Reader } from './book.js';
 import { YIELD } from './carried.js';
+import { CATCH_UP } from './catching-up.js';
 import { Delivery } from './delivery.js';
 import { amendment } from './disco.js';
 import { Forms } from './forms.js';
@@ -177,6 +178,7 @@ class MucSubSession implements FeatureSession, Reader {
     else if (token === HAND_OVER) this.#handOver();
     else if (token === TAKE_UP) this.#takeUp();
     else if (token === READ) this.#storing.readAgain();
+    else if (token.startsWith(CATCH_UP)) this.#ghosts.catchUp(token.slice(CATCH_UP.length));
     else if (token.startsWith(YIELD)) this.#ghosts.carried.mayEnter(token.slice(YIELD.length));
     else if (token !== BOOK) this.#ghosts.entering.wake(token);
     else if (!book.isRead) book.read(this.context, this);

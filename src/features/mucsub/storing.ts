@@ -4,6 +4,7 @@ import { Frame } from '../../xml/frame.js';
 import { Splice } from '../../xml/splice.js';
 import { writeTime } from '../../xml/times.js';
 import { parseStanza } from '../../xml/tokenizer.js';
+import { ARRIVED } from './arrivals.js';
 import { Cursor } from './cursor.js';
 import {
   cursorKey,
@@ -23,12 +24,16 @@ import { keyHash } from './whereabouts.js';
 /** Wakes the feature when a log is to be read that another session was reading. */
 export const READ = 'read';
 const AGAIN_AFTER = 20;
+/** Has the client asked what it has, of which each part has a token of its own. */
+const ASKED = `${ARRIVED}asked`;
 
 /** Events for who is away: into the room's log, and out of it when a client of the account is there. */
 export class Storing {
   readonly #later: (() => void)[] = [];
   /** Told of each room of which all that is stored has been sent to this session's client. */
   whenSent: ((room: string) => void) | undefined;
+  /** Told of each room of which it has acknowledged that. */
+  whenAcknowledged: ((room: string) => void) | undefined;
 
   constructor(private readonly around: Surroundings) {}
 
@@ -36,6 +41,13 @@ export class Storing {
   isBehind(room: string): boolean {
     const { book, account } = this.around;
     return book.logs.known(room)?.cursors.get(account)?.isBehind === true;
+  }
+
+  /** The client has all that it was told out of the room's log. */
+  isAcknowledged(room: string): boolean {
+    const { book, account, context } = this.around;
+    const cursor = book.logs.known(room)?.cursors.get(account);
+    return cursor?.reader !== context.identity.full || cursor.sent === 0 || cursor.isDone;
   }
 
   /** Nothing more is taken in: the room's archive will be asked. */
@@ -160,7 +172,8 @@ export class Storing {
       last = told.seq;
     }
     cursor.isRead(last);
-    if (!sent) this.#acknowledged(log, last);
+    if (sent) context.whenReceived(ASKED, true);
+    else this.#acknowledged(log, last);
     this.whenSent?.(room);
   }
 
@@ -197,6 +210,7 @@ export class Storing {
     log.tidy(changes);
     if (changes.length > 0) context.store.write(changes);
     book.logs.forget(log);
+    if (this.isAcknowledged(log.room)) this.whenAcknowledged?.(log.room);
   }
 
   /** The client of this session is gone: what it has not acknowledged is for another one. @returns whether there is any */

@@ -165,7 +165,9 @@ describe('when the process is killed', () => {
     phone.fromServer(speaks(2)).expectVerdict(SWALLOWED).close().expectTold(ACCOUNT, CLAIM).end();
     const again = () => available(here(shared, FULL)).expectSent('server', asks('sammy'));
     const next = again().expectSent('client', stored(2)).fromServer(self('sammy')).expectVerdict(SWALLOWED);
+    // The client does not say what it has of that.
     next
+      .wake(10_000)
       .expectRequest(ROOM, missedSince('a2'))
       .answerIq(ROOM, FIN)
       .fromServer(SUBJECT)
@@ -179,6 +181,22 @@ describe('when the process is killed', () => {
       .end();
     again().expectSent('client', stored(2)).end();
     asked(shared, 'a3', (book) => book.expectSent('client', stored(2))).end();
+  });
+
+  it('the room’s archive is asked when the client has acknowledged what was in the store: else that would come behind it the next time', () => {
+    const shared = domain();
+    const phone = nothingMissed(kept(one(shared)), 'a1');
+    phone.fromServer(speaks(2)).expectVerdict(SWALLOWED).close().expectTold(ACCOUNT, CLAIM).end();
+    const next = available(here(shared, FULL))
+      .expectSent('server', asks('sammy'))
+      .expectSent('client', stored(2));
+    next.fromServer(self('sammy')).expectVerdict(SWALLOWED).fromServer(SUBJECT).expectVerdict(SWALLOWED);
+    // The archive will have it.
+    next.fromServer(speaks(4)).expectVerdict(SWALLOWED);
+    next.acknowledges().expectRequest(ROOM, missedSince('a2'));
+    for (const n of [3, 4])
+      next.fromServer(inArchive(n)).expectVerdict(SWALLOWED).expectSent('client', outOfArchive(n));
+    next.answerIq(ROOM, FIN).end();
   });
 
   it('what comes again with the id that it has in the archive is no news', () => {
