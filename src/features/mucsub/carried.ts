@@ -57,8 +57,26 @@ export class Carried {
     return true;
   }
 
+  /** Another resource of the account says something of this. @param from its full JID */
+  notified(notice: Of<'say' | 'refused' | 'yield' | 'yielded'>, from: string): void {
+    switch (notice.op) {
+      case 'say':
+        this.#told(notice, from);
+        break;
+      case 'refused':
+        this.#isRefused(notice);
+        break;
+      case 'yield':
+        this.#yields(notice, from);
+        break;
+      case 'yielded':
+        this.#hasYielded(notice);
+        break;
+    }
+  }
+
   /** Another resource has something to say. */
-  told({ room, by, xml }: Of<'say'>, from: string): void {
+  #told({ room, by, xml }: Of<'say'>, from: string): void {
     const ghost = this.ghosts.get(room);
     const frame = parseStanza(Buffer.from(xml), this.around.context.namespaces);
     if (by !== this.#full || ghost === undefined || !(frame instanceof Frame)) return;
@@ -80,7 +98,7 @@ export class Carried {
   }
 
   /** An error for what this session's client has said. */
-  isRefused({ by, xml }: Of<'refused'>): void {
+  #isRefused({ by, xml }: Of<'refused'>): void {
     if (by === this.#full) this.around.context.send('client', xml, 'mucsub-refused');
   }
 
@@ -99,7 +117,7 @@ export class Carried {
   }
 
   /** Another resource wants to be in a room in place of the ghost. */
-  yields({ room, by }: Of<'yield'>, to: string): void {
+  #yields({ room, by }: Of<'yield'>, to: string): void {
     const { book, account, context } = this.around;
     const ghost = this.ghosts.get(room);
     if (by !== this.#full || ghost === undefined || ghost.client !== 'out') return;
@@ -125,7 +143,7 @@ export class Carried {
     this.around.context.sendAsClient(presence, 'mucsub-joining');
   }
 
-  hasYielded({ room, to }: Of<'yielded'>): void {
+  #hasYielded({ room, to }: Of<'yielded'>): void {
     if (to === this.#full) this.mayEnter(room);
   }
 }

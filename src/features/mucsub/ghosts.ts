@@ -20,6 +20,7 @@ import { leaveRoom } from './presences.js';
 import { RoomEvents } from './room-events.js';
 import { Standings } from './standings.js';
 import type { Storing } from './storing.js';
+import { keepSubscriberChange } from './subscriber-events.js';
 import type { SubscriptionEnds } from './subscription-ends.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -358,9 +359,10 @@ export class Ghosts {
     this.#events.subscriber(this.#ghosts.get(room), change, nick, account, subscription);
   }
 
-  /** The same for a subscriber of whom no session is here. */
-  subscriberAway({ room, change, nick, account }: SubscriberNotice, subscription: Subscription): void {
-    this.#events.subscriberAway(this.#ghosts.get(room), change, nick, account, subscription);
+  /** The same for a subscriber of whom no session is here: what it may see is taken for little. */
+  subscriberAway(notice: SubscriberNotice, subscription: Subscription): void {
+    const seesJid = this.#ghosts.get(notice.room)?.nonAnonymous === true;
+    keepSubscriberChange(this.around.context, notice, subscription, seesJid);
   }
 
   /** A message from a room or an occupant of it, on its way to the client. */

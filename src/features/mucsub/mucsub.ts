@@ -191,7 +191,7 @@ class MucSubSession implements FeatureSession, Reader {
   }
 
   #claim(): void {
-    this.#readStored();
+    if (this.#delivery.wanted) this.#storing.read();
     this.#whenServicesKnown();
   }
 
@@ -226,10 +226,6 @@ class MucSubSession implements FeatureSession, Reader {
     this.#watchesGhosts = true;
     this.context.wakeAt(HEARD, this.context.now + HEARD_EVERY);
     if (this.#handingOver !== undefined) this.context.wakeAt(HAND_OVER, this.context.now + HAND_OVER_EVERY);
-  }
-
-  #readStored(): void {
-    if (this.#delivery.wanted) this.#storing.read();
   }
 
   onReceived(tokens: readonly string[]): void {
@@ -269,7 +265,7 @@ class MucSubSession implements FeatureSession, Reader {
         this.#delivery.told(notice.room, notice.xml, notice.place);
         break;
       case 'claim':
-        this.#readStored();
+        if (this.#delivery.wanted) this.#storing.read();
         if (this.#delivery.wanted || !this.#delivery.anybody) this.#ghosts.claim();
         if (this.#ghosts.size > 0) this.#watchGhosts();
         break;
@@ -283,16 +279,10 @@ class MucSubSession implements FeatureSession, Reader {
         if (this.#ghosts.of(notice.room)?.client === 'out') this.#end(notice.room);
         break;
       case 'say':
-        this.#ghosts.carried.told(notice, from);
-        break;
       case 'refused':
-        this.#ghosts.carried.isRefused(notice);
-        break;
       case 'yield':
-        this.#ghosts.carried.yields(notice, from);
-        break;
       case 'yielded':
-        this.#ghosts.carried.hasYielded(notice);
+        this.#ghosts.carried.notified(notice, from);
         break;
       case 'gone':
         this.#ghosts.hidden.gone(this.#ghosts.of(notice.room), notice.room, notice.nick, notice.affiliation);
@@ -322,7 +312,8 @@ class MucSubSession implements FeatureSession, Reader {
   needsServer(now: number): number | undefined {
     const { book, account, settings } = this.#around;
     const { keepSeconds, keepSessions } = settings;
-    this.#release();
+    // What the client was sent out of the store and has not acknowledged is for another one.
+    if (this.#storing.release()) tellClaim(this.#around);
     // COMPAT: jabberd2 lets no presence through to a session that is unavailable, so that it cannot know whether it is in a room.
     if (this.context.serverKind === 'jabberd2') return undefined;
     if (!book.isRead || keepSeconds === 0 || book.kept.size >= keepSessions) return undefined;
@@ -350,11 +341,6 @@ class MucSubSession implements FeatureSession, Reader {
     const carried = this.#ghosts.close();
     const released = this.#storing.release();
     if (carried || released) tellClaim(this.#around);
-  }
-
-  /** The client is gone: what it was sent and has not acknowledged is for another one. */
-  #release(): void {
-    if (this.#storing.release()) tellClaim(this.#around);
   }
 
   // What the client sends.

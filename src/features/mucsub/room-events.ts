@@ -370,26 +370,6 @@ export class RoomEvents {
     if (ghost === undefined || this.#isHeard(ghost)) this.delivery.give(room, wrap(wrapping, inner), true);
   }
 
-  /** The same for a subscriber of whom no session is here: what it may see is taken for little. */
-  subscriberAway(
-    ghost: Ghost | undefined,
-    change: 'subscribe' | 'unsubscribe',
-    nick: string,
-    subscriber: string,
-    { room, account }: Subscription,
-  ): void {
-    const { context } = this.around;
-    const inner = subscriberChange(change, nick, ghost?.nonAnonymous === true ? subscriber : undefined);
-    const wrapping = {
-      room,
-      account,
-      event: 'subscribers',
-      id: context.randomId(),
-      wrapperId: false,
-    } as const;
-    context.keepForAccount(account, wrap(wrapping, inner));
-  }
-
   /** Whether what this session's ghost gets is to become events at present. */
   #isHeard(ghost: Ghost): boolean {
     const { book, account, context, settings } = this.around;
