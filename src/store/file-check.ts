@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { StoreError } from './store.js';
 
 /** The file of an LMDB environment and the one for its locks. */
@@ -13,6 +14,10 @@ const AT = { magic: 24, version: 28, pageSize: 48, freeRoot: 88, mainRoot: 136, 
 const VERSION = 2;
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 
+/** What looks damaged may be a file that another process is just making: it is looked at so often, with so many ms between. */
+const LOOKS = 5;
+const BETWEEN_MS = 100;
+
 /**
  * Looks at the files before LMDB does: the library ends the process with a signal when LMDB refuses them, or when the file has
  * been cut off. This finds what is no store, or has lost its end; it does not look into the pages.
@@ -20,18 +25,27 @@ const NO_PAGE = 0xffff_ffff_ffff_ffffn;
  */
 export async function checkFiles(folder: string): Promise<void> {
   await isThere(join(folder, LOCK_FILE));
-  if (!(await isThere(join(folder, DATA_FILE)))) return;
-  const file = await open(join(folder, DATA_FILE), 'r');
+  for (let look = 1; ; look++) {
+    const flaw = await flawOf(join(folder, DATA_FILE));
+    if (flaw === undefined) return;
+    if (look === LOOKS) throw damaged(folder, flaw);
+    await setTimeout(BETWEEN_MS);
+  }
+}
+
+/** Why a file is no whole store; undefined for one that is, and for none. */
+async function flawOf(path: string): Promise<string | undefined> {
+  if (!(await isThere(path))) return undefined;
+  const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
     // Made, and never written: LMDB begins anew.
-    if (size === 0) return;
+    if (size === 0) return undefined;
     const first = Buffer.alloc(AT.end);
     await file.read(first, 0, AT.end, 0);
     const pageSize = first.readUInt32LE(AT.pageSize);
-    if (first.readUInt32LE(AT.magic) !== MAGIC) throw damaged(folder, 'its file is not a store');
-    if (first.readUInt32LE(AT.version) !== VERSION)
-      throw damaged(folder, 'its file is of another version of LMDB');
+    if (first.readUInt32LE(AT.magic) !== MAGIC) return 'its file is not a store';
+    if (first.readUInt32LE(AT.version) !== VERSION) return 'its file is of another version of LMDB';
     const second = Buffer.alloc(AT.end);
     await file.read(second, 0, AT.end, pageSize);
     const newer =
@@ -40,7 +54,7 @@ export async function checkFiles(folder: string): Promise<void> {
     const whole = [newer.readBigUInt64LE(AT.freeRoot), newer.readBigUInt64LE(AT.mainRoot)].every(
       (root) => root === NO_PAGE || root < pages,
     );
-    if (pages < 2n || !whole) throw damaged(folder, 'its file has lost its end');
+    return pages < 2n || !whole ? 'its file has lost its end' : undefined;
   } finally {
     await file.close();
   }

@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import { describe, expect, it } from 'vitest';
@@ -48,6 +48,19 @@ describe('opening a store', () => {
       'in-use',
       'open',
     ]);
+  });
+
+  it('waits for a file that another process is just making', async () => {
+    const [folder, whole] = [temporaryFolder(), temporaryFolder()];
+    await (await storeIn(whole)).close();
+    const bytes = readFileSync(join(whole, 'store', 'data.mdb'));
+    mkdirSync(join(folder, 'store'));
+    const file = join(folder, 'store', 'data.mdb');
+    // Its first page is there, and the second is not.
+    writeFileSync(file, bytes.subarray(0, 4_096));
+    const opening = storeIn(folder);
+    setTimeout(() => writeFileSync(file, bytes), 150);
+    await (await opening).close();
   });
 
   it('of a copy is possible while the original is in use', async () => {
