@@ -40,6 +40,11 @@ export class GoingOn {
     }
   }
 
+  /** Whether there is something of a room that the client may not have had, and that has still to be given. */
+  awaits(room: string): boolean {
+    return this.#rooms.has(room);
+  }
+
   /** @returns whether a message of the room's waits behind what is given first. @param bytes the reader's own */
   holds(room: string, tree: Element, bytes: Buffer): boolean {
     const waiting = this.#rooms.get(room)?.waiting;

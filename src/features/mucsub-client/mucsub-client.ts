@@ -227,7 +227,7 @@ export class MucSubClientSession implements FeatureSession {
     const { identity, domain } = this.context;
     for (const coming of this.#joining.returns()) coming.breakOff(true);
     const inside = this.#rooms.joined().filter((room) => book.isInside(room, identity));
-    this.#handing.close(inside);
+    this.#handing.close(inside.filter((room) => this.#goingOn?.awaits(room) !== true));
     for (const room of inside) this.#wasIn(room);
     book.forgetReader(this.#whenRead);
     book.left(identity);
@@ -292,7 +292,8 @@ export class MucSubClientSession implements FeatureSession {
     this.#book.leaves(room, identity);
     this.#soon(() => {
       if (!this.#book.isOurs(room)) return;
-      this.#handing.leaves(room);
+      // A leaving that the server only says again is not behind what has still to be given.
+      if (this.#goingOn?.awaits(room) !== true) this.#handing.leaves(room);
       this.#wasIn(room);
     });
   }

@@ -231,6 +231,23 @@ describe('coming back', () => {
     expect(phone.shown).toEqual([...shown, 'three', 'four']);
   });
 
+  test('a leaving that the server says again to the next process takes nothing of what was missed', () => {
+    const world = new World({ history: 0, archive: false, ids: false });
+    const phone = world.device('phone').joins();
+    says(world, 'live');
+    phone.session!.settle();
+    phone.leaves();
+    says(world, 'missed');
+    phone.session!.settle();
+    // Nothing of all this has been read when the process is stopped.
+    phone.joins();
+    const { session } = phone;
+    const [unread, snapshots] = [session!.unreadOfServer, session!.snapshots()];
+    world.nextProcess();
+    phone.restarted(snapshots, unread).reads();
+    expect(phone.shown).toEqual(['live', 'missed']);
+  });
+
   test('a client whose resource the server has made up is the one before', () => {
     const world = new World({ archive: false });
     const first = world.device('16834957207145329701').joins().reads();
