@@ -107,13 +107,16 @@ export class Return {
     if (this.#state !== 'in' || !this.#ended || !book.isRead) return;
     this.#state = 'archive';
     const seen = handing.standing(this.room);
+    // Who is new here is told what is kept, in which there may be gaps: after a kill some of it is in the archive alone.
+    const isNew = seen === undefined || seen.isNew === true;
+    const [first] = isNew ? this.#missing() : [];
     const isGap =
-      seen !== undefined &&
-      seen.isNew !== true &&
-      anchorIn(
-        this.#history.map(({ mark }) => mark),
-        seen.trail,
-      ) === -1;
+      first !== undefined ||
+      (!isNew &&
+        anchorIn(
+          this.#history.map(({ mark }) => mark),
+          seen.trail,
+        ) === -1);
     if (!isGap || settings.archiveMessages === 0 || !this.#wantsMore()) {
       this.#archiveIsRead();
       return;
@@ -124,9 +127,9 @@ export class Return {
         this.#archiveIsRead();
         return;
       }
-      const last = seen.trail.at(-1);
+      const last = first?.mark ?? seen?.trail.at(-1);
       // Who has had nothing is told nothing of before.
-      const since = last === undefined ? seen.at : last.at - TIMES_DIFFER;
+      const since = last === undefined ? seen!.at : last.at - TIMES_DIFFER;
       const place = { room: this.room, lastId: last?.id, since };
       this.#archive = new ArchiveReading(context, place, settings.archiveMessages, () =>
         this.#archiveIsRead(),

@@ -248,6 +248,22 @@ describe('coming back', () => {
     expect(phone.shown).toEqual(['live', 'missed']);
   });
 
+  test('a resource that is new is told what is kept without the gap that a kill has left in it, where the room has an archive', () => {
+    const world = new World({ history: 0, ids: false });
+    const phone = world.device('phone').joins();
+    phone.session!.clientGone();
+    says(world, 'kept');
+    phone.session!.settle();
+    phone.session!.clientBack();
+    says(world, 'in the archive alone');
+    phone.session!.settle();
+    phone.session!.kill();
+    world.server.ends(phone.full);
+    world.nextProcess();
+    const laptop = world.device('laptop').joins();
+    expect(laptop.reads().shown).toEqual(['kept', 'in the archive alone']);
+  });
+
   test('a client whose resource the server has made up is the one before', () => {
     const world = new World({ archive: false });
     const first = world.device('16834957207145329701').joins().reads();
