@@ -9,6 +9,7 @@ import {
   available,
   domain,
   event,
+  FIN,
   FULL,
   inner,
   lateStage,
@@ -40,7 +41,6 @@ const isNotSubscribed = (book: Stage) =>
 const ENDED = JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' });
 const out = (...codes: string[]) =>
   says('sammy', "role='none' affiliation='none'", [...codes, '110'], 'unavailable');
-const FIN = `<fin xmlns='${NS.mam2}' complete='true'/>`;
 const refuses = (condition: string) =>
   `<presence type='error' from='${ROOM}/sammy' to='${FULL}'><error type='cancel'><${condition} xmlns='${NS.stanzaErrors}'/></error></presence>`;
 /** A subscriber that has heard one message. */

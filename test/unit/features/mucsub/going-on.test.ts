@@ -7,14 +7,17 @@ import {
   archived,
   asks,
   available,
+  CLAIM,
   domain,
   event,
+  FIN,
   FULL,
   inner,
   late,
   learns,
   MUC,
   missedSince,
+  nextProcess,
   query,
   ROOM,
   SERVER,
@@ -29,16 +32,6 @@ import {
   subscribed,
   unknowing,
 } from './stage.js';
-
-const CLAIM = JSON.stringify({ op: 'claim' });
-const FIN = `<fin xmlns='${NS.mam2}' complete='true'/>`;
-
-/** The same store for another process. */
-function nextProcess(before: FakeDomain): FakeDomain {
-  const next = domain();
-  for (const [key, value] of before.store) next.store.set(key, value);
-  return next;
-}
 
 /** A session with a ghost that has heard one message. */
 function heardOne(shared: FakeDomain) {

@@ -8,12 +8,15 @@ import {
   archived,
   asks,
   available,
+  CLAIM,
   domain,
   event,
+  FIN,
   FULL,
   inner,
   late,
   missedSince,
+  nextProcess,
   ROOM,
   STANZA_ID,
   type Stage,
@@ -28,9 +31,7 @@ import {
   unknowing,
 } from './stage.js';
 
-const CLAIM = JSON.stringify({ op: 'claim' });
 const REPLACED = JSON.stringify({ op: 'replaced', room: ROOM });
-const FIN = `<fin xmlns='${NS.mam2}' complete='true'/>`;
 const GOES = "<presence type='unavailable'/>";
 const DESK = `${ACCOUNT}/desk`;
 const LEAVES = `<presence to='${ROOM}/sammy' type='unavailable'/>`;
@@ -44,13 +45,6 @@ const stored = (n: number, second = '40') =>
 const inArchive = (n: number, to = FULL) => archived('olga', `body ${n}`, `m${n}`, `a${n}`, to);
 
 const outOfArchive = (n: number) => late('olga', `body ${n}`, `m${n}`, `a${n}`);
-
-/** The store as another process finds it after this one has been killed. */
-function nextProcess(before: FakeDomain): FakeDomain {
-  const next = domain();
-  for (const [key, value] of before.store) next.store.set(key, value);
-  return next;
-}
 
 /** The client of the account comes back then, and the room is asked for what it has missed. */
 function comesBack(shared: FakeDomain, clientAcknowledges = false): Stage {

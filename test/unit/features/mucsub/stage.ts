@@ -131,3 +131,15 @@ export const late = (nick: string, body: string, id: string, archive: string) =>
 export const event = (name: string, item: string, inner: string, rest = '') =>
   `<message from='${ROOM}' to='${ACCOUNT}' id='${item}'><event xmlns='${NS.pubsubEvent}'><items node='${NODE}${name}'>` +
   `<item id='${item}'>${inner}</item></items></event>${rest}</message>`;
+
+/** A room's archive has nothing more. */
+export const FIN = `<fin xmlns='${NS.mam2}' complete='true'/>`;
+/** One of an account's sessions may take over from another. */
+export const CLAIM = JSON.stringify({ op: 'claim' });
+
+/** The same store for another process. */
+export function nextProcess(before: FakeDomain): FakeDomain {
+  const next = domain();
+  for (const [key, value] of before.store) next.store.set(key, value);
+  return next;
+}
