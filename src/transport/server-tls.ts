@@ -7,9 +7,12 @@ import { endPointBinding } from './end-point-binding.js';
 import type { TlsWrapping } from './leg.js';
 
 /** The protocol name of direct TLS towards clients (XEP-0368 §4). */
-export const XMPP_CLIENT_ALPN = 'xmpp-client';
+const XMPP_CLIENT_ALPN = 'xmpp-client';
 /** What browsers are to speak inside of TLS, who would rather speak HTTP/2. */
 const HTTP_ALPN = 'http/1.1';
+
+export const XMPP_CLIENT_ALPN_LIST = alpnList(XMPP_CLIENT_ALPN);
+const HTTP_ALPN_LIST = alpnList(HTTP_ALPN);
 
 type SniAnswer = (error: Error | null, context?: SecureContext) => void;
 
@@ -45,10 +48,19 @@ export class ServerTls {
           isServer: true,
           secureContext,
           SNICallback,
-          ALPNProtocols: [web ? HTTP_ALPN : XMPP_CLIENT_ALPN],
+          ALPNProtocols: web ? HTTP_ALPN_LIST : XMPP_CLIENT_ALPN_LIST,
         })
       : new TLSSocket(socket, { isServer: true, secureContext, SNICallback });
   }
+}
+
+/**
+ * A protocol name on the wire (RFC 7301 §3.1). Of a `DataView` Node makes each connection a copy of just these bytes; of a list of names
+ * it makes one in a slab of 8 KiB, and the connection keeps the slab.
+ */
+function alpnList(name: string): DataView {
+  const { buffer } = Uint8Array.of(name.length, ...Buffer.from(name, 'latin1'));
+  return new DataView(buffer);
 }
 
 /** What a finished handshake with a client came to. */

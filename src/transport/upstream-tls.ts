@@ -8,7 +8,7 @@ import type { TlsFacts } from '../session/port.js';
 import { fingerprint } from './certificate-files.js';
 import type { TlsWrapping } from './leg.js';
 import { checkXmppIdentity } from './server-identity.js';
-import { XMPP_CLIENT_ALPN } from './server-tls.js';
+import { XMPP_CLIENT_ALPN_LIST } from './server-tls.js';
 
 /** TLS towards servers, where the proxy is the TLS client. */
 export class UpstreamTlsDialer {
@@ -33,7 +33,7 @@ export class UpstreamTlsDialer {
       checkServerIdentity: (_host, certificate) => checkXmppIdentity(domain, certificate),
       // RFC 6066 §3 allows no address as a server name.
       ...(isIP(name) === 0 && { servername: name }),
-      ...(upstream.tls === 'direct' && { ALPNProtocols: [XMPP_CLIENT_ALPN] }),
+      ...(upstream.tls === 'direct' && { ALPNProtocols: XMPP_CLIENT_ALPN_LIST }),
     });
   }
 

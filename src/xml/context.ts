@@ -81,15 +81,20 @@ export function emptyContext(table: NamespaceTable): NamespaceContext {
   return context;
 }
 
+/** Those that nearly every client stream and its answer have, as one map for all of them; any others as they are. */
+export function sharedDeclarations(declarations: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const isUsual =
+    declarations.size === STANDARD_DECLARATIONS.size &&
+    [...STANDARD_DECLARATIONS].every(([prefix, uri]) => declarations.get(prefix) === uri);
+  return isUsual ? STANDARD_DECLARATIONS : declarations;
+}
+
 /** The context of a header; the shared one where it is the usual one, so that most sessions hold none. */
 export function contextOf(
   rootName: string,
   declarations: ReadonlyMap<string, string>,
   table: NamespaceTable,
 ): NamespaceContext {
-  const usual =
-    rootName === 'stream:stream' &&
-    declarations.size === 2 &&
-    [...STANDARD_DECLARATIONS].every(([prefix, uri]) => declarations.get(prefix) === uri);
-  return usual ? standardContext(table) : new NamespaceContext(rootName, declarations, table);
+  const isUsual = rootName === 'stream:stream' && sharedDeclarations(declarations) === STANDARD_DECLARATIONS;
+  return isUsual ? standardContext(table) : new NamespaceContext(rootName, declarations, table);
 }

@@ -1,4 +1,5 @@
 import type { Buffer } from 'node:buffer';
+import { sharedDeclarations } from './context.js';
 import { type XmlError, xmlError } from './errors.js';
 import {
   A_FLAGS,
@@ -71,6 +72,6 @@ export function readHeader(
     version: values.get('version'),
     defaultNamespace,
     prefix,
-    declarations,
+    declarations: sharedDeclarations(declarations),
   };
 }

@@ -15,7 +15,7 @@ import {
 import { fingerprint } from '../../transport/certificate-files.js';
 import { buildProxyHeader } from '../../transport/proxy-protocol.js';
 import { checkXmppIdentity } from '../../transport/server-identity.js';
-import { XMPP_CLIENT_ALPN } from '../../transport/server-tls.js';
+import { XMPP_CLIENT_ALPN_LIST } from '../../transport/server-tls.js';
 import { NS } from '../../xml/namespaces.js';
 import { InitiatingStream, StreamProblem } from '../initiating-stream.js';
 import { type Credentials, SignInRefused, signIn } from '../sign-in.js';
@@ -123,7 +123,7 @@ async function secure(stream: InitiatingStream, upstream: UpstreamConfig, domain
     minVersion: 'TLSv1.2',
     checkServerIdentity: (_host, certificate) => checkXmppIdentity(domain, certificate),
     ...(isIP(name) === 0 && { servername: name }),
-    ...(upstream.tls === 'direct' && { ALPNProtocols: [XMPP_CLIENT_ALPN] }),
+    ...(upstream.tls === 'direct' && { ALPNProtocols: XMPP_CLIENT_ALPN_LIST }),
     ...(upstream.caFile !== undefined && { ca: readFileSync(upstream.caFile) }),
   };
   return view(await stream.startTls(options));

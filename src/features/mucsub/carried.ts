@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { PassingStanza } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { Frame } from '../../xml/frame.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
@@ -22,11 +23,11 @@ type Of<Op extends Notice['op']> = Extract<Notice, { op: Op }>;
  */
 export class Carried {
   /** By id: which resource has said it. */
-  readonly #said = new Map<string, string>();
+  readonly #said = new LateMap<string, string>();
   /** By room: the client's presence, which waits until the ghost of another resource is out. */
-  readonly #waiting = new Map<string, string>();
+  readonly #waiting = new LateMap<string, string>();
   /** By room: for whom the ghost is leaving. */
-  readonly #yielding = new Map<string, string>();
+  readonly #yielding = new LateMap<string, string>();
 
   constructor(
     private readonly around: Surroundings,

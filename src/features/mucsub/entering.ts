@@ -2,6 +2,7 @@ import type { Element } from 'ltx';
 import { parseJid } from '../../jid.js';
 import { errorCondition } from '../../knowledge/rooms/signals.js';
 import { PASS, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import { REFUSED, type Refusal, refusalOf } from './answers.js';
 import type { Subscription } from './book.js';
@@ -171,7 +172,7 @@ export class Entering {
     else context.wakeAt(ENTER + room, context.now + delay);
   }
 
-  readonly #attempts = new Map<string, { count: number; last: number }>();
+  readonly #attempts = new LateMap<string, { count: number; last: number }>();
 
   /** A room that puts a ghost out again and again is left alone for longer and longer. */
   delayOf(ghost: Ghost): number {

@@ -1,4 +1,5 @@
 import { bare, prepareJid } from '../../jid.js';
+import { LateSet } from '../../session/late.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
@@ -15,7 +16,7 @@ const ANSWER_TIME = 15_000;
  * that a client cannot know when it is in. What the room says about itself comes behind its history: by then the subject must have been there.
  */
 export class JoinCompletion {
-  readonly #open = new Set<string>();
+  readonly #open = new LateSet<string>();
 
   constructor(private readonly around: Surroundings) {}
 

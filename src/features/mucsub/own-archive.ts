@@ -1,6 +1,7 @@
 import type { Element } from 'ltx';
 import { prepareJid } from '../../jid.js';
 import { type IqAnswer, PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
+import { LateMap } from '../../session/late.js';
 import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
@@ -32,7 +33,7 @@ interface Open {
  */
 export class OwnArchive {
   /** By the id under which the room is asked. */
-  readonly #open = new Map<string, Open>();
+  readonly #open = new LateMap<string, Open>();
 
   constructor(
     private readonly around: Surroundings,

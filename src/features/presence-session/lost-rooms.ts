@@ -1,3 +1,4 @@
+import { LateMap } from '../../session/late.js';
 import type { Wish } from './annotation.js';
 import type { PlayedRoom } from './played-room.js';
 
@@ -6,7 +7,7 @@ const MOST_ROOMS = 200;
 
 /** Rooms that turned out to have lost a session without a word to its client, and where it was annotated in them until then. */
 export class LostRooms {
-  readonly #all = new Map<string, Wish>();
+  readonly #all = new LateMap<string, Wish>();
 
   note({ jid, dialect, view, held }: PlayedRoom): void {
     if (held !== undefined || this.#all.size >= MOST_ROOMS) return;

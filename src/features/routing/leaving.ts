@@ -27,6 +27,9 @@ import {
 const LEFT: Verdict = { action: 'edit', reason: 'left-realm' };
 const READDRESSED: Verdict = { action: 'edit', reason: 'readdressed' };
 
+/** One for all sessions: hardly anybody has domains of users elsewhere. */
+const NO_DOMAINS: ReadonlySet<string> = new Set();
+
 /** What the rest of the session knows. */
 export interface LeavingKnowledge {
   readonly account: AccountSession;
@@ -62,7 +65,10 @@ export class Leaving {
     this.#own = prepareJid(identity.bare) ?? identity.bare;
     this.#addresses = {
       ...{ identity, rooms, presence, services },
-      userDomains: new Set(settings.userDomains.map((name) => prepareJid(name) ?? name)),
+      userDomains:
+        settings.userDomains.length === 0
+          ? NO_DOMAINS
+          : new Set(settings.userDomains.map((name) => prepareJid(name) ?? name)),
     };
   }
 
