@@ -81,9 +81,12 @@ export function readBody(body: Buffer, table: NamespaceTable, limits: XmlLimits)
   };
 }
 
+/** So much of a request is looked at for its session. */
+export const HINT_BYTES = 2_048;
+
 /** The session that a request says to belong to, as far as its first bytes show: for its limits, before it has been read. */
 export function sessionHint(beginning: Buffer): string | undefined {
-  return /\bsid\s*=\s*["']([\w-]{1,64})["']/.exec(beginning.toString('latin1', 0, 2_048))?.[1];
+  return /\bsid\s*=\s*["']([\w-]{1,64})["']/.exec(beginning.toString('latin1', 0, HINT_BYTES))?.[1];
 }
 
 /** Without a declaration and white space around it: a request is a document. */

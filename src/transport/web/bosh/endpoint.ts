@@ -5,7 +5,7 @@ import type { XmlLimits } from '../../../xml/limits.js';
 import type { LegOwner } from '../../leg.js';
 import type { Requester, WebReception } from '../server.js';
 import type { BoshSettings } from './agreement.js';
-import { type BoshRequest, readBody, sessionHint } from './body.js';
+import { type BoshRequest, HINT_BYTES, readBody, sessionHint } from './body.js';
 import { type TerminalCondition, terminal } from './conditions.js';
 import { BoshLeg, type BoshSurroundings } from './leg.js';
 import { Reply, wantedType } from './reply.js';
@@ -48,9 +48,17 @@ class RequestBody {
     this.#chunks.push(chunk);
     if (this.#length > this.limit && !this.#hinted) {
       this.#hinted = true;
-      this.limit = this.wider(this.#chunks[0] ?? chunk);
+      this.limit = this.wider(this.beginning());
     }
     return this.#length <= this.limit && this.#chunks.length <= MOST_CHUNKS;
+  }
+
+  /** As much as shows whose it is, however small the pieces are that the network made of it. */
+  beginning(): Buffer {
+    let count = 0;
+    for (let bytes = 0; count < this.#chunks.length && bytes < HINT_BYTES; count += 1)
+      bytes += this.#chunks[count]?.length ?? 0;
+    return Buffer.concat(this.#chunks.slice(0, count));
   }
 
   /** All of it; nothing is kept. */
@@ -107,13 +115,20 @@ export class BoshEndpoint {
     const body = new RequestBody(
       this.#limits(undefined).stanzaBytes,
       // Only somebody who is known may send more, and the beginning says who that would be.
-      (beginning) => this.#limits(this.#sessions.get(sessionHint(beginning) ?? '')).stanzaBytes,
+      (beginning) => this.#limits(this.#hinted(beginning)).stanzaBytes,
     );
     request.on('data', (chunk: Buffer) => {
       if (body.take(chunk)) return;
       request.removeAllListeners('data');
       request.removeAllListeners('end');
-      this.#turnAway(request, response, reply, 'policy-violation');
+      const leg = this.#hinted(body.beginning());
+      this.#turnAway(
+        request,
+        response,
+        reply,
+        'policy-violation',
+        this.#mayUse(leg, requester) ? leg : undefined,
+      );
     });
     request.on('end', () => {
       const bytes = body.bytes();
@@ -146,24 +161,27 @@ export class BoshEndpoint {
 
   #read(body: Buffer, reply: Reply, response: ServerResponse, requester: Requester): void {
     const { namespaces } = this.#reception;
-    const known = this.#sessions.get(sessionHint(body) ?? '');
-    const request = readBody(body, namespaces, this.#limits(known));
-    if (request === undefined || request.rid === undefined) {
-      reply.send(terminal('bad-request'), known?.legacy === true ? 'bad-request' : undefined);
+    const hinted = this.#hinted(body);
+    const request = readBody(body, namespaces, this.#limits(hinted));
+    const leg = request === undefined ? hinted : this.#sessions.get(request.sid ?? '');
+    // XEP-0124 §19.1: whoever has seen a session's ids on its secure way has no use for them on another; the session goes on.
+    if (!this.#mayUse(leg, requester)) {
+      requester.connection.destroy();
+      return;
+    }
+    if (request === undefined) {
+      // A session whose client is told that it is over is over: what would be written to it is lost.
+      if (leg === undefined) reply.send(terminal('bad-request'));
+      else leg.violated('bad-request', reply);
       return;
     }
     if (request.sid === undefined) {
-      this.#begin(request, reply, response, requester);
+      if (request.rid === undefined) reply.send(terminal('bad-request'));
+      else this.#begin(request, reply, response, requester);
       return;
     }
-    const leg = this.#sessions.get(request.sid);
     if (leg === undefined) {
       reply.send(terminal('item-not-found'));
-      return;
-    }
-    // XEP-0124 §19.1: whoever has seen a session's ids on its secure way has no use for them on another; the session goes on.
-    if (leg.secure && requester.tls === undefined) {
-      requester.connection.destroy();
       return;
     }
     if (leg.trusted) requester.connection.trusted();
@@ -205,6 +223,14 @@ export class BoshEndpoint {
     made.begin(request);
   }
 
+  #hinted(beginning: Buffer): BoshLeg | undefined {
+    return this.#sessions.get(sessionHint(beginning) ?? '');
+  }
+
+  #mayUse(leg: BoshLeg | undefined, { tls }: Requester): boolean {
+    return leg?.secure !== true || tls !== undefined;
+  }
+
   /** Of a request as a whole: one level and one element more than what is in it. */
   #limits(leg: BoshLeg | undefined): XmlLimits {
     const { beforeAuth, afterAuth } = this.#reception.limits;
@@ -217,16 +243,21 @@ export class BoshEndpoint {
     return { ...afterAuth, depth: afterAuth.depth + 1, stanzaBytes: 2 * afterAuth.stanzaBytes };
   }
 
-  /** Answers before all of the request is there, which nobody wants. */
+  /**
+   * Answers before all of the request is there, which nobody wants.
+   * @param leg that it is for, and that ends by it
+   */
   #turnAway(
     request: IncomingMessage,
     response: ServerResponse,
     reply: Reply,
     condition: TerminalCondition,
+    leg?: BoshLeg,
   ): void {
     response.shouldKeepAlive = false;
     response.once('finish', () => request.destroy());
-    reply.send(terminal(condition));
+    if (leg === undefined) reply.send(terminal(condition));
+    else leg.violated(condition, reply);
     this.#reception.turnedAway('request-invalid');
   }
 }

@@ -116,11 +116,11 @@ export class BoshExchange<H> {
   request(request: BoshRequest, handle: H, now: number): void {
     const { rid } = request;
     if (this.#over) this.#refuse(handle, 'item-not-found');
-    else if (rid === undefined) this.#violates('bad-request', handle);
+    else if (rid === undefined) this.violated('bad-request', handle);
     else if (rid <= this.#last) this.#again(rid, request, handle, now);
     // One more may come if it is to pause or to end (XEP-0124 §11).
     else if (rid > this.#last + this.#agreed.requests + (isUrgent(request) ? 1 : 0))
-      this.#violates('item-not-found', handle);
+      this.violated('item-not-found', handle);
     else {
       const early = this.#early.get(rid);
       if (early !== undefined) this.#port.answer(early.handle, RECOVERABLE, undefined);
@@ -160,12 +160,12 @@ export class BoshExchange<H> {
   /** The next request in order. */
   #take(request: BoshRequest, handle: H, now: number): void {
     if (!this.#keys.fits(request)) {
-      this.#violates('item-not-found', handle);
+      this.violated('item-not-found', handle);
       return;
     }
     const pausesTooLong = request.pause !== undefined && request.pause > this.#settings.maxPause;
     if (pausesTooLong || this.#rate.isTooHigh(request, now, this.#isFilledByOne)) {
-      this.#violates('policy-violation', handle);
+      this.violated('policy-violation', handle);
       return;
     }
     const rid = this.#last + 1;
@@ -203,7 +203,7 @@ export class BoshExchange<H> {
     const held = this.#held.find((one) => one.rid === rid);
     if (held !== undefined && held.key === key) {
       if (held.again === MOST_REPEATS) {
-        this.#violates('policy-violation', handle);
+        this.violated('policy-violation', handle);
         return;
       }
       held.again += 1;
@@ -214,7 +214,7 @@ export class BoshExchange<H> {
     }
     const body = this.#answers.again(rid, key);
     if (body !== undefined) this.#port.answer(handle, body, undefined);
-    else this.#violates('item-not-found', handle);
+    else this.violated('item-not-found', handle);
   }
 
   /** XEP-0124 §10: all is answered at once, the request itself without a payload. */
@@ -358,7 +358,7 @@ export class BoshExchange<H> {
   // The end.
 
   /** The client has broken a rule: the session is terminated, and whoever sent what broke it is told which. */
-  #violates(condition: TerminalCondition, handle: H): void {
+  violated(condition: TerminalCondition, handle: H): void {
     this.#refuse(handle, condition);
     const others = [...this.#held, ...this.#early.values()];
     for (const other of others)

@@ -47,6 +47,8 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   #drainWanted = false;
   #unblockWanted = false;
   #condition: TerminalCondition | undefined;
+  /** An answer is still being compressed: those to later requests go out behind it (XEP-0124 §14.2). */
+  #sending: Promise<void> | undefined;
   /** Bytes ever given to `write` as they were queued, and the marks that `whenFlushed` has set in that count; -1: none. */
   #total = 0;
   #flushMark = -1;
@@ -81,6 +83,12 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
     this.#moved();
   }
 
+  /** Its client has sent what is no request. */
+  violated(condition: TerminalCondition, reply: Reply): void {
+    this.#exchange.violated(condition, reply);
+    this.#moved();
+  }
+
   gone(reply: Reply): void {
     this.#exchange.gone(reply, this.around.clock.now);
   }
@@ -106,7 +114,14 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
 
   answer(reply: Reply, body: Buffer, condition: TerminalCondition | undefined): void {
     reply.contentType = this.contentType ?? reply.contentType;
-    reply.send(body, this.legacy ? condition : undefined);
+    const code = this.legacy ? condition : undefined;
+    const sent =
+      this.#sending === undefined ? reply.send(body, code) : this.#sending.then(() => reply.send(body, code));
+    if (sent === undefined) return;
+    const sending = sent.then(() => {
+      if (this.#sending === sending) this.#sending = undefined;
+    });
+    this.#sending = sending;
   }
 
   paused(paused: boolean): void {

@@ -36,15 +36,18 @@ export class Reply {
     this.#gzips = takesGzip(request.headers['accept-encoding']);
   }
 
-  /** @param condition for which there is a code that the client goes by */
-  send(body: Buffer, condition?: TerminalCondition): void {
+  /**
+   * @param condition for which there is a code that the client goes by
+   * @returns what is resolved when it has gone out, where that is not at once
+   */
+  send(body: Buffer, condition?: TerminalCondition): Promise<void> | undefined {
     if (this.#sent) return;
     this.#sent = true;
     const code = (condition === undefined ? undefined : CODES[condition]) ?? 200;
     if (!this.#gzips || body.length < WORTH_COMPRESSING) this.#write(code, body, false);
     else if (body.length <= COMPRESSED_AT_ONCE) this.#write(code, gzipSync(body), true);
     else {
-      compress(body).then(
+      return compress(body).then(
         (compressed) => this.#write(code, compressed, true),
         () => this.#write(code, body, false),
       );

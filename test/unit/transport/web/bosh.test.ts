@@ -278,6 +278,22 @@ describe('HTTP', () => {
     ).toBeUndefined();
   });
 
+  it('§14.2: answers go out in the order of their requests, whatever compressing one of them takes', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin("ver='1.6'");
+    const order: number[] = [];
+    const gzip = { 'Accept-Encoding': 'gzip' };
+    const first = ask(101, '<a/>', '', gzip).then(() => order.push(101));
+    await until(() => session.read.endsWith('<a/>'));
+    const noise = Array.from({ length: 200_000 }, (_, n) => String.fromCharCode(97 + ((n * n * 7 + n) % 25)));
+    session.write(`<message>${noise.join('')}</message>`);
+    const second = ask(102, '<b/>', '', gzip).then(() => order.push(102));
+    await until(() => session.read.endsWith('<b/>'));
+    session.write('<presence/>');
+    await Promise.all([first, second]);
+    expect(order).toEqual([101, 102]);
+  });
+
   it('clients of before version 1.6 are told by HTTP’s own codes', async () => {
     const { begin } = await open();
     const { ask } = await begin('');
@@ -365,15 +381,57 @@ describe('what is refused', () => {
   it('more bytes than a stranger may send, before they are all there', async () => {
     const { post, begin, metrics } = await open();
     const { session, sid } = await begin();
-    const big = (n: number, rid: number) =>
-      `<body ${NS} rid='${rid}' sid='${sid}'><message>${'x'.repeat(n)}</message></body>`;
-    expect((await post(big(20_000, 101))).body).toContain(TERMINATED('policy-violation'));
+    const big = (n: number, rid: number, of = sid) =>
+      `<body ${NS} rid='${rid}' sid='${of}'><message>${'x'.repeat(n)}</message></body>`;
+    expect((await post(big(20_000, 101, 'nobody'))).body).toContain(TERMINATED('policy-violation'));
     session.port.authenticated();
     void post(big(200_000, 101)).catch(() => {});
     await until(() => session.read.length > 200_000);
     expect((await post(big(600_000, 102)).catch(() => ({ body: '' }))).body).not.toContain('<message');
     expect(session.read.length).toBeLessThan(300_000);
     expect(metrics).toBeDefined();
+  });
+
+  it.each([
+    ['behind the first byte of it', 1],
+    ['inside of its sid', 80],
+  ])(
+    'who is known may send what the known may, wherever the network cuts the request: %s',
+    async (_what, cut) => {
+      const { port, begin } = await open();
+      const { session, sid } = await begin();
+      session.port.authenticated();
+      const body = `<body ${NS} rid='101' sid='${sid}'><message>${'x'.repeat(20_000)}</message></body>`;
+      const socket = await dial(port);
+      socket.setNoDelay(true);
+      socket.write(
+        `POST /bosh HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, cut)}`,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      socket.write(body.slice(cut));
+      await until(() => session.read.includes('<message>'));
+    },
+  );
+
+  it('what cannot be read ends the session that it says to belong to: nobody goes on there, and what is written would be lost', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    const held = ask(101);
+    expect((await ask(102, '<message>&unknown;</message>')).body).toContain(TERMINATED('bad-request'));
+    expect((await held).body).toContain(TERMINATED('other-request'));
+    expect(session.events).toEqual(['lost client reset']);
+  });
+
+  it('nor does a session outlive a request that is too large, or has no rid', async () => {
+    const { begin, post } = await open();
+    const { session, ask } = await begin();
+    expect((await ask(101, `<message>${'x'.repeat(20_000)}</message>`)).body).toContain(
+      TERMINATED('policy-violation'),
+    );
+    expect(session.events).toEqual(['lost client reset']);
+    const { session: other, sid } = await begin();
+    expect((await post(`<body ${NS} sid='${sid}'/>`)).body).toContain(TERMINATED('bad-request'));
+    expect(other.events).toEqual(['lost client reset']);
   });
 
   it('what is compressed: it may be anything', async () => {
