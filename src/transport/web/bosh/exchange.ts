@@ -265,11 +265,12 @@ export class BoshExchange<H> {
   flush(now: number): void {
     if (this.#over) return;
     if (this.#final !== undefined) {
-      if (this.#held.some(({ handle }) => handle !== undefined)) this.#finish(now);
+      if (this.#waits) this.#finish(now);
       else this.#setTimer();
       return;
     }
-    while (this.#held.length > this.#agreed.hold || (this.queued > 0 && this.#held[0]?.handle !== undefined))
+    // One whose connection is gone holds up none behind it: it is answered by nothing, which can be asked for again.
+    while (this.#held.length > this.#agreed.hold || (this.queued > 0 && this.#waits))
       this.#answerOldest(now, true);
     this.#setTimer();
   }
@@ -294,7 +295,7 @@ export class BoshExchange<H> {
   wake(now: number): void {
     if (this.#over) return;
     for (let [first] = this.#held; first !== undefined; [first] = this.#held) {
-      if (first.handle === undefined || now < first.since + this.#agreed.wait * 1000) break;
+      if (!this.#waits || now < first.since + this.#agreed.wait * 1000) break;
       this.#answerOldest(now, false);
     }
     const [early] = this.#early.values();
@@ -306,10 +307,16 @@ export class BoshExchange<H> {
     this.#setTimer();
   }
 
+  /** Whether there is a request that can be answered. */
+  get #waits(): boolean {
+    return this.#held.some(({ handle }) => handle !== undefined);
+  }
+
   /** When the client counts as gone: it has been silent for too long while nothing of its was held. */
   get #goneAt(): number {
-    const waits = this.#held.some(({ handle }) => handle !== undefined) || this.#early.size > 0;
-    return waits ? Number.POSITIVE_INFINITY : this.#quietSince + this.#inactivity * 1000;
+    return this.#waits || this.#early.size > 0
+      ? Number.POSITIVE_INFINITY
+      : this.#quietSince + this.#inactivity * 1000;
   }
 
   #lose(): void {
@@ -322,7 +329,7 @@ export class BoshExchange<H> {
     if (this.#over) return;
     let next = this.#goneAt;
     const [first] = this.#held;
-    if (first?.handle !== undefined) next = Math.min(next, first.since + this.#agreed.wait * 1000);
+    if (first !== undefined && this.#waits) next = Math.min(next, first.since + this.#agreed.wait * 1000);
     const [early] = this.#early.values();
     if (early !== undefined) next = Math.min(next, early.at + this.#agreed.inactivity * 1000);
     this.#port.wakeAt(next);
@@ -352,7 +359,7 @@ export class BoshExchange<H> {
   }
 
   #noteQuiet(now: number): void {
-    if (!this.#held.some(({ handle }) => handle !== undefined)) this.#quietSince = now;
+    if (!this.#waits) this.#quietSince = now;
   }
 
   // The end.

@@ -323,6 +323,28 @@ describe('§14: request ids', () => {
   });
 });
 
+describe('§14.3: a connection that is gone holds nothing up', () => {
+  it('what there is to say goes to the next one that waits', () => {
+    Play.begun({ hold: 2 })
+      .ask(101, { payload: '<a/>' })
+      .ask(102, { payload: '<b/>' })
+      .lose('101')
+      .write('<c/>')
+      .expect('deliver <a/>', 'deliver <b/>', '102: <body><c/></body>')
+      .ask(101, { payload: '<a/>' }, 'again')
+      .expect('again: <body/>');
+  });
+
+  it('nor is the next one held for longer than the client wants', () => {
+    Play.begun({ hold: 2, wait: 20 })
+      .ask(101, { payload: '<a/>' })
+      .ask(102, { payload: '<b/>' })
+      .lose('101')
+      .after(20)
+      .expect('deliver <a/>', 'deliver <b/>', '102: <body/>');
+  });
+});
+
 describe('§10: silence', () => {
   it('a client of which nothing is held is given up in time', () => {
     Play.begun().after(19).expect().after(1).expect('over: lost');
@@ -524,6 +546,7 @@ describe('whatever happens', () => {
       fc.record({ do: fc.constant('again' as const), back: fc.nat(1) }),
       fc.record({ do: fc.constant('write' as const) }),
       fc.record({ do: fc.constant('wait' as const), seconds: fc.nat(20) }),
+      fc.record({ do: fc.constant('lose' as const), back: fc.nat(2) }),
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -568,6 +591,7 @@ describe('whatever happens', () => {
             written += 1;
             play.write(`<w${written}/>`);
           } else if (one.do === 'wait') play.after(one.seconds);
+          else if (one.do === 'lose') play.lose(`n${name - one.back}`);
           else if (one.do === 'again') {
             const rid = next - 1 - one.back;
             if (sent.has(rid)) ask(rid, true);
