@@ -122,12 +122,16 @@ export class RoomReturns implements LinkWatcher {
     // What it does by itself from now on is its own affair.
     if (room !== undefined && room.phase !== 'in') this.#forget(jid);
     const x = frame.findChild('x', NS.muc);
-    if (x < 0 || frame.type !== undefined) return;
+    if (x < 0 || frame.type !== undefined || !RoomReturns.concerns(jid, this.ownDomain)) return;
     if (!frame.buffer.subarray(frame.childStart(x), frame.childEnd(x)).includes('password')) return;
     const password = tree().getChild('x', NS.muc)?.getChildText('password');
     if (password === null || password === undefined || password.length > 1_000) return;
     this.#passwords ??= new Map();
-    if (this.#passwords.size < MOST_ROOMS) this.#passwords.set(jid, password);
+    // Not all of them are let in: the oldest goes.
+    this.#passwords.delete(jid);
+    this.#passwords.set(jid, password);
+    const [oldest] = this.#passwords.keys();
+    if (oldest !== undefined && this.#passwords.size > MOST_ROOMS) this.#passwords.delete(oldest);
   }
 
   /** The session has another server, which may reach others. @param former of the server before */

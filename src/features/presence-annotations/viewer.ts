@@ -20,6 +20,10 @@ const LOOKED_AT = 1_000;
 /** Sessions of other processes that are remembered to be paused. */
 const MOST_TOLD = 1_000;
 
+/** Other servers that one session wants to know of. Beyond that those are let go that it has no presence from any more, once in a while; ms. */
+export const MOST_WATCHED = 1_000;
+const BETWEEN_LETTING_GO = 60_000;
+
 const SEND = 'send';
 
 /** What the client was last shown of a presence, kept with it: a new presence has nothing. */
@@ -55,6 +59,9 @@ export class Viewer implements LinkWatcher, Paced {
   #away = false;
   #notBefore = 0;
   readonly #watched = new Set<string>();
+  /** Of those, the ones that accounts behind occupants are of. */
+  readonly #behind = new Set<string>();
+  #letGoBefore = Number.NEGATIVE_INFINITY;
   /** Sessions of other processes, told by the bus. */
   readonly #told = new Set<string>();
   language: string | undefined;
@@ -109,7 +116,7 @@ export class Viewer implements LinkWatcher, Paced {
     const isOccupant = this.rooms.isRoom(bareJid) === 'joined';
     if (isOccupant && isServiceOf(domain, this.ownDomain)) {
       const behind = realDomain(tree());
-      if (behind !== undefined && behind !== this.ownDomain) this.#watch(behind, now);
+      if (behind !== undefined && this.#watch(behind, now)) this.#behind.add(behind);
       if (behind !== undefined && links.isDown(behind)) this.pend(fullJid);
     }
     if (
@@ -210,10 +217,27 @@ export class Viewer implements LinkWatcher, Paced {
     if (this.isTelling) this.shared.pacer.wait(this, this.context.now);
   }
 
-  #watch(domain: string, now: number): void {
-    if (domain === this.ownDomain || isServiceOf(domain, this.ownDomain) || this.#watched.has(domain)) return;
+  /** @returns whether it is looked at */
+  #watch(domain: string, now: number): boolean {
+    if (this.#watched.has(domain)) return true;
+    if (domain === this.ownDomain || isServiceOf(domain, this.ownDomain)) return false;
+    if (this.#watched.size >= MOST_WATCHED) this.#letGo(now);
+    if (this.#watched.size >= MOST_WATCHED) return false;
     this.#watched.add(domain);
     this.reach.links.watch(domain, this, 'viewer', now);
+    return true;
+  }
+
+  /** Anybody can send presence, and from as many domains as he has names: what is not shown any more is not looked at. */
+  #letGo(now: number): void {
+    if (now - this.#letGoBefore < BETWEEN_LETTING_GO) return;
+    this.#letGoBefore = now;
+    const known = this.presence.domains();
+    for (const domain of this.#watched) {
+      if (known.has(domain) || this.#behind.has(domain)) continue;
+      this.#watched.delete(domain);
+      this.reach.links.unwatch(domain, this, 'viewer');
+    }
   }
 
   /** Whether there is something to tell of one presence. */

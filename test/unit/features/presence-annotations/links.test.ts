@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Links, MOST_LINKS } from '../../../../src/features/presence-annotations/links.js';
+import type { Settings } from '../../../../src/features/presence-annotations/settings.js';
+import { sharedKey } from '../../../../src/features/presence-annotations/shared.js';
+import { MOST_WATCHED } from '../../../../src/features/presence-annotations/viewer.js';
 import { disco, featureList } from '../../knowledge/disco.js';
 import { FreePlay } from './free-play.js';
 import {
@@ -413,6 +416,24 @@ describe('pacing', () => {
       expect(downs.length).toBe(50);
       expect(shown.length).toBe(100);
     }
+  });
+
+  it('what is not shown any more is not looked at: who has many names makes nothing grow', () => {
+    const domain = newDomain();
+    const book = aware({ domain, settings: { ...NO_REFRESH, probes: false } });
+    const links = domain
+      .shared(sharedKey)
+      .of({} as Settings, () => {})
+      .linksOf('xmpp://127.0.0.1');
+    for (let n = 0; n < 3 * MOST_WATCHED; n += 1) {
+      const stranger = `x@d${n}.evil.lit/r`;
+      book.fromServer(to(stranger)).fromServer(to(stranger, '', " type='unavailable'"));
+      expect(links.size).toBeLessThanOrEqual(MOST_WATCHED);
+      if (n % 500 === 0) book.wake(70_000);
+    }
+    const error = returned('message', 'somebody@capulet.lit', 'remote-server-not-found');
+    book.wake(70_000).fromServer(to(ORCHARD)).fromServer(error).fromServer(error);
+    book.wake(500).expectSent('client', down(ORCHARD)).end();
   });
 
   it('a session sends twenty in its turn, and the rest later, whatever it has', () => {

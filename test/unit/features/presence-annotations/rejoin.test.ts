@@ -30,14 +30,16 @@ const enter = (book: Book, password = '') =>
     .fromServer(says('Juliet', 'm1', 'Ay me!'));
 
 /** A client that knows nothing of annotations; another's session makes the proxy ask. */
-function outage(password = ''): { book: Book; watcher: Book } {
+function outage(password = '', before: (book: Book) => void = () => {}): { book: Book; watcher: Book } {
   const domain = newDomain();
   const watcher = aware({
     domain,
     jid: 'watcher@montague.lit/x',
     settings: { serverUnavailable: false, refresh: false },
   });
-  const book = enter(legacy({ domain }), password);
+  const legacyBook = legacy({ domain });
+  before(legacyBook);
+  const book = enter(legacyBook, password);
   watcher.fromServer(`<presence from='someone@${SERVICE}/x'/>`);
   watcher.wake(1_000);
   book.wake(1_000);
@@ -64,7 +66,8 @@ const back = (
   password = '',
   answer: string | { readonly error: string } = { error: 'not-acceptable' },
   more = '',
-) => outage(password).book.answerIq(`${ROOM}/Romeo`, answer).expectSent('server', entering(5, more));
+  before?: (book: Book) => void,
+) => outage(password, before).book.answerIq(`${ROOM}/Romeo`, answer).expectSent('server', entering(5, more));
 
 describe('XEP-0310 §5: the service of a room is reachable again', () => {
   it('a session that is still in stays in', () => {
@@ -112,6 +115,19 @@ describe('XEP-0310 §5: the service of a room is reachable again', () => {
 
   it('the password of the room is said again', () => {
     back('<password>rosebud</password>', { error: 'not-acceptable' }, '<password>rosebud</password>').end();
+  });
+
+  it('also when many other rooms have one: those of the own server, and those that have not let it in', () => {
+    const knocks = (book: Book) => {
+      for (let n = 0; n < 150; n += 1) {
+        for (const room of [`r${n}@conference.montague.lit`, `r${n}@${SERVICE}`])
+          book.fromClient(
+            `<presence to='${room}/Romeo'><x xmlns='${MUC}'><password>x</password></x></presence>`,
+          );
+      }
+    };
+    const password = '<password>rosebud</password>';
+    back(password, { error: 'not-acceptable' }, password, knocks).end();
   });
 
   it('where it is not let in, the client is told that it is out', () => {
