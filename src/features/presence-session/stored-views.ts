@@ -9,6 +9,9 @@ export const FEATURE_NAME = 'presence-session';
 /** What is kept for an account: views when the room is played, caches when the client is. */
 export type Kept = 'view' | 'cache';
 
+/** Of an account, however small they are: with each that is written all are looked at. */
+export const MOST_VIEWS = 1_000;
+
 const EXPIRES = 0;
 const SIZE = 8;
 const HEAD = 12;
@@ -94,13 +97,15 @@ export class StoredViews {
   #keepBudget(written: string): void {
     this.context.store.load(this.#key('head', ''), (heads) => {
       let bytes = heads.reduce((sum, { value }) => sum + value.readUInt32BE(SIZE), 0);
-      if (bytes <= this.budget) return;
+      let count = heads.length;
+      if (bytes <= this.budget && count <= MOST_VIEWS) return;
       const byAge = [...heads].sort((a, b) => a.value.readDoubleBE(EXPIRES) - b.value.readDoubleBE(EXPIRES));
       for (const { key, value } of byAge) {
-        if (bytes <= this.budget) return;
+        if (bytes <= this.budget && count <= MOST_VIEWS) return;
         const [, , , , room, session] = keyParts(key);
         if (key === written || room === undefined || session === undefined) continue;
         bytes -= value.readUInt32BE(SIZE);
+        count -= 1;
         this.remove(room, session);
         this.context.count('room-view-evicted');
       }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { presenceSession } from '../../../src/features/presence-session/presence-session.js';
+import { MOST_VIEWS } from '../../../src/features/presence-session/stored-views.js';
 import { NS } from '../../../src/xml/namespaces.js';
 import { error, gone, here, ROOM } from '../knowledge/room-stanzas.js';
 import { FakeDomain, type Playbook, play, type Scene, WALL_CLOCK } from './playbook.js';
@@ -784,6 +785,23 @@ describe('what does not go as it should', () => {
     conversation.end();
     const sessions = [...domain.store.keys()].filter((key) => key.includes('view-body'));
     expect(sessions).toHaveLength(1);
+  });
+});
+
+describe('who enters and leaves all the time', () => {
+  it('has so many views and no more, however small they are', () => {
+    const domain = been();
+    const { store } = domain;
+    const kept = [...store];
+    for (let n = 0; n < MOST_VIEWS + 100; n += 1)
+      for (const [key, value] of kept) store.set(`${key}${n}`, value);
+    const conversation = play(presenceSession, { domain, now: 2_000_000 })
+      .fromClient(join(ASK))
+      .expectVerdict('changed presence-session-asked', join());
+    annotates(conversation, 'id-1id-2', 1, here('Juliet', '110'), gone('Juliet', '110'));
+    conversation.end();
+    for (const part of ['view-head', 'view-body'])
+      expect([...store.keys()].filter((key) => key.includes(part))).toHaveLength(MOST_VIEWS);
   });
 });
 
