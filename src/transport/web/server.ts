@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import {
   createServer,
   type IncomingMessage,
@@ -208,6 +209,12 @@ export class WebServer implements Reception {
       socket.destroy();
       return;
     }
+    if (!/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
+      // RFC 9110 §7.8: what else is offered beside the request is passed over. COMPAT: Java's client offers `h2c` in every request without TLS.
+      socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
+      this.#http.emit('connection', socket);
+      return;
+    }
     const place = this.#placeOf(request, 'websocket');
     const answer = place === undefined ? NOT_FOUND : answerHandshake(request, place.web.deflate);
     const requester = place === undefined ? undefined : this.#requester(request, connection, place);
@@ -344,6 +351,19 @@ function pathOf(request: IncomingMessage): string {
   const { url = '/' } = request;
   const query = url.indexOf('?');
   return query < 0 ? url : url.slice(0, query);
+}
+
+/** A request as it came, as far as its head goes, but for the protocols that it offers to go over to. */
+function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
+  let head = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!.toLowerCase();
+    const value = rawHeaders[at + 1]!;
+    if (name === 'upgrade' || name === 'http2-settings') continue;
+    if (name !== 'connection') head += `${rawHeaders[at]}: ${value}\r\n`;
+    else if (/\bclose\b/i.test(value)) head += 'Connection: close\r\n';
+  }
+  return Buffer.from(`${head}\r\n`, 'latin1');
 }
 
 /** What lets a page of another origin see the answer; nothing of it depends on who the browser says it is. */

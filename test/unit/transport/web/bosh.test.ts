@@ -303,6 +303,35 @@ describe('HTTP', () => {
   });
 
   it.each([
+    ['in one piece', 10_000],
+    ['in two', 20],
+  ])(
+    'RFC 9110 §7.8: what a client offers to go over to is passed over, COMPAT Java: %s',
+    async (_how, cut) => {
+      const { port, sessions } = await open();
+      const socket = await dial(port);
+      let answers = '';
+      socket.on('data', (chunk) => {
+        answers += chunk.toString();
+      });
+      const ask = (body: string) =>
+        `POST /bosh HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+      const first = ask(`<body ${NS} rid='1' to='a.test' ver='1.6'/>`);
+      socket.write(first.slice(0, -cut) || first);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (cut < first.length) socket.write(first.slice(-cut));
+      await until(() => answers.includes('</body>'));
+      const sid = / sid='([^']+)'/.exec(answers)?.[1] ?? '';
+      answers = '';
+      socket.write(ask(`<body ${NS} rid='2' sid='${sid}'><message/></body>`));
+      await until(() => sessions[0]?.read.includes('<message/>') === true);
+      sessions[0]?.write('<presence/>');
+      await until(() => answers.includes('<presence'));
+      expect(answers).toMatch(/^HTTP\/1\.1 200 OK/);
+    },
+  );
+
+  it.each([
     ['another path', { path: '/other' }, 404],
     ['a look around', { method: 'GET' }, 200],
     ['another method', { method: 'PUT' }, 405],

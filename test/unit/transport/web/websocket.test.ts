@@ -85,12 +85,17 @@ describe('the handshake (RFC 6455 §4.2, RFC 7395 §3.1)', () => {
     ['no subprotocol', { 'Sec-WebSocket-Protocol': 'chat' }, '/ws', 400],
     ['an old version', { 'Sec-WebSocket-Version': '8' }, '/ws', 426],
     ['no key', { 'Sec-WebSocket-Key': 'short' }, '/ws', 400],
-    ['another upgrade', { Upgrade: 'h2c' }, '/ws', 400],
   ])('refuses %s', async (_what, headers, path, status) => {
     const { connect, sessions, middlebox } = await open();
     const socket = await connect(headers, path);
     expect(socket.status).toBe(status);
     await until(() => middlebox.admission.strangers === 0);
+    expect(sessions).toEqual([]);
+  });
+
+  it('what is offered instead of WebSocket is passed over: there is nothing else on its path', async () => {
+    const { connect, sessions } = await open();
+    expect((await connect({ Upgrade: 'h2c' }, '/ws')).status).toBe(426);
     expect(sessions).toEqual([]);
   });
 
