@@ -25,9 +25,10 @@ export class Reattachment {
    */
   comeBack(newcomer: Session, h: string | undefined): boolean {
     const { hold, session } = this;
-    if (!hold.mayComeBack || this.#newcomer !== undefined) return false;
+    if (!hold.mayComeBack) return false;
     session.now = newcomer.now;
     if (!this.#acknowledges(newcomer, h)) return true;
+    this.#replaced();
     if (hold.attached) {
       session.client.replaced();
       hold.begin();
@@ -110,6 +111,14 @@ export class Reattachment {
     session.bound!.legUp('server');
     if (!newcomer.client.waitsToResume) session.flush();
     else if (this.#acknowledges(newcomer, newcomer.resuming.handledByClient)) this.#attach(newcomer);
+  }
+
+  /** The client is on another connection by now: the one that waits may only look alive, like every one before it. */
+  #replaced(): void {
+    const former = this.takeNewcomer();
+    if (former === undefined) return;
+    former.client.fail('conflict', 'The session is being resumed elsewhere.');
+    former.inOthersTurn(this.session.now);
   }
 
   /** The newcomer, which does not wait here any more. */

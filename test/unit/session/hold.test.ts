@@ -268,6 +268,22 @@ describe('what cannot be come back to', () => {
     held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='1'/>`).commands('resume client').done();
   });
 
+  test('the newcomer seems to wait still, and the client has come on another connection: that one gets it', () => {
+    const held = resumable().client("<message id='u1'/>").toServer("<message id='u1'/>");
+    held.lost('client').commands('destroy client');
+    const first = comesBack(held).toServer(PROBE).server(boundAs('a@example.org/probe'));
+    held.toServer(`<r xmlns='${SM}'/>`);
+    const second = comesBack(held).toServer(PROBE).server(boundAs('a@example.org/probe2'));
+    first
+      .toClient(/^<stream:error><conflict .*<\/stream:stream>$/)
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .done();
+    held.server(`<a xmlns='${SM}' h='1'/>`);
+    second.commands('handOver client').toServer('</stream:stream>').done();
+    held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='1'/>`).commands('resume client').done();
+  });
+
   test('of very many held sessions of one account the oldest ends', () => {
     const first = resumable().lost('client').commands('destroy client');
     for (let i = 1; i <= 10; i++) {
