@@ -11,6 +11,8 @@ const SETTLING_TIME = 10_000;
 export class Reattachment {
   /** It waits until what the client will be told is true. */
   #newcomer: Session | undefined;
+  /** It has asked the server, on its own leg, to go on with the session's stream. */
+  #asking: Session | undefined;
 
   constructor(
     private readonly hold: Hold,
@@ -28,7 +30,7 @@ export class Reattachment {
     if (!hold.mayComeBack) return false;
     session.now = newcomer.now;
     if (!this.#acknowledges(newcomer, h)) return true;
-    this.#replaced();
+    this.#replaces(this.takeNewcomer());
     if (hold.attached) {
       session.client.replaced();
       hold.begin();
@@ -96,9 +98,17 @@ export class Reattachment {
     session.flush();
   }
 
+  /** The newcomer is about to ask the server for the session's stream. Of several it would be the last one's, whoever is attached by then. */
+  asksServer(newcomer: Session): void {
+    const former = this.#asking;
+    this.#asking = newcomer;
+    if (former !== newcomer) this.#replaces(former);
+  }
+
   /** The server has taken its stream up again, on the newcomer's leg. @param h what it has handled */
   goOnUpstream(newcomer: Session, h: string | undefined): void {
     const { session } = this;
+    this.#asking = undefined;
     const { acknowledgement } = this.hold;
     const again = acknowledgement.serverResumes(h);
     if (again === undefined) {
@@ -114,9 +124,8 @@ export class Reattachment {
   }
 
   /** The client is on another connection by now: the one that waits may only look alive, like every one before it. */
-  #replaced(): void {
-    const former = this.takeNewcomer();
-    if (former === undefined) return;
+  #replaces(former: Session | undefined): void {
+    if (former?.client.waitsToResume !== true) return;
     former.client.fail('conflict', 'The session is being resumed elsewhere.');
     former.inOthersTurn(this.session.now);
   }

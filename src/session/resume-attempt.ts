@@ -13,6 +13,8 @@ import { readSuspended, type SuspendedSession, suspendedKey } from './suspended.
 import { undeliveredPrefix } from './undelivered.js';
 
 interface Restoring {
+  /** As it was found. */
+  readonly entry: StoreEntry;
   readonly bound: BoundSession;
   readonly session: SuspendedSession;
   /** What the store has for the account, where the client had been sent some of it. */
@@ -81,11 +83,12 @@ export class ResumeAttempt {
     if (resuming === undefined) return;
     const key = suspendedKey(this.session.domain.name, resuming.id);
     const session = readSuspended(entries, key, this.port.wallClock());
-    if (entries.some((entry) => entry.key === key))
-      this.port.store([{ key, value: undefined }], 'suspended-taken');
+    const entry = entries.find((each) => each.key === key);
+    if (entry !== undefined) this.port.store([{ key, value: undefined }], 'suspended-taken');
     const identity = session === undefined ? undefined : identityOf(session.full);
     const { sm } = this.session.server;
     if (
+      entry === undefined ||
       session === undefined ||
       identity === undefined ||
       sm === undefined ||
@@ -104,7 +107,7 @@ export class ResumeAttempt {
     // What the client has not handled the server sends again, but for what had come out of the store or was made here.
     const fromStore = session.counts.waiting.copies !== undefined;
     bound.acknowledgement.sentIsGone();
-    this.#restoring = { bound, session, undelivered: [] };
+    this.#restoring = { entry, bound, session, undelivered: [] };
     if (fromStore)
       this.port.load(undeliveredPrefix(this.session.domain.name, session.account), 'resume-undelivered');
     else this.askToRestore([]);
@@ -166,6 +169,7 @@ export class ResumeAttempt {
       this.failed(undefined);
     else {
       this.#resumingUpstream = hold;
+      hold.comingBack.asksServer(this.session);
       this.session.server.askToResume(serverResumption.id, serverHandled);
     }
   }
@@ -190,6 +194,20 @@ export class ResumeAttempt {
       this.failed(hold.acknowledgement.clientHandled);
     } else hold.comingBack.goOnUpstream(this.session, h);
     this.session.flush();
+  }
+
+  /**
+   * The connection is given up.
+   * @returns true when the server has been asked on it for a stream of before, which is to wait there for the client's next connection: it
+   * must not be ended along with this one
+   */
+  breaksOff(): boolean {
+    const restoring = this.#restoring;
+    const asked = restoring !== undefined || this.#resumingUpstream !== undefined;
+    this.#restoring = undefined;
+    this.#resumingUpstream = undefined;
+    if (restoring !== undefined) this.port.store([restoring.entry], 'suspended-kept');
+    return asked;
   }
 
   /** @param handled how many of the client's stanzas the former session had handled, where that is known and may be said */

@@ -157,6 +157,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
   /** Ends our stream; the server has a while to end its own. */
   close(): void {
     if (this.session.hold?.leaves() === true) return;
+    if (this.session.attempt?.breaksOff() === true) this.cut();
     switch (this.state) {
       case 'absent':
       case 'closing':

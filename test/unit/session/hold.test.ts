@@ -838,6 +838,33 @@ describe('the server leg breaks', () => {
     held.finishes('hold-server-lost').done();
   });
 
+  test('the newcomer breaks off while the server is asked: its stream is not ended there, and the next one resumes it', () => {
+    const held = resumable().lost('server').commands('destroy server', 'destroy client');
+    const first = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
+    first.lost('client').commands('destroy client', 'destroy server').finishes('client-reset').done();
+    const second = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
+    second
+      .server(`<resumed xmlns='${SM}' previd='server-id' h='0'/>`)
+      .commands('handOver server', 'handOver client')
+      .done();
+    held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='0'/>`).commands('resume client').done();
+  });
+
+  test('the client asks on two connections before the server has answered: the last one has it', () => {
+    const held = resumable().lost('server').commands('destroy server', 'destroy client');
+    const first = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
+    const second = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
+    first
+      .toClient(/^<stream:error><conflict .*<\/stream:stream>$/)
+      .commands('end client', 'destroy server')
+      .done();
+    second
+      .server(`<resumed xmlns='${SM}' previd='server-id' h='0'/>`)
+      .commands('handOver server', 'handOver client')
+      .done();
+    held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='0'/>`).commands('resume client').done();
+  });
+
   test('on a server that cannot: the client is told', () => {
     resumable({ serverSm: false })
       .lost('server')
@@ -1023,6 +1050,27 @@ describe('the proxy is stopped and another one is started', () => {
       .toClient(
         `<failed xmlns='${SM}' h='0'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`,
       )
+      .commands('resume client')
+      .done();
+  });
+
+  test('the client breaks off while the server is asked: it can come back once more', () => {
+    const before = suspended();
+    before.done();
+    const first = afterRestart(before, 2).loaded().commands('store suspended-taken -').stored();
+    first
+      .toServer(`<resume xmlns='${SM}' previd='server-id' h='2'/>`)
+      .lost('client')
+      // Its stream would end what the server has resumed on it.
+      .commands('destroy client', 'store suspended-kept +', 'destroy server')
+      .stored()
+      .done();
+    afterRestart(before, 2)
+      .loaded()
+      .commands('store suspended-taken -')
+      .toServer(`<resume xmlns='${SM}' previd='server-id' h='2'/>`)
+      .server(`<resumed xmlns='${SM}' previd='server-id' h='2'/>`)
+      .toClient(`<resumed xmlns='${SM}' previd='${ID}' h='2'/>`)
       .commands('resume client')
       .done();
   });
