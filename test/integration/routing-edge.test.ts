@@ -56,11 +56,19 @@ describeRoutes(
       await Promise.all(proxies.splice(0).map((proxy) => proxy.dispose()));
     });
 
-    const mixtures = (server.has.carbons ? Object.keys(MIXTURES) : ['nobody']) as Mixture[];
+    const mixtures = Object.keys(MIXTURES) as Mixture[];
 
     test.each(mixtures)('everybody gets what he gets with one, once; carbons: %s', async (mixture) => {
       const scene = await Scene.open(far, far, mixture);
-      expect(await scene.play()).toEqual(expected()[column(server.kind, 'proxy', mixture)]);
+      const form = (outcome: Record<string, string> = {}) =>
+        Object.fromEntries(
+          Object.entries(outcome).map(([cell, got]) => [
+            cell,
+            // Where the server makes no carbons the core and the edge both see to copies, and the first counts: in one form or the other.
+            server.has.carbons ? got : got.replaceAll('(copy)', ''),
+          ]),
+        );
+      expect(form(await scene.play())).toEqual(form(expected()[column(server.kind, 'proxy', mixture)]));
     });
 
     test('12.7 nothing is put into a message twice, and the client sees nothing of what is between proxy and server', async () => {

@@ -8,7 +8,7 @@ const LEARNING = process.env.INTERSTANZA_LEARN === 'routing';
 
 describeRoutes('who gets what', (route) => {
   const { server, via } = route;
-  const mixtures = (server.has.carbons ? Object.keys(MIXTURES) : ['nobody']) as Mixture[];
+  const mixtures = Object.keys(MIXTURES) as Mixture[];
   const { host, port } = server;
   const straight: Route = { ...route, via: 'direct', plain: { host, port, domain: server.domain } };
   const ways = via === 'direct' ? { direct: route } : { proxy: route, outside: straight };

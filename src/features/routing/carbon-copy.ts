@@ -34,14 +34,18 @@ export function readCarbonCopy(stanza: PassingStanza): CarbonCopy | undefined {
   return undefined;
 }
 
-/** A received message in the form in which somebody with carbons gets what another resource has received (XEP-0280 §6). */
-export function asCarbon(xml: string, { bare, full }: SessionIdentity): string {
+/** A message in the form in which somebody with carbons gets what another resource has received or sent (XEP-0280 §6, §7). */
+export function asCarbon(
+  xml: string,
+  { bare, full }: SessionIdentity,
+  direction: CarbonCopy['direction'],
+): string {
   const message = parseElement(Buffer.from(xml));
   message.attrs.xmlns = NS.client;
   const { type } = message.attrs as { type?: string };
   const typed = type === undefined ? '' : ` type='${escapeAttribute(type)}'`;
   return (
-    `<message from='${escapeAttribute(bare)}' to='${escapeAttribute(full)}'${typed}><received xmlns='${NS.carbons2}'>` +
-    `<forwarded xmlns='${NS.forward0}'>${serializeElement(message)}</forwarded></received></message>`
+    `<message from='${escapeAttribute(bare)}' to='${escapeAttribute(full)}'${typed}><${direction} xmlns='${NS.carbons2}'>` +
+    `<forwarded xmlns='${NS.forward0}'>${serializeElement(message)}</forwarded></${direction}></message>`
   );
 }

@@ -3,6 +3,7 @@ import { stanzaError } from '../../stream/errors.js';
 import type { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
+import type { AccountSessions } from './common.js';
 
 /** Whether the server makes copies for this session (XEP-0280). */
 export type ServerCopies = 'on' | 'none' | 'unknown';
@@ -13,7 +14,7 @@ const MOST_WAITING = 16;
 
 /**
  * Message Carbons are on at the server for the proxy's own sake; what the client wants of them is between it and the proxy, and decides the form in which
- * it gets its copies.
+ * it gets its copies. Where the server has none, the proxy makes them.
  */
 export class Carbons {
   #server: ServerCopies;
@@ -21,8 +22,14 @@ export class Carbons {
   /** The client's wishes, until it is known whether the server can do it. */
   #waiting: { readonly id: string | undefined; readonly wanted: boolean; readonly xml: string }[] = [];
 
+  /**
+   * @param own account, prepared
+   * @param copied where it is noted that this session is made copies for
+   */
   constructor(
     private readonly context: FeatureContext,
+    private readonly own: string,
+    private readonly copied: AccountSessions,
     before: { readonly server: ServerCopies; readonly wanted: boolean } | undefined,
   ) {
     const fromStart = context.enabledAtStart.has(NS.carbons2);
@@ -30,6 +37,7 @@ export class Carbons {
     this.#wanted = before?.wanted ?? fromStart;
     // COMPAT: jabberd2 has none.
     if (context.serverKind === 'jabberd2') this.#server = 'none';
+    this.#settle();
   }
 
   get server(): ServerCopies {
@@ -41,16 +49,26 @@ export class Carbons {
     return this.#wanted;
   }
 
+  /** The client wants copies, and the proxy makes them. */
+  get areMade(): boolean {
+    return this.#wanted && this.#server === 'none';
+  }
+
+  close(): void {
+    this.copied.delete(this.own, this.context.identity);
+  }
+
   /** Turns them on at the server. */
   enable(): void {
     if (this.#server !== 'unknown') return;
     this.context.request({ leg: 'server', type: 'set', payload: ENABLE }, (answer) => {
       if (answer.kind === 'result') this.#server = 'on';
       else if (answer.kind === 'error') this.#server = 'none';
+      this.#settle();
       const waiting = this.#waiting;
       this.#waiting = [];
       for (const { id, wanted, xml } of waiting) {
-        if (this.#server === 'on') this.#note(id, wanted);
+        if (this.#server !== 'unknown') this.#note(id, wanted);
         else this.context.send('server', xml, 'carbons-wish-passed-on');
       }
     });
@@ -65,15 +83,21 @@ export class Carbons {
       this.context.send('client', conflict(this.context, id), 'im-ng-answered');
       return { action: 'handled', reason: 'im-ng-answered' };
     }
-    if (this.#server === 'none') return { action: 'pass' };
-    if (this.#server === 'on') this.#note(id, wanted);
+    if (this.#server !== 'unknown') this.#note(id, wanted);
     else if (this.#waiting.length < MOST_WAITING) this.#waiting.push({ id, wanted, xml: frame.toString() });
     return { action: 'handled', reason: 'carbons-wish-noted' };
   }
 
   #note(id: string | undefined, wanted: boolean): void {
     this.#wanted = wanted;
+    this.#settle();
     this.context.send('client', resultFrom(this.context, id), 'carbons-wish-noted');
+  }
+
+  #settle(): void {
+    const { identity } = this.context;
+    if (this.areMade) this.copied.add(this.own, identity);
+    else this.copied.delete(this.own, identity);
   }
 }
 

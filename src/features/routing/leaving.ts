@@ -77,7 +77,7 @@ export class Leaving {
     const flags = examine(frame);
     const to = this.#addressee(frame);
     if (to === undefined || !this.#lastIsFull) {
-      if (this.known.common.optedIn.size > 0) this.#reflect(frame, flags, to);
+      if (this.#isHeard) this.#reflect(frame, flags, to);
       return marked(stanza, this.#children.plain(flags));
     }
     const device = this.#lastDevice;
@@ -89,10 +89,16 @@ export class Leaving {
     if ((flags & TWO) !== 0) return marked(stanza, this.#children.alone(flags, to));
     this.#readdressed ??= new Readdressed();
     this.#readdressed.note(frame, to);
-    if (this.known.common.optedIn.size > 0) this.#reflect(frame, flags, to);
+    if (this.#isHeard) this.#reflect(frame, flags, to);
     marked(stanza, this.#children.plain(flags));
     stanza.edit().cutResource('to');
     return READDRESSED;
+  }
+
+  /** Whether what is sent may be for others of the account too. */
+  get #isHeard(): boolean {
+    const { optedIn, copied } = this.known.common;
+    return optedIn.any || copied.any;
   }
 
   /** Where the client had sent what this error is for; undefined when it knows the address that the error comes from. */
@@ -125,17 +131,21 @@ export class Leaving {
     return this.known.carbons.server !== 'none' && this.known.account.isPassedOver(bare, to);
   }
 
-  /** What one resource says, the others that have opted in hear (XEP-0409 §3.3). */
+  /** What one resource says, the others that have opted in hear (XEP-0409 §3.3), and those that are made carbons for (XEP-0280 §7). */
   #reflect(frame: Frame, flags: number, to: string | undefined): void {
-    const sessions = this.known.common.optedIn.get(this.#own);
-    if (sessions === undefined || !this.settings.copies || isOfOneResource(messageType(frame))) return;
+    const { optedIn, copied } = this.known.common;
+    const isCopied = (flags & CONVERSATIONAL) !== 0 && copied.has(this.#own);
+    if (!isCopied && !optedIn.has(this.#own)) return;
+    if (!this.settings.copies || isOfOneResource(messageType(frame))) return;
     if ((flags & (PRIVATE | NO_COPY | ALONE | SINGLE)) !== 0) return;
+    // What is for the account itself comes to all of it anyway.
+    if (to === undefined || prepareJid(bare(to)) === this.#own) return;
     const { full, bare: account } = this.context.identity;
-    const splice = new Splice(frame).setAttribute('from', full);
-    if (to !== undefined) splice.setAttribute('to', bare(to));
+    const splice = new Splice(frame).setAttribute('from', full).setAttribute('to', bare(to));
     const xml = splice.toBuffer().toString();
     const key = messageKey(frame).replace(/^[^\n]*/u, full);
-    this.context.tell(account, writeNotice({ kind: 'reflection', key, xml }));
+    const notice = { kind: 'reflection', key, xml, ...(isCopied && { sent: true as const }) } as const;
+    this.context.tell(account, writeNotice(notice));
   }
 }
 

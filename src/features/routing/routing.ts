@@ -121,7 +121,7 @@ export class RoutingSession implements FeatureSession {
     this.#services = context.know(capabilitiesProbeKey);
     this.#own = prepareJid(identity.bare) ?? identity.bare;
     const before = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
-    this.#carbons = new Carbons(context, before);
+    this.#carbons = new Carbons(context, this.#own, this.#common.copied, before);
     this.#copies = new ToldCopies(context, this.#account, this.#carbons);
     this.#acquaintances = new Acquaintances(context, before?.rosterAsked === true);
     this.#returns = new Returns(context, this.#acquaintances, this.#settings, this.#common.returned);
@@ -143,13 +143,16 @@ export class RoutingSession implements FeatureSession {
   }
 
   onClose(): void {
-    const sessions = this.#common.optedIn.get(this.#own);
-    if (sessions?.delete(this.context.identity) === true && sessions.size === 0)
-      this.#common.optedIn.delete(this.#own);
+    this.#common.optedIn.delete(this.#own, this.context.identity);
+    this.#carbons.close();
   }
 
   onDisco({ entity, node }: DiscoAnswer): DiscoAmendment | undefined {
-    return entity === 'server' && node === undefined && this.#settings.imNg ? { add: [NS.imNg] } : undefined;
+    if (entity !== 'server' || node !== undefined) return undefined;
+    const { copies, imNg } = this.#settings;
+    const add: string[] = imNg ? [NS.imNg] : [];
+    if (copies && this.#carbons.server === 'none') add.push(NS.carbons2);
+    return add.length === 0 ? undefined : { add };
   }
 
   onStanza(stanza: PassingStanza, watch: number): Verdict {
@@ -177,8 +180,10 @@ export class RoutingSession implements FeatureSession {
       this.#returns.pass(notice);
       return;
     }
-    if (!this.#settings.copies || !this.#wantsMessages) return;
-    if (notice.kind === 'reflection' && !this.#optedIn) return;
+    // Who wants carbons gets them whatever its priority (XEP-0280 §6).
+    const { areMade } = this.#carbons;
+    if (!this.#settings.copies || !(this.#wantsMessages || areMade)) return;
+    if (notice.kind === 'reflection' && !this.#optedIn && !(areMade && notice.sent === true)) return;
     this.#copies.take(notice, from);
   }
 
@@ -287,7 +292,7 @@ export class RoutingSession implements FeatureSession {
   /** Whether a session of the account has opted in to XEP-0409. */
   get #hasOptedIn(): boolean {
     const { optedIn } = this.#common;
-    return optedIn.size > 0 && optedIn.has(this.#own);
+    return optedIn.any && optedIn.has(this.#own);
   }
 
   /** COMPAT: Prosody and ejabberd agree to copy what has a body and is not of a room, and about nothing else. */
@@ -347,8 +352,7 @@ export class RoutingSession implements FeatureSession {
 
   #optIn(): void {
     this.#optedIn = true;
-    const sessions = this.#common.optedIn.get(this.#own) ?? new Set();
-    this.#common.optedIn.set(this.#own, sessions.add(this.context.identity));
+    this.#common.optedIn.add(this.#own, this.context.identity);
   }
 
   #reflect(key: string, xml: string): void {

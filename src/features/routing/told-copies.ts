@@ -50,7 +50,8 @@ export class ToldCopies {
       return;
     }
     if (!this.isNew(key, from)) return;
-    const wrapped = this.carbons.wanted ? asCarbon(xml, this.context.identity) : xml;
+    const direction = notice.kind === 'reflection' ? 'sent' : 'received';
+    const wrapped = this.carbons.wanted ? asCarbon(xml, this.context.identity, direction) : xml;
     this.context.send('client', wrapped, 'copy-from-other-session');
   }
 

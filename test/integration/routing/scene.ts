@@ -42,6 +42,8 @@ export class Scene {
     readonly writer: RawClient,
     readonly readers: ReadonlyMap<ResourceName, RawClient>,
     readonly account: string,
+    /** Copies are made by the readers' proxy, of what it cannot know whom it was for. */
+    private readonly waitsForServer: boolean,
   ) {}
 
   /** @param writing the way on which the writer comes */
@@ -57,11 +59,12 @@ export class Scene {
     for (const [resource, priority] of Object.entries(RESOURCES) as [ResourceName, number][]) {
       const reader = await logIn(route, readerAccount, { resource });
       await reader.becomeAvailable(`<presence><priority>${priority}</priority></presence>`);
-      if (server.has.carbons && MIXTURES[mixture].includes(resource))
-        await reader.iq('set', `<enable xmlns='${CARBONS}'/>`);
+      // A server that has none says so, and then nothing is different.
+      if (MIXTURES[mixture].includes(resource)) await reader.iq('set', `<enable xmlns='${CARBONS}'/>`);
       readers.set(resource, reader);
     }
-    return new Scene(writer, readers, readerAccount.jid);
+    const isOutside = route.via === 'proxy' && writing.via === 'direct';
+    return new Scene(writer, readers, readerAccount.jid, isOutside && !server.has.carbons);
   }
 
   /** Says everything to everybody. @returns by cell who got what; `×2` is what came twice */
@@ -78,6 +81,7 @@ export class Scene {
       );
     }
     await this.#settle();
+    if (this.waitsForServer) await this.#lastOfAll();
     const outcome: Record<string, string> = {};
     for (const { address: to, kind, id } of cells) {
       const got: string[] = [];
@@ -89,6 +93,14 @@ export class Scene {
       outcome[`${to}: ${kind}`] = [...got, ...counted(errors)].join(' ') || '–';
     }
     return outcome;
+  }
+
+  /** What the server may still deliver itself is waited for by those that it delivers to first: this comes behind all of that. */
+  async #lastOfAll(): Promise<void> {
+    const id = uniqueId();
+    this.writer.send(`<message to='${this.account}/n' type='chat' id='${id}'><body>the end</body></message>`);
+    for (const resource of ['a', 'b', 'c'] as const)
+      await this.readers.get(resource)?.message((each) => each.attrs.id === id, 'the last of all');
   }
 
   /** Behind everything, and once more for what sessions tell each other. */

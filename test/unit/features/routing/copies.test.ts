@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Counts } from '../../../../src/features/routing/counts.js';
 import { routing } from '../../../../src/features/routing/routing.js';
 import { NS } from '../../../../src/xml/namespaces.js';
-import { play } from '../playbook.js';
+import { FakeDomain, play } from '../playbook.js';
 import { ENABLE, NO_COPY, ONE, online, PRIVATE, session, TWO, twoTo } from './scenes.js';
 
 const JULIET = 'juliet@capulet.lit';
@@ -129,15 +129,27 @@ describe('a client that wants carbons itself', () => {
       .end();
   });
 
-  it('is refused by the server that has none', () => {
+  it('is made them by the proxy where the server has none, whatever that is', () => {
+    play(routing)
+      .expectRequest('account', ENABLE)
+      .fromClient(`<iq type='set' id='c1'>${ENABLE}</iq>`)
+      .expectVerdict('handled carbons-wish-noted')
+      .answerIq('account', { error: 'feature-not-implemented' })
+      .expectSent('client', result('c1'))
+      .fromClient(`<iq type='set' id='c2'>${ENABLE}</iq>`)
+      .expectVerdict('handled carbons-wish-noted')
+      .expectSent('client', result('c2'))
+      .end();
+  });
+
+  it('the server is not asked and knows nothing of it: its wish goes up where no answer comes', () => {
     const wish = `<iq type='set' id='c1'>${ENABLE}</iq>`;
     play(routing)
       .expectRequest('account', ENABLE)
       .fromClient(wish)
       .expectVerdict('handled carbons-wish-noted')
-      .answerIq('account', { error: 'feature-not-implemented' })
+      .answerIq('account', 'timeout')
       .expectSent('server', wish)
-      .fromClient(`<iq type='set' id='c2'>${ENABLE}</iq>`)
       .end();
   });
 
@@ -150,6 +162,125 @@ describe('a client that wants carbons itself', () => {
     before.end();
     play(routing, { serverKind: 'prosody', snapshot: { routing: snapshot.routing ?? '' } })
       .fromServer(carbon('sent', message('romeo@capulet.lit', HI)))
+      .end();
+  });
+});
+
+describe('carbons by the proxy, where the server has none', () => {
+  const wanted = (scene: Parameters<typeof online>[1] = {}) => {
+    const { jid = BALCONY } = scene;
+    return online('no copies', scene)
+      .fromClient(`<iq type='set' id='c1'>${ENABLE}</iq>`)
+      .expectVerdict('handled carbons-wish-noted')
+      .expectSent('client', `<iq type='result' id='c1' from='${JULIET}' to='${jid}'/>`);
+  };
+  const says = (content: string, to = 'romeo@capulet.lit') =>
+    `<message to='${to}' type='chat' id='s1'>${content}</message>`;
+  const said = (content: string, to = 'romeo@capulet.lit') =>
+    `<message from='${DESK}' to='${to}' type='chat' id='s1'>${content}</message>`;
+  const sentNotice = (content: string) =>
+    JSON.stringify({ kind: 'reflection', key: `${DESK}\ns1\nhi`, xml: said(content), sent: true });
+  const inner = (xml: string) => xml.replace('<message', "<message xmlns='jabber:client'");
+
+  it('are announced there and nowhere else', () => {
+    const about = { from: 'capulet.lit', node: undefined, features: new Set<string>() };
+    const announced = (server: 'copies' | 'no copies', settings = {}) => {
+      let added: readonly string[] = [];
+      session(server, { settings })
+        .see((routing) => {
+          added = routing.onDisco({ ...about, entity: 'server' })?.add ?? [];
+        })
+        .end();
+      return added.includes(NS.carbons2);
+    };
+    expect(announced('no copies')).toBe(true);
+    expect(announced('copies')).toBe(false);
+    expect(announced('no copies', { copies: false })).toBe(false);
+  });
+
+  it('§6: what another resource receives comes in their form, whatever the priority', () => {
+    const received = `<message ${from} to='${JULIET}' type='chat' id='m1'>${HI}${TWO}</message>`;
+    for (const priority of [0, -1]) {
+      wanted({ priority })
+        .told(copyNotice('romeo@capulet.lit/orchard\nm1\nhi', received), DESK)
+        .expectSent('client', carbon('received', inner(received)))
+        .end();
+    }
+  });
+
+  it('§7: what another resource sends, too', () => {
+    const domain = new FakeDomain();
+    const balcony = wanted({ domain });
+    online('no copies', { domain, jid: DESK })
+      .fromClient(says(HI))
+      .expectVerdict('changed left-realm', says(HI + TWO))
+      .expectTold(JULIET, sentNotice(HI))
+      // Who has not asked is not told what his other devices send.
+      .told(sentNotice(HI), BALCONY)
+      .end();
+    balcony
+      .told(sentNotice(HI), DESK)
+      .expectSent('client', carbon('sent', inner(said(HI))))
+      .end();
+  });
+
+  it('§7: what was re-addressed, as it went out', () => {
+    const domain = new FakeDomain();
+    const balcony = wanted({ domain });
+    online('no copies', { domain, jid: DESK })
+      .fromClient(says(HI, 'nurse@capulet.lit/hall'))
+      .expectVerdict('changed readdressed', says(HI + TWO, 'nurse@capulet.lit'))
+      .expectTold(JULIET, sentNotice(HI).replaceAll('romeo@', 'nurse@'))
+      .end();
+    balcony.end();
+  });
+
+  it('not what is for the moment, for one resource, or for the account itself', () => {
+    const domain = new FakeDomain();
+    const balcony = wanted({ domain });
+    const desk = online('no copies', { domain, jid: DESK });
+    for (const content of [STATE, HI + PRIVATE, HI + NO_COPY, '<body>?OTR:AAMC</body>'])
+      desk.fromClient(says(content)).expectVerdict('changed left-realm', says(content + TWO));
+    desk
+      .fromClient(says(HI, JULIET))
+      .expectVerdict('changed left-realm', says(HI + TWO, JULIET))
+      .end();
+    balcony.end();
+  });
+
+  it('until it wants them no more, or is gone', () => {
+    const domain = new FakeDomain();
+    const balcony = wanted({ domain });
+    const phone = wanted({ domain, jid: `${JULIET}/phone` });
+    balcony
+      .fromClient(`<iq type='set' id='c2'>${DISABLE}</iq>`)
+      .expectVerdict('handled carbons-wish-noted')
+      .expectSent('client', `<iq type='result' id='c2' from='${JULIET}' to='${BALCONY}'/>`)
+      .told(sentNotice(HI), DESK)
+      .end();
+    phone.close().end();
+    online('no copies', { domain, jid: DESK })
+      .fromClient(says(HI))
+      .expectVerdict('changed left-realm', says(HI + TWO))
+      .end();
+  });
+
+  it('still after a restart of the proxy', () => {
+    const before = wanted();
+    const snapshot = before.snapshots();
+    before.end();
+    const domain = new FakeDomain();
+    const after = play(routing, {
+      ...{ serverKind: 'jabberd2', domain, snapshot: { routing: snapshot.routing ?? '' } },
+    });
+    online('no copies', { domain, jid: DESK })
+      .fromClient(says(HI))
+      .expectVerdict('changed left-realm', says(HI + TWO))
+      .expectTold(JULIET, sentNotice(HI))
+      .end();
+    after
+      .told(sentNotice(HI), DESK)
+      .expectSent('client', carbon('sent', inner(said(HI))))
       .end();
   });
 });
