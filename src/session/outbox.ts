@@ -3,6 +3,9 @@ import type { Leg, SessionPort } from './port.js';
 
 /** Below this many bytes several pieces are copied into one, which costs less than a gathering write. */
 const COPY_LIMIT = 16_384;
+/** So do pieces that are small on the whole, up to what a kernel takes at once. */
+const SMALL_PIECE = 2_048;
+const COPY_LIMIT_OF_SMALL = 131_072;
 
 /**
  * What one event has made for a leg, in order. Ranges of one received buffer that lie side by side stay one range, so that a chunk that
@@ -79,7 +82,8 @@ export class Outbox {
     pieces.push(last);
     let total = 0;
     for (const piece of pieces) total += piece.length;
-    if (total <= COPY_LIMIT) return this.port.write(this.leg, Buffer.concat(pieces, total));
+    const areSmall = total <= COPY_LIMIT_OF_SMALL && total <= SMALL_PIECE * pieces.length;
+    if (total <= COPY_LIMIT || areSmall) return this.port.write(this.leg, Buffer.concat(pieces, total));
     let open = true;
     for (const piece of pieces) open = this.port.write(this.leg, piece);
     return open;

@@ -7,8 +7,8 @@ export interface ReceiptSurroundings {
   readonly clientIsHeld: boolean;
   /** There is no client any more, and the server leg is kept without one. */
   readonly clientIsGone: boolean;
-  /** Asks for a call of `wake` in a turn of its own, soon. */
-  receiptsMayBeDue(): void;
+  /** Asks for a call of `wake` in a turn of its own, soon, or takes that back. */
+  receiptsMayBeDue(areDue: boolean): void;
   /** The client has what came before the places that a feature has asked about. */
   tellReceived(feature: string, tokens: readonly string[]): void;
 }
@@ -39,6 +39,9 @@ export class Receipts {
   #isRestored = false;
   /** Somebody wants to know soon. */
   #asks = false;
+  #isTelling = false;
+  /** `wake` will be called. */
+  #isDue = false;
 
   constructor(private readonly around: ReceiptSurroundings) {}
 
@@ -56,10 +59,14 @@ export class Receipts {
 
   /** What features are told they are told in a turn of its own. */
   #look(): void {
-    if (this.#waiting.length > 0) this.around.receiptsMayBeDue();
+    const isDue = this.#waiting.length > 0;
+    if (isDue === this.#isDue) return;
+    this.#isDue = isDue;
+    this.around.receiptsMayBeDue(isDue);
   }
 
   wake(): void {
+    this.#isDue = false;
     if (this.#isRestored) this.#tell();
     else this.settle();
     this.#isRestored = false;
@@ -67,9 +74,20 @@ export class Receipts {
 
   #tell(): void {
     const { around } = this;
-    if (around.clientIsGone) return;
+    if (around.clientIsGone || this.#isTelling) return;
+    this.#isTelling = true;
+    this.#tellSettled();
+    // Whoever asks one question at a time has asked about the rest now, and the client may have that too.
+    this.#tellSettled();
+    this.#isTelling = false;
+    if (this.#waiting.length === 0) this.#look();
+  }
+
+  #tellSettled(): void {
+    const { around } = this;
     const { acknowledged } = around.acknowledgement.down;
     const first = this.#waiting.findIndex(({ ordinal }) => ordinal > acknowledged);
+    if (first === 0 || this.#waiting.length === 0) return;
     const settled = this.#waiting.splice(0, first === -1 ? this.#waiting.length : first);
     const tokens = new Map<string, string[]>();
     for (const { feature, token } of settled) {

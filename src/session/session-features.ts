@@ -269,8 +269,8 @@ export class SessionFeatures implements FeatureHost, KeepingSurroundings, Receip
     return this.session.around.clientIsGone;
   }
 
-  receiptsMayBeDue(): void {
-    this.session.setDeadline(RECEIPTS, this.now);
+  receiptsMayBeDue(areDue: boolean): void {
+    this.session.setDeadline(RECEIPTS, areDue ? this.now : Number.POSITIVE_INFINITY);
   }
 
   tellReceived(feature: string, tokens: readonly string[]): void {

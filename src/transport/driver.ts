@@ -381,9 +381,12 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     try {
       for (;;) {
         client?.settle();
+        const isFlushed = client?.takeFlushed() === true;
+        // What the server is told for this goes out in one write with what there is for it.
+        if (isFlushed) this.#flushed('client');
         this.#server?.settle();
-        if (client?.takeFlushed()) this.#flushed('client');
-        else if (this.#server?.takeFlushed()) this.#flushed('server');
+        if (isFlushed) continue;
+        if (this.#server?.takeFlushed()) this.#flushed('server');
         else if (this.#settleAgain) this.#settleAgain = false;
         else break;
       }

@@ -7,8 +7,6 @@ export const ARRIVED = 'arrived ';
 export const NOTE = 'note';
 /** So many that wait for the client's word are known of one session. */
 const MOST_SENT = 2_000;
-/** How often at most that is noted, for when the process is killed; ms. */
-const NOTE_EVERY = 100;
 
 /** Something of a room's that was sent to this session's client. */
 interface Sent {
@@ -34,9 +32,6 @@ export class Arrivals {
   #isAsked = false;
   /** The token of the latest question. */
   #asked = '';
-  /** Rooms of which it is to be noted how far they have been heard. */
-  #toNote: Set<string> | undefined;
-  #notedAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly around: Surroundings) {
     this.#mark = `${ARRIVED}${around.context.wallClock()} `;
@@ -87,16 +82,13 @@ export class Arrivals {
 
   /** The client has what some of the tokens stand for. How far that is is noted, at once but not all the time. */
   received(tokens: readonly string[]): void {
-    const rooms = tokens.flatMap((token) => this.#arrived(token));
-    if (rooms.length === 0) return;
-    const { context } = this.around;
-    if (this.#toNote !== undefined) for (const room of rooms) this.#toNote.add(room);
-    else {
-      this.#toNote = new Set(rooms);
-      const next = this.#notedAt + NOTE_EVERY;
-      if (context.now < next) context.wakeAt(NOTE, next);
-      else this.note();
-    }
+    const { book, account, context } = this.around;
+    let noteAt: number | undefined;
+    for (const room of new Set(tokens.flatMap((token) => this.#arrived(token))))
+      noteAt = book.progress.made({ room, account }, this, context.now);
+    if (noteAt === undefined) return;
+    if (context.now < noteAt) context.wakeAt(NOTE, noteAt);
+    else this.note();
   }
 
   /** @returns the rooms of which it is known better now how far the account has heard them */
@@ -112,13 +104,12 @@ export class Arrivals {
     );
   }
 
-  /** Notes in the store what has arrived. */
+  /** Notes in the store what has arrived at clients of the domain. */
   note(): void {
-    const { book, account, context } = this.around;
-    const rooms = this.#toNote ?? [];
-    this.#toNote = undefined;
-    this.#notedAt = context.now;
-    const changes = [...rooms].flatMap((room) => book.heard(context.domain.name, room, account) ?? []);
+    const { book, context } = this.around;
+    const changes = book.progress
+      .take(context.now)
+      .flatMap(({ room, account }) => book.heard(context.domain.name, room, account) ?? []);
     if (changes.length > 0) context.store.write(changes);
   }
 
@@ -128,6 +119,7 @@ export class Arrivals {
    */
   close(isGoneOn: boolean): void {
     const { book, account } = this.around;
+    if (book.progress.isKeptBy(this)) this.note();
     const sent = this.#sent.splice(0);
     this.#acknowledged += sent.length;
     for (const { room, place, by } of sent)

@@ -5,6 +5,7 @@ import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../sto
 import { EventLogs } from './event-logs.js';
 import { HeardMessages } from './heard.js';
 import { EVENTS, type EventName } from './nodes.js';
+import { Progress } from './progress.js';
 import { type Remembered, Whereabouts } from './whereabouts.js';
 
 /** One account's subscription to one room; JIDs prepared. */
@@ -68,6 +69,7 @@ export class Book {
   readonly #readers = new Set<Reader>();
   readonly logs = new EventLogs();
   readonly latest = new HeardMessages();
+  readonly progress = new Progress();
   /** By account. */
   readonly #enlisted = new Map<string, readonly Enlisted[]>();
   /** Full JIDs of sessions whose server leg is kept without a client. */
@@ -130,7 +132,7 @@ export class Book {
     if (record === undefined) return;
     if (kind === ROOM && typeof record.allowed === 'boolean') this.#make(room).allowed = record.allowed;
     if (kind !== SUBSCRIPTION || account === undefined) return;
-    const { nick, prepared, events, password, heardAt, lastId, recent, began } = record;
+    const { nick, prepared, events, password, heardAt, lastId, hashes, began } = record;
     if (typeof nick !== 'string' || typeof events !== 'string') return;
     this.#add({
       // Of each address one string for all that have it.
@@ -141,7 +143,7 @@ export class Book {
       events: this.#eventsOf(events),
       password: typeof password === 'string' ? password : undefined,
       heardAt: typeof heardAt === 'number' ? heardAt : undefined,
-      recent: typeof recent === 'string' ? recent : undefined,
+      recent: typeof hashes === 'string' ? hashes : undefined,
       lastId: typeof lastId === 'string' ? lastId : undefined,
       ...(typeof began === 'number' && { began }),
     });
@@ -264,7 +266,10 @@ export class Book {
   ): StoreChange {
     const prepared = preparedNick === nick ? undefined : preparedNick;
     const { heardAt, lastId, recent, began } = heard;
-    const value = { nick, prepared, events: events.join(' '), password, heardAt, lastId, recent, began };
+    const value = {
+      ...{ nick, prepared, events: events.join(' '), password },
+      ...{ heardAt, lastId, hashes: recent, began },
+    };
     return { key: storeKey(FEATURE, domain, BOOK, SUBSCRIPTION, room, account), value: json(value) };
   }
 

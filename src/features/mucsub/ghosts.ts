@@ -368,11 +368,15 @@ export class Ghosts {
   /** A message from a room or an occupant of it, on its way to the client. */
   message(stanza: PassingStanza): Verdict {
     const { frame } = stanza;
-    const from = frame.from ?? '';
+    const { latest } = this.around.book;
+    // Of most of what rooms say another ghost has heard a copy before: then it need not be read.
+    const heard = frame.attributeEquals('type', 'groupchat') ? latest.find(frame) : undefined;
+    const from = heard === undefined ? (frame.from ?? '') : '';
     const slash = from.indexOf('/');
-    const written = slash < 0 ? from : from.slice(0, slash);
+    const written = heard?.room ?? (slash < 0 ? from : from.slice(0, slash));
     const ghost = this.#ghosts.get(written) ?? this.#ghosts.get(prepareJid(written) ?? '');
     if (ghost === undefined) return PASS;
+    const ofRoom = heard?.ofRoom ?? slash < 0;
     if (ghost.client === 'in' || ghost.client === 'leaving') {
       if (ghost.fill !== undefined && this.#catchingUp.archived(ghost, stanza)) return SWALLOWED;
       if (frame.attributeEquals('type', 'groupchat') && !this.standings.keeps(ghost.room, frame))
@@ -382,9 +386,9 @@ export class Ghosts {
     const { type } = frame;
     if (type === 'error') return this.carried.refused(frame) ? SWALLOWED : PASS;
     if (this.#catchingUp.archived(ghost, stanza)) return SWALLOWED;
-    if ((type === 'groupchat' || slash >= 0) && this.standings.keeps(ghost.room, frame)) return SWALLOWED;
-    if (type === 'groupchat') return this.#events.groupchat(ghost, stanza, slash < 0);
-    return this.#events.other(ghost, stanza, slash < 0);
+    if ((type === 'groupchat' || !ofRoom) && this.standings.keeps(ghost.room, frame)) return SWALLOWED;
+    if (type === 'groupchat') return this.#events.groupchat(ghost, stanza, ofRoom, heard);
+    return this.#events.other(ghost, stanza, ofRoom);
   }
 }
 

@@ -38,8 +38,8 @@ export class Heard implements Known {
    */
   constructor(
     frame: Frame,
-    room: string,
-    ofRoom: boolean,
+    readonly room: string,
+    readonly ofRoom: boolean,
     readonly isOurs: boolean,
   ) {
     this.isSubject = isSubject(frame);
@@ -75,13 +75,16 @@ export class HeardMessages {
   readonly #messages = new Map<number, { readonly likeness: Likeness; readonly heard: Heard }>();
   #bytes = 0;
 
-  /** @param frame a groupchat message that a ghost hears; see `Heard` for the rest */
-  of(frame: Frame, room: string, ofRoom: boolean, isOurs: boolean): Heard {
-    const hash = likenessHash(frame);
+  /** What is known of a stanza already. */
+  find(frame: Frame): Heard | undefined {
+    const hash = this.#messages.size === 0 ? undefined : likenessHash(frame);
     const known = hash === undefined ? undefined : this.#messages.get(hash);
-    if (known !== undefined && known.heard.isOurs === isOurs && known.likeness.isOf(frame))
-      return known.heard;
-    const heard = new Heard(frame, room, ofRoom, isOurs);
+    return known?.likeness.isOf(frame) === true ? known.heard : undefined;
+  }
+
+  /** Of a groupchat message of which `find` knows nothing of use. @returns what others will find */
+  note(frame: Frame, heard: Heard): Heard {
+    const hash = likenessHash(frame);
     if (hash !== undefined) this.#keep(hash, new Likeness(frame), heard);
     return heard;
   }

@@ -44,11 +44,15 @@ export class RoomEvents {
     return events.some((event) => OCCUPANT_EVENTS.includes(event));
   }
 
-  /** A groupchat message. @param ofRoom from the room itself, not from an occupant */
-  groupchat(ghost: Ghost, stanza: PassingStanza, ofRoom: boolean): Verdict {
+  /**
+   * A groupchat message.
+   * @param ofRoom from the room itself, not from an occupant
+   * @param known what is known of it, if another ghost has heard it before
+   */
+  groupchat(ghost: Ghost, stanza: PassingStanza, ofRoom: boolean, known: Heard | undefined): Verdict {
     const { frame } = stanza;
     const { book, account, context } = this.around;
-    const heard = this.#heard(ghost.room, frame, ofRoom);
+    const heard = this.#heard(ghost.room, frame, ofRoom, known);
     if (this.#belongsToEntering(ghost, heard, ofRoom)) return SWALLOWED;
     const where = book.knownWhereabouts(ghost.room, account);
     const { full } = context.identity;
@@ -90,12 +94,12 @@ export class RoomEvents {
   }
 
   /** Of a room that others have subscribed to as well, what is known of a message is known from the first of them on. */
-  #heard(room: string, frame: Frame, ofRoom: boolean): Heard {
+  #heard(room: string, frame: Frame, ofRoom: boolean, known = this.around.book.latest.find(frame)): Heard {
     const { book } = this.around;
     const isOurs = lacksArchive(this.around, room);
-    return book.isShared(room)
-      ? book.latest.of(frame, room, ofRoom, isOurs)
-      : new Heard(frame, room, ofRoom, isOurs);
+    if (known?.isOurs === isOurs) return known;
+    const heard = new Heard(frame, room, ofRoom, isOurs);
+    return book.isShared(room) ? book.latest.note(frame, heard) : heard;
   }
 
   /** Groupchat that has reached the client as it is: for the account it is not missed. */
@@ -166,9 +170,7 @@ export class RoomEvents {
     const { storing } = this;
     const isStored = !this.delivery.isDirect || storing.isBehind(room);
     const id = old?.id ?? heard.archiveId;
-    // The room has it: from here on it will be asked for what is beyond the limit, and for what was missed before. Others have what is behind that in the log already.
-    const isForLater = old?.id !== undefined || (hasArchive(this.around, room) && storing.isFull(room));
-    if (isStored && !isOurs && !where.isFrozen && isForLater) {
+    if (isStored && !isOurs && !where.isFrozen && this.#isForLater(room, old)) {
       where.isFrozen = true;
       storing.close(room);
     }
@@ -193,6 +195,14 @@ export class RoomEvents {
     if (isWanted && isKept) this.delivery.waits();
     if (!isWanted || isStored) return undefined;
     return this.#event(room, frame, heard, event, logged.id, old?.stamp);
+  }
+
+  /**
+   * The room has it: from here on it will be asked for what is beyond the limit, and for what was missed before. Others have what is behind that in
+   * the log already.
+   */
+  #isForLater(room: string, old: Old | undefined): boolean {
+    return old?.id !== undefined || (hasArchive(this.around, room) && this.storing.isFull(room));
   }
 
   /** The account will get it some time: push services are told, once though it may come out of the archive and from the room. */

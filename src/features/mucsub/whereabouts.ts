@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer';
+
 /** Events of which it is known that an account has had them, so that what comes twice is told apart. */
 const REMEMBERED = 128;
 const HANDED_ON = 24;
@@ -23,7 +25,7 @@ export interface Remembered {
   heardAt?: number | undefined;
   /** In the room's archive, of the last message that was heard. */
   lastId?: string | undefined;
-  /** Hashes of what was heard, where that does not say it exactly. */
+  /** Hashes of what was heard, where that does not say it exactly; four bytes each, in base64. */
   recent?: string | undefined;
   /** When the account began to hear the room, where that is not long before it was last heard; ms since 1970. */
   began?: number | undefined;
@@ -92,9 +94,14 @@ export class Whereabouts {
     const isExact = this.#safe.id !== undefined && !this.#out.some(({ hasArrived }) => hasArrived);
     if (this.#hashes === undefined || isExact) return undefined;
     const out = new Set(this.#out.flatMap(({ hash, hasArrived }) => (hasArrived ? [] : hash)));
-    const latest = [...this.#hashes.slice(this.#next), ...this.#hashes.slice(0, this.#next)];
-    const handed = latest.filter((hash) => hash !== 0 && !out.has(hash)).slice(-HANDED_ON);
-    return handed.map((hash) => (hash >>> 0).toString(36)).join(' ');
+    const handed: number[] = [];
+    for (let back = 1; back <= REMEMBERED && handed.length < HANDED_ON; back++) {
+      const hash = this.#hashes[(this.#next + REMEMBERED - back) % REMEMBERED]!;
+      if (hash !== 0 && !out.has(hash)) handed.push(hash);
+    }
+    const bytes = Buffer.alloc(4 * handed.length);
+    for (const [index, hash] of handed.reverse().entries()) bytes.writeInt32LE(hash, 4 * index);
+    return bytes.toString('base64');
   }
 
   /**
@@ -167,10 +174,11 @@ export class Whereabouts {
     this.#safe = this.#heard;
     this.#began = began;
     if (recent === undefined || recent === '') return;
-    const hashes = recent.split(' ').slice(0, HANDED_ON);
+    const bytes = Buffer.from(recent, 'base64');
+    const count = Math.min(bytes.length >> 2, HANDED_ON);
     this.#hashes = new Int32Array(REMEMBERED);
-    this.#hashes.set(hashes.map((hash) => Number.parseInt(hash, 36) | 0));
-    this.#next = hashes.length;
+    for (let i = 0; i < count; i++) this.#hashes[i] = bytes.readInt32LE(4 * i);
+    this.#next = count;
   }
 
   /** When the account began to hear the room: what was said before is not missed. */

@@ -104,3 +104,24 @@ test('what the next process is told of is what the client had when it came back'
   expect(told).toEqual(['one', 'two']);
   expect(after.receipts.state).toEqual([]);
 });
+
+test('who asks one question at a time hears at once of all that the client has, and is not called for nothing', () => {
+  const acknowledgement = new Acknowledgement({ allWritten: () => true } as unknown as AcknowledgementOutput);
+  const due: boolean[] = [];
+  const told: string[] = [];
+  const receipts: Receipts = new Receipts({
+    ...{ acknowledgement, clientIsHeld: false, clientIsGone: false },
+    receiptsMayBeDue: (areDue) => due.push(areDue),
+    tellReceived: (_feature, [token = '']) => {
+      told.push(token);
+      if (token === 'first') receipts.want('probe', 'rest', true);
+    },
+  });
+  acknowledgement.down.inject();
+  receipts.want('probe', 'first', true);
+  acknowledgement.down.inject();
+  acknowledgement.down.acknowledge(2);
+  receipts.clientHasMore();
+  expect(told).toEqual(['first', 'rest']);
+  expect(due).toEqual([true, false]);
+});
