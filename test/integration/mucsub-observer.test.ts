@@ -283,6 +283,27 @@ describe.skipIf(MISSING !== undefined)('MUC/Sub with an observer', { timeout: 60
     }
   });
 
+  test('who becomes a member without being there is an event where real JIDs are shown to all', async () => {
+    for (const [whois, isShown] of [
+      ['moderators', false],
+      ['anyone', true],
+    ] as const) {
+      const { owner, room } = await newRoom({ 'muc#roomconfig_whois': whois });
+      const sam = await newSession('sam');
+      await subscribe(sam, room, 'sammy', ['affiliations', 'messages']);
+      await handedOver(owner, room, 'sammy');
+      const { bareJid } = await newSession('bob');
+      const item = `<item jid='${bareJid}' affiliation='member'/>`;
+      await owner.iq('set', `<query xmlns='${MUC}#admin'>${item}</query>`, `to='${room}'`);
+      say(owner, room, 'then');
+      const next = await sam.message((each) => each.getChild('event', EVENT) !== undefined, 'an event');
+      const change = inner(next, 'affiliations')?.getChild('x', `${MUC}#user`)?.getChild('item');
+      expect(change?.attrs).toEqual(
+        isShown ? expect.objectContaining({ jid: bareJid, affiliation: 'member' }) : undefined,
+      );
+    }
+  });
+
   test('what is said while nobody is there waits, in order, and comes once', async () => {
     const { owner, room } = await newRoom();
     const account = await newAccount(world.server!, 'sam');

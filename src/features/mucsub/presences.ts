@@ -58,6 +58,11 @@ export function keyOfPresence(presence: Element): string {
   return [from, type, item.affiliation, item.role, item.nick, ...codes].join(' ');
 }
 
+/** The same of somebody who is not in the room. @param item of the room's message about it (XEP-0045 §9.1, example 195) */
+export function keyOfAffiliation({ attrs }: Element): string {
+  return `${attrs.jid} ${attrs.affiliation}`;
+}
+
 /** A presence as it stands in an event. Real JIDs are for those whom the room shows them to everybody: a subscriber has no role. */
 export function presenceInside(presence: Element, account: string, nonAnonymous: boolean): Buffer {
   presence.attrs.to = account;

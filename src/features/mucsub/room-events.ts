@@ -16,7 +16,7 @@ import type { Ghost } from './ghost.js';
 import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
 import { Occupants } from './occupants.js';
-import { keyOfPresence, presenceInside, timeOf } from './presences.js';
+import { keyOfAffiliation, keyOfPresence, presenceInside, timeOf } from './presences.js';
 import { privateMessage } from './private-messages.js';
 import { hasArchive, lacksArchive } from './services.js';
 import { eventOf, type Storing } from './storing.js';
@@ -293,7 +293,7 @@ export class RoomEvents {
     const isWanted = nonAnonymous && subscription?.events.includes('affiliations') === true;
     if (!isWanted || !this.#isHeard(ghost)) return SWALLOWED;
     const inner = innerStanza(frame, account, room, undefined).toBuffer();
-    this.#give(subscription, ['affiliations'], inner, `${item.attrs.jid} ${item.attrs.affiliation}`);
+    this.#give(subscription, ['affiliations'], inner, keyOfAffiliation(item));
     return SWALLOWED;
   }
 

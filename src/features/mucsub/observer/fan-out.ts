@@ -35,6 +35,11 @@ interface News {
   readonly place: number | undefined;
 }
 
+/** Who is what in the room has changed. */
+interface Change extends Pick<Said, 'inner' | 'key'> {
+  readonly marker: string;
+}
+
 /** Takes what the observer hears of a room to all for whom it does: wrapped once, and written for each. */
 export class FanOut {
   /** Of the observer's own account, which hears all. */
@@ -71,15 +76,24 @@ export class FanOut {
 
   /** The presence of an occupant. @param events what it is */
   presence(room: string, events: readonly EventName[], presence: Element, nonAnonymous: boolean): void {
+    const marker = `to-${this.around.context.randomId()}`;
+    const inner = presenceInside(presence, marker, nonAnonymous);
+    this.#changed(room, events, { marker, inner, key: keyOfPresence(presence) });
+  }
+
+  /** Somebody who is not in the room has become something else in it. @param key what it is known by, whoever hears it */
+  affiliation(room: string, message: Frame, key: string): void {
+    const marker = `to-${this.around.context.randomId()}`;
+    const inner = innerStanza(message, marker, room, undefined).toBuffer();
+    this.#changed(room, ['affiliations'], { marker, inner, key });
+  }
+
+  #changed(room: string, events: readonly EventName[], { marker, ...what }: Change): void {
     const { context } = this.around;
     const audience = this.#audience(room);
-    const key = keyOfPresence(presence);
-    const marker = `to-${context.randomId()}`;
-    const inner = presenceInside(presence, marker, nonAnonymous);
     for (const kind of events) {
       const isFleeting = FLEETING.includes(kind);
-      const id = context.randomId();
-      const said = { kind, id, key, isUnique: false, at: context.wallClock(), inner };
+      const said = { ...what, kind, id: context.randomId(), isUnique: false, at: context.wallClock() };
       this.#tell(room, audience, { said, marker, hash: undefined, isFleeting, place: undefined });
     }
   }

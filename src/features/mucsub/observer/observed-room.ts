@@ -10,7 +10,7 @@ import { frameToElement } from '../../../xml/tree.js';
 import { isSubject } from '../heard.js';
 import { isGhostOf } from '../hidden-ghosts.js';
 import { Occupants } from '../occupants.js';
-import { enterRoom, leaveRoom } from '../presences.js';
+import { enterRoom, keyOfAffiliation, leaveRoom } from '../presences.js';
 import type { Surroundings } from '../surroundings.js';
 import { Affiliations, LISTS } from './affiliations.js';
 import type { FanOut } from './fan-out.js';
@@ -162,8 +162,9 @@ export class ObservedRoom {
     if (!frame.attributeEquals('type', 'groupchat')) {
       // Who is not in the room has become something else in it (XEP-0045 §9.1, example 195).
       if (!ofRoom || frame.type === 'error') return;
-      for (const item of stanza.tree().getChild('x', NS.mucUser)?.getChildren('item') ?? [])
-        this.#isSaidOf(item);
+      const items = itemsOf(stanza.tree());
+      for (const item of items) this.#isSaidOf(item);
+      if (items.length > 0 && !this.#waits(frame)) this.#affiliation(frame, items);
       return;
     }
     if (this.#subjectIsDue && isSubject(frame)) {
@@ -171,6 +172,12 @@ export class ObservedRoom {
       return;
     }
     if (!this.#waits(frame)) this.#groupchat(frame, ofRoom);
+  }
+
+  /** To occupants at large it is said where real JIDs are shown to all. */
+  #affiliation(frame: Frame, [item]: readonly Element[]): void {
+    if (this.#state !== 'hearing' || !this.nonAnonymous || item === undefined) return;
+    this.fanOut.affiliation(this.jid, frame, keyOfAffiliation(item));
   }
 
   #groupchat(frame: Frame, ofRoom: boolean): void {
@@ -255,7 +262,9 @@ export class ObservedRoom {
   /** With what has waited. */
   #goOn(frame: Frame): void {
     const nick = parseJid(frame.from ?? '')?.resource;
-    if (frame.kind === StanzaKind.Message) this.#groupchat(frame, nick === undefined);
+    if (frame.kind === StanzaKind.Message && frame.attributeEquals('type', 'groupchat'))
+      this.#groupchat(frame, nick === undefined);
+    else if (frame.kind === StanzaKind.Message) this.#affiliation(frame, itemsOf(frameToElement(frame)));
     else if (nick !== undefined) this.#other(frameToElement(frame), nick);
   }
 
@@ -263,4 +272,8 @@ export class ObservedRoom {
     this.#state = 'out';
     this.ends.out(this, isNickTaken);
   }
+}
+
+function itemsOf(message: Element): readonly Element[] {
+  return message.getChild('x', NS.mucUser)?.getChildren('item') ?? [];
 }

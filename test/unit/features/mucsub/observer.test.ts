@@ -358,6 +358,47 @@ describe('nobody hears by it what the room would not let him hear', () => {
     observer.end();
   });
 
+  it('who becomes something else without being there is an event where the room shows real JIDs to all', () => {
+    for (const [room, names, isEvent] of [
+      [info('muc_open', 'muc_nonanonymous'), ['messages', 'affiliations'], true],
+      [info('muc_open', 'muc_nonanonymous'), ['messages'], false],
+      [OPEN, ['messages', 'affiliations'], false],
+    ] as const) {
+      const { subscriber, observer } = handedOver(names, room);
+      observer.fromServer(announced('bob@capulet.lit', 'member')).expectVerdict(SWALLOWED);
+      const inside = announced('bob@capulet.lit', 'member').replace(
+        '<message',
+        `<message xmlns='${NS.client}' to='${ACCOUNT}'`,
+      );
+      if (isEvent) subscriber.expectSent('client', event('affiliations', 'id-2', inside));
+      subscriber.end();
+      closes(observer);
+    }
+  });
+
+  it('of a room that is being configured it waits until it is known whether all may see it', () => {
+    for (const [room, isEvent] of [
+      [info('muc_open', 'muc_nonanonymous'), true],
+      [OPEN, false],
+    ] as const) {
+      const { subscriber, observer } = handedOver(['affiliations'], info('muc_open', 'muc_nonanonymous'));
+      observer
+        .fromServer(changed('104'))
+        .expectVerdict(SWALLOWED)
+        .expectRequest(ROOM, query(NS.discoInfo))
+        .fromServer(announced('bob@capulet.lit', 'member'))
+        .expectVerdict(SWALLOWED)
+        .answerIq(ROOM, room);
+      const inside = announced('bob@capulet.lit', 'member').replace(
+        '<message',
+        `<message xmlns='${NS.client}' to='${ACCOUNT}'`,
+      );
+      if (isEvent) subscriber.expectSent('client', event('affiliations', 'id-4', inside));
+      subscriber.end();
+      closes(observer);
+    }
+  });
+
   it('real JIDs are taken out where the room keeps them for moderators', () => {
     const jid = "jid='olga@capulet.lit/hall'";
     const presence = (inner: string) =>
