@@ -93,6 +93,13 @@ export function innerStanza(
   return splice.appendChild(`<archived xmlns='${ARCHIVED}' ${by}/>`);
 }
 
+/** The event of a room's being configured otherwise, as rooms say that (XEP-0045 §10.2.1). @param id unguessable */
+export function configured(room: string, account: string, id: string): Buffer {
+  const addresses = `from='${escapeAttribute(room)}' to='${escapeAttribute(account)}'`;
+  const message = `<message xmlns='${NS.client}' type='groupchat' ${addresses}><x xmlns='${NS.mucUser}'><status code='104'/></x></message>`;
+  return wrap({ room, account, event: 'config', id }, Buffer.from(message));
+}
+
 /** Somebody has subscribed or ended it; without a JID where the one who reads this may not see it. */
 export function subscriberChange(
   kind: 'subscribe' | 'unsubscribe',

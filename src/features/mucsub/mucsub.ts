@@ -87,7 +87,7 @@ class MucSubSession implements FeatureSession, Reader {
       destroyed: (room) => this.#changes.destroyed(room),
       vanished: (room) => this.#changes.vanished(room),
     });
-    this.#changes = new SubscriptionChanges(around, this.#ghosts);
+    this.#changes = new SubscriptionChanges(around, this.#ghosts, this.#delivery);
     this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
       this.#changes.announce(change, subscription),
     );
@@ -263,6 +263,9 @@ class MucSubSession implements FeatureSession, Reader {
     switch (notice?.op) {
       case 'event':
         this.#delivery.told(notice.room, notice.xml, notice.place);
+        break;
+      case 'configured':
+        this.#changes.configured(notice);
         break;
       case 'claim':
         if (this.#delivery.wanted) this.#storing.read();

@@ -4,6 +4,8 @@ import type { Surroundings } from './surroundings.js';
 export type Notice =
   /** Something for the clients of the account. `place`: what the room has said; see `Whereabouts.goesOut`. */
   | { readonly op: 'event'; readonly room: string; readonly xml: string; readonly place?: number }
+  /** The option has been switched off, which the room does not know of: its last event for the account. */
+  | { readonly op: 'configured'; readonly room: string; readonly xml: string }
   /** The session that carried the account's ghost is over: another one may. */
   | { readonly op: 'claim'; readonly room?: string }
   /** The subscription is there, or another one, by the word of somebody else. */

@@ -1,4 +1,7 @@
+import { Buffer } from 'node:buffer';
 import type { Subscription } from './book.js';
+import type { Delivery } from './delivery.js';
+import { configured } from './events.js';
 import type { RoomOptions } from './forms.js';
 import type { Ghosts } from './ghosts.js';
 import type { Notice } from './notices.js';
@@ -9,6 +12,7 @@ export class SubscriptionChanges implements RoomOptions {
   constructor(
     private readonly around: Surroundings,
     private readonly ghosts: Pick<Ghosts, 'end' | 'subscriber' | 'subscriberAway'>,
+    private readonly delivery: Delivery,
   ) {}
 
   /** A room has put the account out for good. */
@@ -27,8 +31,37 @@ export class SubscriptionChanges implements RoomOptions {
 
   set(room: string, allowed: boolean): void {
     if (this.isAllowed(room) === allowed) return;
-    if (!allowed) this.#endAll(room, false);
+    if (!allowed) {
+      this.#tellConfigured(room);
+      this.#endAll(room, false);
+    }
     this.around.context.store.write([this.around.book.allow(this.around.context.domain.name, room, allowed)]);
+  }
+
+  /** The room knows nothing of the option, so that it does not say that it is configured otherwise (XEP-0045 §10.2.1): the last that subscribers hear of it. */
+  #tellConfigured(room: string): void {
+    const { book, account, context } = this.around;
+    for (const { account: other, events } of book.room(room)?.subscriptions.values() ?? []) {
+      if (!events.includes('config')) continue;
+      const bytes = configured(room, other, context.randomId());
+      if (other === account) this.#give(room, bytes);
+      else if (context.domain.sessionsOf(other).length === 0) context.keepForAccount(other, bytes);
+      else {
+        const notice: Notice = { op: 'configured', room, xml: bytes.toString() };
+        context.tell(other, JSON.stringify(notice));
+      }
+    }
+  }
+
+  /** Somebody else's session has switched the option off. */
+  configured({ room, xml }: Extract<Notice, { op: 'configured' }>): void {
+    if (this.#isMine(room)) this.#give(room, Buffer.from(xml));
+  }
+
+  #give(room: string, event: Buffer): void {
+    const { book, account, settings } = this.around;
+    const isInside = (book.knownWhereabouts(room, account)?.inside.size ?? 0) > 0;
+    if (!isInside || settings.eventsWhileJoined) this.delivery.give(room, event, true);
   }
 
   /** The room is no more. */
@@ -91,13 +124,16 @@ export class SubscriptionChanges implements RoomOptions {
     const { room } = notice;
     const subscription = book.subscription(room, account);
     if (subscription === undefined) return;
+    if (this.#isMine(room)) this.ghosts.subscriber(notice, subscription);
+  }
+
+  /** Whether what is there for the account is this session's to give: that of the one that carries the ghost, else of the first. */
+  #isMine(room: string): boolean {
+    const { book, account } = this.around;
     const where = book.knownWhereabouts(room, account);
     const { identity, domain } = this.around.context;
     const sessions = domain.sessionsOf(account);
     const isCarried = sessions.some((each) => where?.sources.has(each.full));
-    const isMine = isCarried
-      ? where?.sources.has(identity.full) === true
-      : sessions[0]?.full === identity.full;
-    if (isMine) this.ghosts.subscriber(notice, subscription);
+    return isCarried ? where?.sources.has(identity.full) === true : sessions[0]?.full === identity.full;
   }
 }

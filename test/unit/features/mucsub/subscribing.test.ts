@@ -250,6 +250,50 @@ describe('the option, switched off', () => {
     lists(sub).end();
   });
 
+  it('is the last event of config, of which the room itself says nothing', () => {
+    const shared = domain();
+    const off = `<x xmlns='${NS.dataForms}' type='submit'><field var='allow_subscription'><value>0</value></field></x>`;
+    const switchesOff = (book: Stage, full: string) =>
+      book
+        .fromClient(`<iq type='set' id='f1' to='${ROOM}'>${query(NS.mucOwner, off)}</iq>`)
+        .expectVerdict(
+          'changed mucsub-form',
+          `<iq xmlns='${NS.client}' type='set' id='f1' to='${ROOM}'>${query(NS.mucOwner, `<x xmlns='${NS.dataForms}' type='submit'/>`)}</iq>`,
+        )
+        .fromServer(`<iq type='result' id='f1' from='${ROOM}' to='${full}'/>`);
+    const inside = `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}' to='${ACCOUNT}'><x xmlns='${NS.mucUser}'><status code='104'/></x></message>`;
+    const ended = JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' });
+    const leaves = `<presence to='${ROOM}/sammy' type='unavailable'/>`;
+    // To somebody else's session, to nobody's, and to the owner's own.
+    const sub = subscribed(available(stage({ settings: ALLOWED, domain: shared })), 'sammy', ['config']);
+    const owner = switchesOff(lateStage(shared, 'olga@capulet.lit/desk'), 'olga@capulet.lit/desk');
+    const notice = JSON.stringify({ op: 'configured', room: ROOM, xml: event('config', 'id-1', inside) });
+    owner.expectTold(ACCOUNT, notice).expectTold(ACCOUNT, ended).end();
+    sub
+      .told(notice, 'olga@capulet.lit/desk')
+      .expectSent('client', event('config', 'id-1', inside))
+      .told(ended, 'olga@capulet.lit/desk')
+      .expectSent('server', leaves)
+      .end();
+
+    const away = domain();
+    subscribed(available(stage({ settings: ALLOWED, domain: away })), 'sammy', ['config'])
+      .close()
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'claim' }))
+      .end();
+    switchesOff(lateStage(away, 'olga@capulet.lit/desk'), 'olga@capulet.lit/desk')
+      .expectKept(ACCOUNT, event('config', 'id-1', inside))
+      .expectTold(ACCOUNT, ended)
+      .end();
+
+    const own = subscribed(available(stage({ settings: ALLOWED })), 'sammy', ['config']);
+    switchesOff(own, FULL)
+      .expectSent('client', event('config', 'id-1', inside))
+      .expectTold(ACCOUNT, ended)
+      .expectSent('server', leaves)
+      .end();
+  });
+
   it.each([
     ['no value', ''],
     ['an empty one', '<value/>'],
