@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer';
-import { parseJid } from '../../jid.js';
 import { type DomainContext, type FeatureContext, KnowledgeKey } from '../../session/feature.js';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../store/store.js';
 import { EventLogs } from './event-logs.js';
 import { HeardMessages } from './heard.js';
+import { nickOf, prepareNick } from './nicks.js';
 import { EVENTS, type EventName } from './nodes.js';
 import { Progress } from './progress.js';
 import { type Remembered, Whereabouts } from './whereabouts.js';
@@ -14,7 +14,7 @@ export interface Subscription extends Remembered {
   readonly account: string;
   /** As it was asked for. */
   readonly nick: string;
-  /** As a resource is prepared: what nicks are compared by. */
+  /** What nicks are compared by, see `prepareNick`. */
   readonly preparedNick: string;
   /** In the order in which they were asked for. */
   readonly events: readonly EventName[];
@@ -139,7 +139,7 @@ export class Book {
       room: this.#rooms.get(room)?.jid ?? room,
       account: this.#accounts.get(account) ?? account,
       nick,
-      preparedNick: typeof prepared === 'string' ? prepared : nick,
+      preparedNick: (typeof prepared === 'string' ? prepareNick(prepared) : undefined) ?? nick,
       events: this.#eventsOf(events),
       password: typeof password === 'string' ? password : undefined,
       heardAt: typeof heardAt === 'number' ? heardAt : undefined,
@@ -364,7 +364,7 @@ export function subscriptionOf(
   events: readonly EventName[],
   password: string | undefined,
 ): Subscription | undefined {
-  const prepared = parseJid(`${room}/${nick}`)?.resource;
+  const prepared = nickOf(`${room}/${nick}`);
   if (prepared === undefined) return undefined;
   return { room, account, nick, preparedNick: prepared === nick ? nick : prepared, events, password };
 }

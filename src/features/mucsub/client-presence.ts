@@ -9,6 +9,7 @@ import type { Carried } from './carried.js';
 import type { Entering } from './entering.js';
 import { Ghost } from './ghost.js';
 import type { HiddenGhosts } from './hidden-ghosts.js';
+import { prepareNick } from './nicks.js';
 import { leaveRoom, ownLeaving } from './presences.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -34,13 +35,14 @@ export class ClientPresence {
     if (book.room(room) === undefined) return PASS;
     // Of somebody who is not in a room it means nothing there; the ghost would be taken out by it.
     if (frame.type !== undefined && this.ghosts.get(room)?.client === 'out') return NOT_IN;
-    if (to.resource === undefined || frame.type === 'error') return PASS;
+    const nick = to.resource === undefined ? undefined : prepareNick(to.resource);
+    if (nick === undefined || frame.type === 'error') return PASS;
     if (frame.type === 'unavailable') return this.#clientLeaves(room);
-    const holder = book.holderOf(room, to.resource);
+    const holder = book.holderOf(room, nick);
     if (holder !== undefined && holder !== account) return this.#nickIsTaken(stanza);
     const subscription = book.subscription(room, account);
     if (subscription === undefined) return PASS;
-    return this.#clientEnters(stanza, subscription, to.resource);
+    return this.#clientEnters(stanza, subscription, nick);
   }
 
   #nickIsTaken({ frame }: PassingStanza): Verdict {

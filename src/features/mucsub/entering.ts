@@ -1,5 +1,4 @@
 import type { Element } from 'ltx';
-import { parseJid } from '../../jid.js';
 import { errorCondition } from '../../knowledge/rooms/signals.js';
 import { PASS, type Verdict } from '../../session/feature.js';
 import { LateMap } from '../../session/late.js';
@@ -9,6 +8,7 @@ import type { Subscription } from './book.js';
 import { type CatchingUp, hasCaughtUp } from './catching-up.js';
 import { SWALLOWED } from './delivery.js';
 import { Ghost } from './ghost.js';
+import { nickOf } from './nicks.js';
 import { Occupants } from './occupants.js';
 import { enterRoom } from './presences.js';
 import type { RoomEvents } from './room-events.js';
@@ -143,7 +143,7 @@ export class Entering {
   /** Takes another nick, as a ghost. @param done told whether the room allows it */
   rename(room: string, nick: string, done: (refusal: Refusal | undefined) => void): void {
     const ghost = this.ghosts.get(room);
-    const prepared = parseJid(`${room}/${nick}`)?.resource;
+    const prepared = nickOf(`${room}/${nick}`);
     if (ghost === undefined || prepared === undefined || ghost.renaming !== undefined) {
       done(REFUSED.noAnswer);
       return;

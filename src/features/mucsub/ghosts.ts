@@ -1,12 +1,10 @@
-import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
-import { parseJid, prepareJid } from '../../jid.js';
+import { prepareJid } from '../../jid.js';
 import { causeOf, mayConcernSelf, type RoomSignals, roomSignals } from '../../knowledge/rooms/signals.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { LateMap, LateSet } from '../../session/late.js';
 import type { StoreChange } from '../../store/store.js';
 import { NS } from '../../xml/namespaces.js';
-import { serializeElement } from '../../xml/serialize.js';
 import type { Subscription } from './book.js';
 import { Carried } from './carried.js';
 import { CatchingUp } from './catching-up.js';
@@ -15,8 +13,9 @@ import { type Delivery, SWALLOWED } from './delivery.js';
 import { Entering } from './entering.js';
 import { type Asker, Ghost } from './ghost.js';
 import { HiddenGhosts } from './hidden-ghosts.js';
+import { nickOf } from './nicks.js';
 import type { Notice } from './notices.js';
-import { leaveRoom } from './presences.js';
+import { asOnEntering, leaveRoom } from './presences.js';
 import { RoomEvents } from './room-events.js';
 import { Standings } from './standings.js';
 import type { Storing } from './storing.js';
@@ -119,7 +118,7 @@ export class Ghosts {
       known.subscription = subscription;
       return;
     }
-    const nick = rooms.nickIn(room);
+    const nick = nickOf(`${room}/${rooms.nickIn(room) ?? ''}`);
     if (nick === undefined) return;
     const ghost = new Ghost(room, nick, subscription);
     ghost.isIn = true;
@@ -255,7 +254,7 @@ export class Ghosts {
     const slash = from.indexOf('/');
     const room = prepareJid(slash < 0 ? from : from.slice(0, slash));
     if (room === undefined) return PASS;
-    const nick = slash < 0 ? undefined : parseJid(from)?.resource;
+    const nick = slash < 0 ? undefined : nickOf(from);
     const ghost = this.#ghosts.get(room);
     const type = frame.type;
     if (ghost === undefined) {
@@ -390,15 +389,4 @@ export class Ghosts {
     if (type === 'groupchat') return this.#events.groupchat(ghost, stanza, ofRoom, heard);
     return this.#events.other(ghost, stanza, ofRoom);
   }
-}
-
-/** Of what a room is like it tells who enters, and not who is in it already, which the client does not know that it is (XEP-0045 §7.2.4, §7.2.12). */
-function asOnEntering(ghost: Ghost, codes: RoomSignals['codes'], presence: Element): Verdict {
-  const lacking = [ghost.nonAnonymous && '100', ghost.isLogged && '170'].filter(
-    (code) => code !== false && !codes.has(code),
-  );
-  const x = presence.getChildren('x', NS.mucUser).at(-1);
-  if (lacking.length === 0 || x === undefined) return PASS;
-  for (const code of lacking) x.c('status', { code });
-  return { action: 'replace', bytes: Buffer.from(serializeElement(presence)), reason: 'mucsub-joining' };
 }

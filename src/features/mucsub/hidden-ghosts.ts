@@ -1,8 +1,8 @@
-import { parseJid } from '../../jid.js';
 import { PASS, type Verdict } from '../../session/feature.js';
 import { LateMap } from '../../session/late.js';
 import type { Book } from './book.js';
 import type { Ghost } from './ghost.js';
+import { nickOf } from './nicks.js';
 import type { Notice } from './notices.js';
 import { othersLeaving } from './presences.js';
 import type { RoomEvents } from './room-events.js';
@@ -55,7 +55,7 @@ export class HiddenGhosts {
   /** Another subscriber has left the room and stays as a ghost. */
   gone(ghost: Ghost | undefined, room: string, nick: string, affiliation: string): void {
     const { context, rooms } = this.around;
-    const prepared = parseJid(`${room}/${nick}`)?.resource;
+    const prepared = nickOf(`${room}/${nick}`);
     if (prepared === undefined) return;
     const presence = othersLeaving(`${room}/${nick}`, context.identity.full, affiliation);
     if (ghost?.isForClient === false) this.events.gone(ghost, prepared, presence);

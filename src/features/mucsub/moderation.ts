@@ -1,8 +1,9 @@
 import type { Element } from 'ltx';
-import { bare, parseJid, prepareJid } from '../../jid.js';
+import { bare, prepareJid } from '../../jid.js';
 import type { IqAnswer } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { REFUSED, type Refusal } from './answers.js';
+import { nickOf } from './nicks.js';
 import type { Surroundings } from './surroundings.js';
 
 /** What a room says about itself. */
@@ -161,6 +162,6 @@ function readItems(iq: Element, room: string): Listed[] {
   const items = iq.getChild('query', NS.mucAdmin)?.getChildren('item') ?? [];
   return items.map(({ attrs }) => ({
     account: attrs.jid === undefined ? undefined : prepareJid(bare(String(attrs.jid))),
-    nick: attrs.nick === undefined ? undefined : parseJid(`${room}/${attrs.nick}`)?.resource,
+    nick: attrs.nick === undefined ? undefined : nickOf(`${room}/${attrs.nick}`),
   }));
 }

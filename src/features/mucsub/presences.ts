@@ -1,8 +1,11 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
+import type { RoomSignals } from '../../knowledge/rooms/signals.js';
+import { PASS, type Verdict } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, escapeText, serializeElement } from '../../xml/serialize.js';
 import { parseTime, writeTime } from '../../xml/times.js';
+import type { Ghost } from './ghost.js';
 
 /** More of what was missed than this a room is not asked for. */
 const MOST_HISTORY = 500;
@@ -71,4 +74,19 @@ export function presenceInside(presence: Element, account: string, nonAnonymous:
     for (const x of presence.getChildren('x', NS.mucUser))
       for (const item of x.getChildren('item')) delete item.attrs.jid;
   return Buffer.from(serializeElement(presence));
+}
+
+/** Of what a room is like it tells who enters, and not who is in it already, which the client does not know that it is (XEP-0045 §7.2.4, §7.2.12). */
+export function asOnEntering(
+  ghost: Pick<Ghost, 'nonAnonymous' | 'isLogged'>,
+  codes: RoomSignals['codes'],
+  presence: Element,
+): Verdict {
+  const lacking = [ghost.nonAnonymous && '100', ghost.isLogged && '170'].filter(
+    (code) => code !== false && !codes.has(code),
+  );
+  const x = presence.getChildren('x', NS.mucUser).at(-1);
+  if (lacking.length === 0 || x === undefined) return PASS;
+  for (const code of lacking) x.c('status', { code });
+  return { action: 'replace', bytes: Buffer.from(serializeElement(presence)), reason: 'mucsub-joining' };
 }

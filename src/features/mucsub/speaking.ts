@@ -1,9 +1,10 @@
-import { bare, parseJid, prepareJid } from '../../jid.js';
+import { bare, prepareJid } from '../../jid.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import { SWALLOWED } from './delivery.js';
 import type { Ghosts } from './ghosts.js';
+import { nickOf } from './nicks.js';
 import type { Surroundings } from './surroundings.js';
 import { On } from './watches.js';
 
@@ -53,7 +54,7 @@ export class Speaking {
   selfPing({ frame }: PassingStanza): Verdict {
     const to = frame.to ?? '';
     const ghost = this.ghosts.of(prepareJid(bare(to)) ?? '');
-    if (ghost?.client !== 'out' || parseJid(to)?.resource !== ghost.nick) return PASS;
+    if (ghost?.client !== 'out' || nickOf(to) !== ghost.nick) return PASS;
     const asked = { name: 'iq', id: frame.id, from: to, to: this.around.context.identity.full } as const;
     this.around.context.sendAsServer(errorAnswer(asked, REFUSED.notIn), 'mucsub-refused');
     return { action: 'handled', reason: 'mucsub-refused' };

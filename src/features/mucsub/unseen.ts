@@ -7,6 +7,7 @@ import { serializeElement } from '../../xml/serialize.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import type { Book } from './book.js';
 import { isGhostOf } from './hidden-ghosts.js';
+import { nickOf } from './nicks.js';
 import type { Surroundings } from './surroundings.js';
 
 const OCCUPANTS = 'muc#roominfo_occupants';
@@ -31,7 +32,7 @@ export class Unseen {
     const items = stanza.tree().getChild('query', NS.mucAdmin)?.getChildren('item') ?? [];
     const isOfGhost = items.some(({ attrs }) => {
       if (attrs.role === undefined || attrs.role === 'none') return false;
-      const nick = parseJid(`${room}/${attrs.nick}`)?.resource;
+      const nick = nickOf(`${room}/${attrs.nick}`);
       return nick !== undefined && isGhostOf(this.#book, room, nick);
     });
     if (!isOfGhost) return PASS;
@@ -56,19 +57,19 @@ export class Unseen {
   #without(room: string, query: Element): boolean {
     switch (query.getNS()) {
       case NS.discoItems:
-        return this.#withoutItems(room, query, ({ attrs }) => parseJid(String(attrs.jid))?.resource);
+        return this.#withoutItems(room, query, ({ attrs }) => nickOf(String(attrs.jid)));
       case NS.mucAdmin:
         return this.#withoutItems(room, query, ({ attrs }) =>
-          isOfRole(attrs.jid) ? parseJid(`${room}/${attrs.nick}`)?.resource : undefined,
+          isOfRole(attrs.jid) ? nickOf(`${room}/${attrs.nick}`) : undefined,
         );
       default:
         return this.#counted(room, query);
     }
   }
 
-  #withoutItems(room: string, query: Element, nickOf: (item: Element) => string | undefined): boolean {
+  #withoutItems(room: string, query: Element, ofItem: (item: Element) => string | undefined): boolean {
     const ghosts = query.getChildren('item').filter((item) => {
-      const nick = nickOf(item);
+      const nick = ofItem(item);
       return nick !== undefined && isGhostOf(this.#book, room, nick);
     });
     for (const item of ghosts) query.remove(item);

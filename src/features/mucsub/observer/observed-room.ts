@@ -1,6 +1,5 @@
 import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
-import { parseJid } from '../../../jid.js';
 import { causeOf, errorCondition, type RoomSignals, roomSignals } from '../../../knowledge/rooms/signals.js';
 import type { IqAnswer, PassingStanza } from '../../../session/feature.js';
 import { Frame, StanzaKind } from '../../../xml/frame.js';
@@ -9,6 +8,7 @@ import { parseStanza } from '../../../xml/tokenizer.js';
 import { frameToElement } from '../../../xml/tree.js';
 import { isSubject } from '../heard.js';
 import { isGhostOf } from '../hidden-ghosts.js';
+import { nickOf } from '../nicks.js';
 import { Occupants } from '../occupants.js';
 import { enterRoom, keyOfAffiliation, leaveRoom } from '../presences.js';
 import type { Surroundings } from '../surroundings.js';
@@ -57,7 +57,7 @@ export class ObservedRoom {
     readonly jid: string,
     nick: string,
   ) {
-    this.nick = parseJid(`${jid}/${nick}`)?.resource ?? nick;
+    this.nick = nickOf(`${jid}/${nick}`) ?? nick;
     this.aliveAt = around.context.now;
   }
 
@@ -261,7 +261,7 @@ export class ObservedRoom {
 
   /** With what has waited. */
   #goOn(frame: Frame): void {
-    const nick = parseJid(frame.from ?? '')?.resource;
+    const nick = nickOf(frame.from ?? '');
     if (frame.kind === StanzaKind.Message && frame.attributeEquals('type', 'groupchat'))
       this.#groupchat(frame, nick === undefined);
     else if (frame.kind === StanzaKind.Message) this.#affiliation(frame, itemsOf(frameToElement(frame)));

@@ -1,4 +1,4 @@
-import { domain as domainOf, parseJid, prepareJid } from '../../../jid.js';
+import { domain as domainOf, prepareJid } from '../../../jid.js';
 import { judgeSelfPing } from '../../../knowledge/rooms/signals.js';
 import {
   type FeatureContext,
@@ -12,6 +12,7 @@ import { StanzaKind } from '../../../xml/frame.js';
 import { NS } from '../../../xml/namespaces.js';
 import type { Reader, Subscription } from '../book.js';
 import { SWALLOWED } from '../delivery.js';
+import { nickOf } from '../nicks.js';
 import { type Notice, tellClaim } from '../notices.js';
 import { Services } from '../services.js';
 import { Storing } from '../storing.js';
@@ -82,8 +83,7 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
     const written = slash < 0 ? from : from.slice(0, slash);
     const room = this.#rooms.get(written) ?? this.#rooms.get(prepareJid(written) ?? '');
     if (room === undefined) return PASS;
-    if (frame.kind === StanzaKind.Presence)
-      room.presence(stanza, slash < 0 ? undefined : parseJid(from)?.resource);
+    if (frame.kind === StanzaKind.Presence) room.presence(stanza, slash < 0 ? undefined : nickOf(from));
     else if (frame.kind === StanzaKind.Message) room.message(stanza, slash < 0);
     else return PASS;
     return SWALLOWED;

@@ -1,17 +1,25 @@
 import { describe, it } from 'vitest';
 import { NS } from '../../../../src/xml/namespaces.js';
 import {
+  ACCOUNT,
   ALLOWED,
+  asks,
   available,
   domain,
+  events,
   FULL,
   lateStage,
   query,
   ROOM,
   refused,
+  result,
   type Stage,
+  SUBJECT,
+  SWALLOWED,
+  says,
   self,
   stage,
+  subscribe,
   subscribed,
 } from './stage.js';
 
@@ -45,6 +53,37 @@ describe('who has only subscribed is no occupant', () => {
     olga.fromServer(answer(query(NS.discoItems, item('sammy') + item('bobby'))));
     shows(olga, query(NS.discoItems, item('bobby'))).end();
     juliet.end();
+  });
+
+  it('nor under a nick that the server writes as resourceprep has it', () => {
+    const shared = domain();
+    const [asked, written, another] = ['o\ufb03ce\u00adr', 'officer', 'of\ufb01cers'];
+    const juliet = available(stage({ settings: ALLOWED, domain: shared }))
+      .fromClient(subscribe(asked, ['messages']))
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', asks(asked));
+    const shown = (nick: string) => says(nick, "role='participant' affiliation='none'").replace(FULL, OLGA);
+    // The room has let it in, and has told the others first.
+    const olga = lateStage(shared, OLGA)
+      .fromServer(shown(written))
+      .expectVerdict('handled mucsub-hidden')
+      .fromServer(shown(another));
+    const subscribed = JSON.stringify({ op: 'subscribed', room: ROOM });
+    juliet
+      .fromServer(self(written))
+      .expectVerdict(SWALLOWED)
+      .expectSent(
+        'client',
+        result(`<subscribe xmlns='${NS.mucsub}' nick='${asked}'>${events('messages')}</subscribe>`),
+      )
+      .expectTold(ACCOUNT, subscribed)
+      .fromServer(SUBJECT)
+      .expectVerdict(SWALLOWED)
+      // Nor is it asked to take the nick that it has.
+      .told(subscribed, 'juliet@capulet.lit/tower')
+      .end();
+    olga.fromServer(answer(query(NS.discoItems, item(written) + item(another))));
+    shows(olga, query(NS.discoItems, item(another))).end();
   });
 
   it('in how many there are', () => {
