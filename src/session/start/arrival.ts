@@ -11,8 +11,10 @@ import type { ArchiveBounds } from './success.js';
 
 /** What is to be done behind `<success/>`, in this order. */
 export interface ArrivalPlan {
-  /** Undefined: the archive is not asked for. */
-  readonly archive: { readonly from: CatchUpFrom; readonly queryId: string | undefined } | undefined;
+  /** Undefined: the archive is not asked for; without `from` it is, in words that cannot be read. */
+  readonly archive:
+    | { readonly from: CatchUpFrom | undefined; readonly queryId: string | undefined }
+    | undefined;
   /** What the server has; undefined for one without an archive. */
   readonly bounds: ArchiveBounds | undefined;
   readonly presence: string | undefined;
@@ -90,7 +92,7 @@ export class Arrival {
   begin(): void {
     const { archive, bounds } = this.plan;
     if (archive === undefined) this.#flow();
-    else if (bounds === undefined) {
+    else if (bounds === undefined || archive.from === undefined) {
       this.#mark(false);
       this.#flow();
     } else {
@@ -155,7 +157,7 @@ export class Arrival {
   }
 
   get #whereItEnds(): CatchUpFrom {
-    return this.#last === undefined ? this.plan.archive!.from : { after: this.#last };
+    return this.#last === undefined ? this.plan.archive!.from! : { after: this.#last };
   }
 
   /** Whether a message that waited elsewhere has come out of the archive. @param keys see `messageKeys` */
@@ -210,7 +212,7 @@ export class Arrival {
         return;
       }
     }
-    if (end.complete && archive?.from.after !== undefined)
+    if (end.complete && archive?.from?.after !== undefined)
       this.#known.isComplete(
         this.#lastTimestamp !== '' ? this.#lastTimestamp : (bounds?.end?.timestamp ?? ''),
       );

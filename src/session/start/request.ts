@@ -2,12 +2,13 @@ import type { Element } from 'ltx';
 import { parseJid } from '../../jid.js';
 import { NS } from '../../xml/namespaces.js';
 import { escapeAttribute, serializeElement } from '../../xml/serialize.js';
+import { parseTime, writeTime } from '../../xml/times.js';
 
-/** Which part of the archive a client lacks. */
+/** Which part of the archive a client lacks; where it cannot be read, none of the three, and the client is told that it may lack something. */
 export interface ArchiveRequest {
   /** The last id that it knows (XEP-0313 §3.1). */
   readonly after: string | undefined;
-  /** Instead: from this time on (XEP-0082). */
+  /** Instead: from this time on (XEP-0082), in UTC. */
   readonly since: string | undefined;
   /** Instead: the last so many seconds. */
   readonly seconds: number | undefined;
@@ -48,10 +49,11 @@ function readArchive(element: Element | undefined): ArchiveRequest | undefined {
   const queryId = isId(queryid) ? queryid : undefined;
   const nothing = { after: undefined, since: undefined, seconds: undefined, queryId };
   if (isId(after)) return { ...nothing, after };
-  if (since !== undefined && DATE_TIME.test(since)) return { ...nothing, since };
+  const time = since !== undefined && DATE_TIME.test(since) ? parseTime(since) : Number.NaN;
+  // COMPAT: ejabberd reads no other time zone, and Prosody has nothing from a time that it cannot read.
+  if (!Number.isNaN(time)) return { ...nothing, since: writeTime(time) };
   const span = Number(seconds ?? Number.NaN);
-  if (span > 0 && span <= TEN_YEARS) return { ...nothing, seconds: span };
-  return undefined;
+  return span > 0 && span <= TEN_YEARS ? { ...nothing, seconds: span } : nothing;
 }
 
 /** RFC 6121 §4.2.1: initial presence has neither a type nor an addressee. */

@@ -298,9 +298,8 @@ export class SessionStart {
       server.outbox.text(`<${clientState} xmlns='${NS.csi}'/>`);
     if (start !== undefined) {
       const { archive, presence, rooms } = start;
-      const from = archive === undefined ? undefined : this.#from(archive);
       const plan: ArrivalPlan = {
-        archive: from === undefined ? undefined : { from, queryId: archive?.queryId },
+        archive: archive === undefined ? undefined : { from: this.#from(archive), queryId: archive.queryId },
         ...{ bounds, presence, rooms },
       };
       session.bound!.arrive(plan);
@@ -310,10 +309,10 @@ export class SessionStart {
     session.flush();
   }
 
-  #from({ after, since, seconds }: ArchiveRequest): CatchUpFrom {
+  #from({ after, since, seconds }: ArchiveRequest): CatchUpFrom | undefined {
     if (after !== undefined) return { after };
-    const time = this.port.wallClock() - (seconds ?? 0) * 1000;
-    return { since: since ?? writeTime(time) };
+    if (since !== undefined) return { since };
+    return seconds === undefined ? undefined : { since: writeTime(this.port.wallClock() - seconds * 1000) };
   }
 
   /** @param hold the session that it is to resume, if that can be */

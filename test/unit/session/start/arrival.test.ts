@@ -66,7 +66,10 @@ function given(play: Playbook): string[] {
 }
 
 /** Up to <success/>, with what the client leaves with us. */
-function arrives(inline: string, { archive = true, sm = false, setting = {} as Setting } = {}): Playbook {
+function arrives(
+  inline: string,
+  { archive = true, unread = false, sm = false, setting = {} as Setting } = {},
+): Playbook {
   const play = offered({ ...HELD, ...setting });
   const enable = sm ? `<enable xmlns='${SM}' resume='true'/>` : '';
   authenticated(
@@ -90,7 +93,8 @@ function arrives(inline: string, { archive = true, sm = false, setting = {} as S
   expect(success).toContain(
     `<session-start xmlns='${START}' archive='${archive}'/></bound>`.replace('</bound>', ''),
   );
-  if (!archive) expect(success.replace(/.*<\/stream:features>/, '')).toMatch(/^<message .*gap='true'/);
+  if (!archive || unread)
+    expect(success.replace(/.*<\/stream:features>/, '')).toMatch(/^<message .*gap='true'/);
   return play.sendsOnly();
 }
 
@@ -173,7 +177,7 @@ describe('XMPP 2.0 session setup: the order is archive, live, presence, rooms', 
     const play = arrives("<archive seconds='3600'/>");
     expect(query(play).xml).toContain("<field var='start'><value>2026-11-20T11:00:01.000Z</value></field>");
     const since = arrives("<archive since='2026-11-01T00:00:00Z'/>");
-    expect(query(since).xml).toContain('<value>2026-11-01T00:00:00Z</value>');
+    expect(query(since).xml).toContain('<value>2026-11-01T00:00:00.000Z</value>');
   });
 });
 
@@ -264,6 +268,15 @@ describe('12.17 duplicates, XEP-0313 §8.1: nothing comes twice', () => {
 describe('a gap is told', () => {
   test('a server without an archive: offline messages alone', () => {
     const play = arrives(`<archive after='1'/><presence xmlns='jabber:client'/>${ROOMS}`, { archive: false });
+    play.toServer(`<presence xmlns='jabber:client'/>${ROOMS_SENT}`).server(kept('1'));
+    expect(given(play)).toEqual(['live 1']);
+    play.sendsOnly().done();
+  });
+
+  test('a request that says no place in it: nothing is asked, and the rest goes on', () => {
+    const play = arrives(`<archive since='2026-99-01T00:00:00Z'/><presence xmlns='jabber:client'/>${ROOMS}`, {
+      unread: true,
+    });
     play.toServer(`<presence xmlns='jabber:client'/>${ROOMS_SENT}`).server(kept('1'));
     expect(given(play)).toEqual(['live 1']);
     play.sendsOnly().done();

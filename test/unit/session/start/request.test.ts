@@ -15,7 +15,7 @@ describe('docs/session-start.md: what a client can leave with the proxy', () => 
     expect(read('')).toEqual({ archive: undefined, presence: undefined, rooms: [] });
   });
 
-  test('an id goes before a time, and what is neither is left out', () => {
+  test('an id goes before a time, and what is neither is there all the same', () => {
     const nothing = { after: undefined, since: undefined, seconds: undefined, queryId: undefined };
     expect(read("<archive after='1' seconds='5'/>").archive).toEqual({ ...nothing, after: '1' });
     expect(read("<archive seconds='60' queryid='q'/>").archive).toEqual({
@@ -30,8 +30,15 @@ describe('docs/session-start.md: what a client can leave with the proxy', () => 
       "seconds='x'",
       "seconds='1e99'",
       "since='yesterday'",
+      "since='2026-99-01T00:00:00Z'",
     ])
-      expect(read(`<archive ${attributes}/>`).archive, attributes).toBeUndefined();
+      expect(read(`<archive ${attributes}/>`).archive, attributes).toEqual(nothing);
+  });
+
+  test('XEP-0082: a time of any zone, asked for in UTC', () => {
+    const since = (time: string) => read(`<archive since='${time}'/>`).archive?.since;
+    expect(since('2026-11-20T12:00:00+02:00')).toBe('2026-11-20T10:00:00.000Z');
+    expect(since('2026-11-20T10:00:00.123456Z')).toBe('2026-11-20T10:00:00.123Z');
   });
 
   test('RFC 6121 §4.2.1: initial presence has no type and no addressee; a sender is not the client’s to say', () => {
