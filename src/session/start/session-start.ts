@@ -219,6 +219,7 @@ export class SessionStart {
     const { bind, userAgent } = this.#request;
     const { client, domain, boundAs } = this.session;
     const from = client.header?.from;
+    const accepted = prepareJid(`${client.claimedName}@${domain.name}`);
     // It had to be bound to learn whose it is.
     this.#identity = boundAs;
     if (boundAs !== undefined) this.#step('bound');
@@ -229,7 +230,8 @@ export class SessionStart {
       this.session.binding.whenFree(resource, () => {
         if (!client.gone) this.#askForResource(`<resource>${escapeText(resource)}</resource>`);
       });
-    } else if (from !== undefined) this.#welcomeUnbound();
+    } else if (from !== undefined && client.claimedName !== undefined && prepareJid(bare(from)) === accepted)
+      this.#welcomeUnbound();
     else this.#askForResource('');
   }
 
@@ -240,7 +242,7 @@ export class SessionStart {
     );
   }
 
-  /** Without `<bind/>` only who the client is remains to be said; SASL has passed unread, so it is who it said it was, or the server tells. */
+  /** Without `<bind/>` only who the client is remains to be said; SASL has passed unread, so it is who its header and the exchange say alike, or the server tells. */
   #welcomeUnbound(): void {
     const { client } = this.session;
     this.#state = 'over';

@@ -343,6 +343,17 @@ describe('XEP-0386: one request binds', () => {
       .toClient(bound('b1'))
       .done();
   });
+
+  test('XEP-0388 §2.4: a stream that is from somebody else: who has authenticated is who the server says', () => {
+    const play = offered({}, MECHANISMS, 'mallory@example.org');
+    const header = HEADER.replace(" version='1.0'>", " from='mallory@example.org' version='1.0'>");
+    authenticated(play, '', FEATURES, header);
+    const [ask] = asked(play);
+    play
+      .server(bound(ask!.id))
+      .toClient(/<authorization-identifier>a@example\.org<\/authorization-identifier>/);
+    play.sendsOnly().done();
+  });
 });
 
 describe('XEP-0388: a server that has SASL2 itself', () => {
