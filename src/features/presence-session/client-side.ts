@@ -142,14 +142,16 @@ export class ClientSide {
     const isPresence = frame.kind === StanzaKind.Presence;
     const tree =
       isPresence && frame.findChild('presence-session', NS.presenceSession) < 0 ? undefined : stanza.tree();
-    const element = tree?.getChild('presence-session', NS.presenceSession);
-    const isTruncated = element?.attrs.type === 'truncated';
-    const mark = element === undefined || isTruncated ? undefined : (element.attrs as Mark);
+    // What an occupant has put in stands in front of what the room says, and is no word of the room's.
+    const element = tree?.getChildren('presence-session', NS.presenceSession).at(-1);
+    const isTruncated = nick === '' && element?.attrs.type === 'truncated';
+    const { session, id } = (element?.attrs ?? {}) as Partial<Mark>;
+    const mark = session === undefined || id === undefined ? undefined : { session, id };
     const verdict = isPresence
       ? this.#presence(stanza, room, nick, isSelf, mark)
       : this.#message(stanza, room, tree!, isTruncated);
-    if (mark?.session !== undefined && mark.id !== undefined && room.isWhole) {
-      room.cache.at = { session: mark.session, id: mark.id };
+    if (mark !== undefined && room.isWhole) {
+      room.cache.at = mark;
       this.#changed(room);
     }
     if (isEnd) this.#over(room);

@@ -74,6 +74,27 @@ describe('playing the client', () => {
       .end();
   });
 
+  it('what an occupant puts in is not taken for the word of a room that leaves it there', () => {
+    const domain = new FakeDomain();
+    const evil = `<presence-session xmlns='${NS.presenceSession}' session='evil' id='9'/>`;
+    const gap = `<presence-session xmlns='${NS.presenceSession}' type='truncated'/>`;
+    const forged = here('Romeo').replace('<x', `${evil}<x`);
+    const said = (more: string) =>
+      `<message from='${ROOM}/Romeo' type='groupchat' id='m1'><body>hi</body>${more}</message>`;
+    entersFirst({ domain })
+      .fromServer(marked(here('Juliet', '110'), 1))
+      .expectVerdict('changed presence-session-stripped', here('Juliet', '110'))
+      .fromServer(marked(said(gap), 2))
+      .expectVerdict('changed presence-session-stripped', said(''))
+      .fromServer(said(gap))
+      .expectVerdict('changed presence-session-stripped', said(''))
+      .fromServer(marked(forged, 3))
+      .expectVerdict('changed presence-session-stripped', here('Romeo'))
+      .close()
+      .end();
+    comesBack({ domain }, 3).end();
+  });
+
   it('a reset drops what is kept', () => {
     comesBack({ domain: been() }, 3)
       .fromServer(`<presence from='${ROOM}' type='unavailable'/>`)
