@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { HeaderAttributes } from '../../../stream/header.js';
+import { NS } from '../../../xml/namespaces.js';
 import { type BodyAttributes, writeBody } from './body.js';
 
 interface Answered {
@@ -13,11 +14,14 @@ const LESS = 0x3c;
 /** What the header of a stream is told by (XEP-0206 §4). */
 const HEADER_NEWS: readonly string[] = ['from', 'authid', 'xmpp:version'];
 const XBOSH_PREFIX = ['xmlns:xmpp', 'urn:xmpp:xbosh'] as const;
+const STREAM_PREFIX = ['xmlns:stream', NS.stream] as const;
 
 /** What there is to say to a client over BOSH, and what has been said and may have to be said again. */
 export class Answers {
   #queue: Buffer[] = [];
   #queued = 0;
+  /** Something in the queue is the stream's own: XEP-0206 §2 has its prefix declared by the wrapper. */
+  #isOfStream = false;
   #answered: Answered[] = [];
 
   /**
@@ -47,8 +51,12 @@ export class Answers {
     ];
   }
 
-  /** One element, for the next answer. */
-  write(pieces: readonly Buffer[]): void {
+  /**
+   * One element, for the next answer.
+   * @param isOfStream features or an error of the stream
+   */
+  write(pieces: readonly Buffer[], isOfStream: boolean): void {
+    this.#isOfStream ||= isOfStream;
     for (const piece of pieces) {
       this.#queue.push(piece);
       this.#queued += piece.length;
@@ -61,8 +69,8 @@ export class Answers {
    * @param ack the last request that has come, where the client is to be told
    */
   next(rid: number, key: string | undefined, payload: boolean, ack: number | undefined) {
+    const news = payload ? this.#head : this.news;
     const elements = payload ? this.#take() : [];
-    const { news } = this;
     this.news = [];
     const hasAck = news.some(([name]) => name === 'ack');
     const body = writeBody(hasAck ? news : [...news, ['ack', ack]], elements);
@@ -73,7 +81,7 @@ export class Answers {
 
   /** The last one, with all that waits. */
   last(condition: string | undefined): Buffer {
-    return writeBody([...this.news, ['type', 'terminate'], ['condition', condition]], this.#queue.splice(0));
+    return writeBody([...this.#head, ['type', 'terminate'], ['condition', condition]], this.#queue.splice(0));
   }
 
   /** @returns what a request was answered by whose key was that; undefined: it is not kept, or was never asked */
@@ -93,6 +101,11 @@ export class Answers {
     this.#queued = 0;
   }
 
+  /** The attributes of an answer with what waits. */
+  get #head(): BodyAttributes {
+    return this.#isOfStream ? [...this.news, STREAM_PREFIX] : this.news;
+  }
+
   #take(): readonly Buffer[] {
     let bytes = 0;
     let count = 0;
@@ -102,6 +115,7 @@ export class Answers {
       count += 1;
     }
     this.#queued -= bytes;
+    if (this.#queued === 0) this.#isOfStream = false;
     return this.#queue.splice(0, count);
   }
 

@@ -241,9 +241,12 @@ export class BoshExchange<H> {
     this.#answers.header(attributes);
   }
 
-  /** One element, for the next answer. */
-  write(pieces: readonly Buffer[]): void {
-    if (!this.#over) this.#answers.write(pieces);
+  /**
+   * One element, for the next answer.
+   * @param isOfStream features or an error of the stream
+   */
+  write(pieces: readonly Buffer[], isOfStream = false): void {
+    if (!this.#over) this.#answers.write(pieces, isOfStream);
   }
 
   /** The stream is over: what is queued still goes out, with the word that it was the last. */

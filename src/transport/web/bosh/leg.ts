@@ -162,7 +162,7 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
 
   element(pieces: readonly Buffer[], frame: Frame): void {
     if (frame.is('error', NS.stream)) this.#condition = conditionOf(frame);
-    this.#exchange.write(pieces);
+    this.#exchange.write(pieces, frame.is('features', NS.stream) || frame.is('error', NS.stream));
   }
 
   /** A held request is sign of life enough (XEP-0124 §5). */

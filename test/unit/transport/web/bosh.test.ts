@@ -109,7 +109,7 @@ describe('a session over BOSH', () => {
     expect(answer.headers['content-type']).toBe('text/xml; charset=utf-8');
     expect(sid).toMatch(/^[\w-]{32}$/);
     expect(answer.body).toContain(
-      "authid='s1' xmpp:version='1.0'><stream:features xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'><bind xmlns='urn:b'/></stream:features></body>",
+      "authid='s1' xmpp:version='1.0' xmlns:stream='http://etherx.jabber.org/streams'><stream:features xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'><bind xmlns='urn:b'/></stream:features></body>",
     );
     const held = ask(101, "<message xmlns='jabber:client'/>");
     await until(() => session.read.endsWith("<message xmlns='jabber:client'/>"));
@@ -219,6 +219,8 @@ describe('a session over BOSH', () => {
     );
     session.port.end('client');
     const { body } = await held;
+    // XEP-0206 §2.
+    expect(body).toMatch(/^<body [^>]*xmlns:stream='http:\/\/etherx.jabber.org\/streams'[^>]*>/);
     expect(body).toMatch(
       /^<body [^>]*type='terminate' condition='remote-stream-error'><presence [^>]*\/><stream:error /,
     );
