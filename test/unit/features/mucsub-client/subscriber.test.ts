@@ -31,6 +31,12 @@ function away(world: World, resource = 'phone'): Device {
   return device.closes();
 }
 
+/** What the store has for clients that have not had it. */
+const kept = (world: World) =>
+  [...world.domain.store].flatMap(([key, value]) =>
+    key.includes('kept') ? (/<body>(.*)<\/body>/.exec(value.toString())?.[1] ?? '') : [],
+  );
+
 const event = (inner: string, from = ROOM) =>
   `<message from='${from}' to='${ACCOUNT}' id='w'><event xmlns='${NS.pubsubEvent}'>` +
   `<items node='urn:xmpp:mucsub:nodes:messages'><item id='w'>${inner}</item></items></event></message>`;
@@ -87,6 +93,26 @@ describe('joining', () => {
     expect(world.server.subscribers.get(ACCOUNT)).toEqual({ ...OURS, nick: 'Jule' });
   });
 
+  test('unless another client of the account is in the room under the old one', () => {
+    const world = new World();
+    const phone = world.device('phone').joins().reads();
+    world.device('laptop').joins('', 'Jule').reads();
+    expect(world.server.subscribers.get(ACCOUNT)).toEqual(OURS);
+    world.clock.now += 60_000;
+    phone.leaves().reads();
+    world.device('tablet').joins('', 'Giulietta').reads();
+    expect(world.server.subscribers.get(ACCOUNT)).toEqual({ ...OURS, nick: 'Giulietta' });
+  });
+
+  test('the password of the join is that of the subscription', () => {
+    for (const password of ['cauldron & <burn>', undefined]) {
+      const world = new World();
+      const written = password === undefined ? '' : '<password>cauldron &amp; &lt;burn></password>';
+      world.device('phone').joins(written).reads();
+      expect(world.server.passwords).toEqual([password]);
+    }
+  });
+
   test('while it is in the room everything is plain groupchat', () => {
     const world = new World();
     const phone = world.device('phone').joins().reads();
@@ -128,6 +154,27 @@ describe('coming back', () => {
       stamp: new Date(at).toISOString(),
     });
     expect(message?.attrs).toMatchObject({ type: 'groupchat', from: `${ROOM}/Romeo`, to: phone.full });
+  });
+
+  test('what only the events have had is history as well, with the time it was said', () => {
+    const world = new World({ history: 0, archive: false });
+    const phone = away(world);
+    says(world, 'missed');
+    const from = phone.all.length;
+    const laptop = world.device('laptop').joins().reads();
+    laptop.leaves().reads();
+    says(world, 'missed too');
+    laptop.reads();
+    phone.joins().reads();
+    const told = phone.all.slice(from).filter((stanza) => stanza.getChild('body') !== undefined);
+    expect(told.map((message) => message.getChildText('body'))).toEqual(['missed', 'missed too']);
+    for (const [n, { at }] of world.server.messages.slice(1).entries()) {
+      const { type, to } = told[n]!.attrs as Record<string, string>;
+      expect({ type, to }).toEqual({ type: 'groupchat', to: phone.full });
+      expect(told[n]!.getChildren('delay', NS.delay).map(({ attrs }) => attrs)).toEqual([
+        expect.objectContaining({ from: ROOM, stamp: new Date(at).toISOString() }),
+      ]);
+    }
   });
 
   test('who leaves the room and stays online is told what was said since', () => {
@@ -347,10 +394,28 @@ describe('away', () => {
     says(world, 'old');
     world.clock.now += 100_000;
     says(world, 'young');
+    const laptop = world.device('laptop', settings).connects();
+    expect(kept(world)).toEqual(['young']);
+    laptop.closes();
     world.nextProcess();
     phone.joins().reads();
     expect(phone.shown).toEqual(['young']);
   });
+});
+
+test('that somebody is writing is kept for nobody', () => {
+  const world = new World({ archive: false, history: 0 });
+  const phone = away(world);
+  phone.connects();
+  const states = `<composing xmlns='${NS.chatStates}'/>`;
+  for (const content of [
+    states,
+    `${states}<body>missed</body>`,
+    '<body>not to be kept</body>' + `<no-store xmlns='${NS.hints}'/>`,
+  ])
+    delivered(world, phone, event(inner(`${ROOM}/Romeo`, '').replace('<body></body>', content)));
+  expect(kept(world)).toEqual(['missed']);
+  expect(phone.all.filter((stanza) => String(stanza).includes('composing'))).toEqual([]);
 });
 
 describe('what is said while a client comes back', () => {
@@ -398,6 +463,8 @@ describe('believing', () => {
     delivered(world, phone, event(inner(`${ROOM}/Romeo`, 'forged'), `${ROOM}/Mallory`));
     expect(raw(phone).length).toBe(2);
     phone.joins().reads();
+    expect(kept(world)).toEqual([]);
+    expect(phone.all.some((stanza) => stanza.getChildText('body') === 'no groupchat')).toBe(false);
     delivered(world, phone, event(inner(ROOM, 'of the room itself')));
     expect(phone.shown).toEqual(['live', 'of the room itself']);
   });

@@ -52,6 +52,8 @@ export class Server {
   readonly messages: Message[] = [];
   /** Who has subscribed: nick and nodes. */
   readonly subscribers = new Map<string, { nick: string; nodes: string[] }>();
+  /** With what the account has asked to be subscribed. */
+  readonly passwords: (string | undefined)[] = [];
   readonly occupants = new Map<string, string>();
   readonly sessions = new Map<string, (xml: string) => void>();
   readonly available = new Set<string>();
@@ -166,6 +168,7 @@ export class Server {
     }
     if (namespace === NS.mucsub && child?.getName() === 'subscribe') {
       if (!this.allowed) return refuse;
+      this.passwords.push(child.attrs.password as string | undefined);
       const nodes = child.getChildren('event').map(({ attrs }) => String(attrs.node));
       this.subscribers.set(ACCOUNT, { nick: String(child.attrs.nick), nodes });
       return result(
