@@ -1,9 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
 import { whyNot } from '../files.js';
 import { ConfigError, didYouMean, shown } from './problem.js';
 import { FILE_SCHEMA, type FileSettings, knownKeys } from './schema.js';
+
+/** Of one another: a short file could stand for a very long one. */
+const MOST_ALIASES = 100;
 
 export type KeyPath = readonly PropertyKey[];
 
@@ -34,7 +37,7 @@ export async function readConfigFile(file: string): Promise<ConfigFile> {
   }
   const locate = (path: KeyPath) => describePlace(file, document, lines, path);
   // An empty file is a map without keys: flags may say the rest.
-  const content: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  const content = contentOf(file, document, lines) ?? {};
   const result = FILE_SCHEMA.safeParse(content);
   if (!result.success) {
     throw new ConfigError(
@@ -42,6 +45,31 @@ export async function readConfigFile(file: string): Promise<ConfigFile> {
     );
   }
   return { settings: result.data, locate };
+}
+
+/**
+ * What the document says, with what its aliases stand for.
+ * @throws ConfigError for an alias of nothing, of what it is in itself, and for very many
+ */
+function contentOf(file: string, document: Document, lines: LineCounter): unknown {
+  const problems: string[] = [];
+  visit(document, {
+    Alias: (_, alias, path) => {
+      const meant = alias.resolve(document);
+      if (meant !== undefined && !path.some((node) => node === meant)) return;
+      const what = meant === undefined ? 'there is nothing of this name before it' : 'it is in itself';
+      const place = `${file}, line ${lines.linePos(alias.range?.[0] ?? 0).line}`;
+      problems.push(
+        `${place}: *${alias.source} is an alias, and ${what}; a value that begins with * goes in quotes`,
+      );
+    },
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  try {
+    return document.toJS({ maxAliasCount: MOST_ALIASES });
+  } catch {
+    throw new ConfigError([`${file}: its aliases stand for too much`]);
+  }
 }
 
 /**

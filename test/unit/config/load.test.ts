@@ -306,6 +306,18 @@ describe('a file', () => {
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain(`the certificate in ${two.certFile} is not for one.test but for`);
   });
+
+  it('says where an alias stands for nothing, for what it is in, and for too much', async () => {
+    const unknown = await problems(load(`${DOMAIN}logLevel: *info\n`));
+    expect(unknown).toEqual([
+      `${file}, line 4: *info is an alias, and there is nothing of this name before it; a value that begins with * goes in quotes`,
+    ]);
+    const itself = await problems(load('domains: &d\n  a.test:\n    upstreams: [*d]\n'));
+    expect(itself[0]).toMatch(/, line 3: \*d is an alias, and it is in itself;/);
+    const nine = (name: string) => `[${Array.from({ length: 9 }, () => `*${name}`).join(', ')}]`;
+    const many = `${DOMAIN}a: &a [1]\nb: &b ${nine('a')}\nc: &c ${nine('b')}\nd: ${nine('c')}\n`;
+    expect(await problems(load(many))).toEqual([`${file}: its aliases stand for too much`]);
+  });
 });
 
 describe('what is in order and exposed all the same', () => {
