@@ -13,6 +13,8 @@ export class Reattachment {
   #newcomer: Session | undefined;
   /** It has asked the server, on its own leg, to go on with the session's stream. */
   #asking: Session | undefined;
+  /** They may ask when that one has its answer. */
+  #behind: Session[] = [];
 
   constructor(
     private readonly hold: Hold,
@@ -98,17 +100,41 @@ export class Reattachment {
     session.flush();
   }
 
-  /** The newcomer is about to ask the server for the session's stream. Of several it would be the last one's, whoever is attached by then. */
-  asksServer(newcomer: Session): void {
-    const former = this.#asking;
+  /**
+   * The newcomer is about to ask the server for the session's stream, which it must not be asked for by two at a time. COMPAT: ejabberd 23.01
+   * may give it to neither.
+   * @returns false when another one is asking: the newcomer's turn comes when that has its answer
+   */
+  mayAsk(newcomer: Session): boolean {
+    if (this.#asking !== undefined && this.#asking !== newcomer) {
+      this.#behind.push(newcomer);
+      return false;
+    }
     this.#asking = newcomer;
-    if (former !== newcomer) this.#replaces(former);
+    return true;
+  }
+
+  /** The newcomer has its answer, or gets none any more. */
+  hasAsked(newcomer: Session): void {
+    if (this.#asking !== newcomer) return;
+    this.#asking = undefined;
+    const behind = this.#behind;
+    this.#behind = [];
+    for (const next of behind) {
+      next.resuming.askAgain();
+      next.inOthersTurn(newcomer.now);
+    }
   }
 
   /** The server has taken its stream up again, on the newcomer's leg. @param h what it has handled */
   goOnUpstream(newcomer: Session, h: string | undefined): void {
     const { session } = this;
-    this.#asking = undefined;
+    if (!this.hold.mayComeBack) {
+      // Written down for the next process it is to be found by that.
+      if (newcomer.goingDown) newcomer.server.cut();
+      newcomer.client.fail('system-shutdown', 'This session is over. Connect again.');
+      return;
+    }
     const { acknowledgement } = this.hold;
     const again = acknowledgement.serverResumes(h);
     if (again === undefined) {

@@ -167,9 +167,8 @@ export class ResumeAttempt {
     // A leg that is bound already cannot resume any more.
     if (serverResumption === undefined || sm === undefined || this.session.boundAs !== undefined)
       this.failed(undefined);
-    else {
+    else if (hold.comingBack.mayAsk(this.session)) {
       this.#resumingUpstream = hold;
-      hold.comingBack.asksServer(this.session);
       this.session.server.askToResume(serverResumption.id, serverHandled);
     }
   }
@@ -193,21 +192,40 @@ export class ResumeAttempt {
       hold.serverHasForgotten();
       this.failed(hold.acknowledgement.clientHandled);
     } else hold.comingBack.goOnUpstream(this.session, h);
+    hold.comingBack.hasAsked(this.session);
+    // The client may have gone meanwhile.
+    if (this.session.client.done && this.session.server.state === 'open') this.session.server.close();
     this.session.flush();
+  }
+
+  /** The one that was before it in asking the server has its answer. */
+  askAgain(): void {
+    if (this.#asked !== undefined && this.session.client.waitsToResume) this.resumeAs(this.#asked);
+  }
+
+  /** The server has been asked for the stream of a session that is held here: until it has answered, its leg stays. */
+  get awaitsServer(): boolean {
+    return this.#resumingUpstream !== undefined;
+  }
+
+  /** The leg on which the server was asked is lost. */
+  isWithoutServer(): void {
+    const hold = this.#resumingUpstream;
+    this.#resumingUpstream = undefined;
+    hold?.comingBack.hasAsked(this.session);
   }
 
   /**
    * The connection is given up.
-   * @returns true when the server has been asked on it for a stream of before, which is to wait there for the client's next connection: it
-   * must not be ended along with this one
+   * @returns true when the server has been asked on it for a stream of a process before this one, which is to wait for the client's next
+   * connection: it must not be ended along with this one
    */
   breaksOff(): boolean {
     const restoring = this.#restoring;
-    const asked = restoring !== undefined || this.#resumingUpstream !== undefined;
     this.#restoring = undefined;
-    this.#resumingUpstream = undefined;
-    if (restoring !== undefined) this.port.store([restoring.entry], 'suspended-kept');
-    return asked;
+    if (restoring === undefined) return false;
+    this.port.store([restoring.entry], 'suspended-kept');
+    return true;
   }
 
   /** @param handled how many of the client's stanzas the former session had handled, where that is known and may be said */

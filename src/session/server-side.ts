@@ -157,7 +157,12 @@ export class ServerSide extends LegSide implements TokenizerSink {
   /** Ends our stream; the server has a while to end its own. */
   close(): void {
     if (this.session.hold?.leaves() === true) return;
-    if (this.session.attempt?.breaksOff() === true) this.cut();
+    const { attempt } = this.session;
+    if (attempt?.awaitsServer === true && this.state === 'open') {
+      this.session.startClosing();
+      return;
+    }
+    if (attempt?.breaksOff() === true) this.cut();
     switch (this.state) {
       case 'absent':
       case 'closing':
@@ -183,6 +188,11 @@ export class ServerSide extends LegSide implements TokenizerSink {
   cut(): void {
     this.destroy();
     this.state = 'closed';
+  }
+
+  override destroy(): void {
+    super.destroy();
+    this.session.attempt?.isWithoutServer();
   }
 
   giveUp(): void {

@@ -838,31 +838,71 @@ describe('the server leg breaks', () => {
     held.finishes('hold-server-lost').done();
   });
 
-  test('the newcomer breaks off while the server is asked: its stream is not ended there, and the next one resumes it', () => {
+  const LEG = `<resume xmlns='${SM}' previd='server-id' h='0'/>`;
+  const AGREED = `<resumed xmlns='${SM}' previd='server-id' h='0'/>`;
+  const REATTACHED = `<resumed xmlns='${SM}' previd='${ID}' h='0'/>`;
+
+  test('the newcomer breaks off while the server is asked: what it resumes is held, and the next one gets it', () => {
     const held = resumable().lost('server').commands('destroy server', 'destroy client');
-    const first = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
-    first.lost('client').commands('destroy client', 'destroy server').finishes('client-reset').done();
-    const second = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
-    second
-      .server(`<resumed xmlns='${SM}' previd='server-id' h='0'/>`)
-      .commands('handOver server', 'handOver client')
+    const first = comesBack(held).toServer(LEG).lost('client').commands('destroy client');
+    // Ended there, the stream would be over; asked for on another leg as well, ejabberd may give it to neither.
+    first
+      .server(AGREED + message(1))
+      .commands('handOver server')
+      .finishes('client-reset')
       .done();
-    held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='0'/>`).commands('resume client').done();
+    const second = comesBack(held).toServer(PROBE).server(boundAs('a@example.org/probe'));
+    second.commands('handOver client').toServer('</stream:stream>').done();
+    held
+      .toClient(new RegExp(`^${REATTACHED}${delayed(1)}$`))
+      .commands('resume client')
+      .done();
   });
 
-  test('the client asks on two connections before the server has answered: the last one has it', () => {
+  test('and the server says no: that is the end of both', () => {
     const held = resumable().lost('server').commands('destroy server', 'destroy client');
-    const first = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
-    const second = comesBack(held).toServer(`<resume xmlns='${SM}' previd='server-id' h='0'/>`);
+    const first = comesBack(held).toServer(LEG).lost('client').commands('destroy client');
     first
-      .toClient(/^<stream:error><conflict .*<\/stream:stream>$/)
-      .commands('end client', 'destroy server')
+      .server(`<failed xmlns='${SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
+      .toServer('</stream:stream>')
       .done();
-    second
-      .server(`<resumed xmlns='${SM}' previd='server-id' h='0'/>`)
-      .commands('handOver server', 'handOver client')
+    held.finishes('hold-server-lost').done();
+  });
+
+  test('and the server says nothing: the leg is given up, and the next one asks', () => {
+    const held = resumable().lost('server').commands('destroy server', 'destroy client');
+    const first = comesBack(held).toServer(LEG).lost('client').commands('destroy client');
+    const second = comesBack(held);
+    first.passes(6).commands('destroy server').finishes('client-reset').done();
+    second.toServer(LEG).server(AGREED).commands('handOver server', 'handOver client').done();
+    held.toClient(REATTACHED).commands('resume client').done();
+  });
+
+  test('the client asks on two connections before the server has answered: it is asked once, and the last one has it', () => {
+    const held = resumable().lost('server').commands('destroy server', 'destroy client');
+    const first = comesBack(held).toServer(LEG);
+    const second = comesBack(held);
+    first.server(AGREED).commands('handOver server', 'handOver client').done();
+    held.toClient(REATTACHED).commands('resume client');
+    // Who it is has to be proved by each.
+    second.toServer(PROBE).server(boundAs('a@example.org/probe'));
+    second.commands('handOver client').toServer('</stream:stream>').done();
+    held
+      .toClient(new RegExp(`^<stream:error><conflict .*</stream:stream>${REATTACHED}$`))
+      .commands('end client', 'resume client')
       .done();
-    held.toClient(`<resumed xmlns='${SM}' previd='${ID}' h='0'/>`).commands('resume client').done();
+  });
+
+  test('the session ends while the server is asked: the client is told', () => {
+    const held = resumable().lost('server').commands('destroy server', 'destroy client');
+    const back = comesBack(held).toServer(LEG);
+    held.passes(301).finishes('hold-expired').done();
+    back
+      .server(AGREED)
+      .toClient(/<system-shutdown /)
+      .toServer('</stream:stream>')
+      .commands('end client')
+      .done();
   });
 
   test('on a server that cannot: the client is told', () => {
