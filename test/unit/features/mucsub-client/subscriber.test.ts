@@ -411,7 +411,7 @@ test('that somebody is writing is kept for nobody', () => {
   for (const content of [
     states,
     `${states}<body>missed</body>`,
-    '<body>not to be kept</body>' + `<no-store xmlns='${NS.hints}'/>`,
+    `<body>not to be kept</body><no-store xmlns='${NS.hints}'/>`,
   ])
     delivered(world, phone, event(inner(`${ROOM}/Romeo`, '').replace('<body></body>', content)));
   expect(kept(world)).toEqual(['missed']);
