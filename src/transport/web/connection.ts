@@ -10,6 +10,8 @@ import type { ProxiedEndpoints } from '../proxy-protocol.js';
 const REQUEST_MS = 15_000;
 /** How long a connection is kept on which nothing is open; ms. A client of BOSH comes back at once. */
 const IDLE_MS = 60_000;
+/** For an answer to be taken by a slow reader; ms. */
+const TAKING_MS = 120_000;
 /** For the last answer to be taken; ms. */
 const LAST_WORDS_MS = 5_000;
 /** Requests of one connection that are not answered: one that is held, and what is sent behind it before that is answered. */
@@ -23,6 +25,8 @@ export class WebConnection extends Sleeper {
   /** Whose place with admission it has; undefined: it has none any more. */
   #admitted: string | undefined;
   #open = 0;
+  /** The answer that was written last, until it has been taken. */
+  #taking: ServerResponse | undefined;
   #draining = false;
 
   constructor(
@@ -43,10 +47,19 @@ export class WebConnection extends Sleeper {
     this.#open += 1;
     if (this.#open > MOST_OPEN) return false;
     this.#deadline(REQUEST_MS);
-    request.once('end', () => this.#deadline(Number.POSITIVE_INFINITY));
+    request.once('end', () => this.#waits());
+    // Who asks and does not read makes nothing pile up for long. Of several answers one is written at a time.
+    response.once('prefinish', () => {
+      this.#taking = response;
+      this.#waits();
+    });
     response.on('close', () => {
       this.#open -= 1;
-      if (this.#open > 0) return;
+      if (this.#taking === response) this.#taking = undefined;
+      if (this.#open > 0) {
+        this.#waits();
+        return;
+      }
       if (this.#draining) this.socket.end();
       this.#deadline(this.#draining ? LAST_WORDS_MS : IDLE_MS);
     });
@@ -100,6 +113,11 @@ export class WebConnection extends Sleeper {
   override wake(): void {
     if (this.#open > 0 || this.#admitted !== undefined) this.reception.turnedAway('request-timeout');
     this.destroy();
+  }
+
+  /** All that was asked is there: it may be answered when there is an answer, but that has to be taken. */
+  #waits(): void {
+    this.#deadline(this.#taking !== undefined ? TAKING_MS : Number.POSITIVE_INFINITY);
   }
 
   #deadline(milliseconds: number): void {

@@ -8,7 +8,12 @@ interface Answered {
   readonly key: string | undefined;
   /** Its bytes, one in a character: a small buffer would keep 8 KiB of others with it. */
   readonly body: string;
+  /** How often it has been asked for again. */
+  again: number;
 }
+
+/** How often one request may be sent again, answered or not, before that is taken for polling (XEP-0124 §14.3). */
+export const MOST_REPEATS = 10;
 
 const LESS = 0x3c;
 /** What the header of a stream is told by (XEP-0206 §4). */
@@ -74,7 +79,7 @@ export class Answers {
     this.news = [];
     const hasAck = news.some(([name]) => name === 'ack');
     const body = writeBody(hasAck ? news : [...news, ['ack', ack]], elements);
-    this.#answered.push({ rid, key, body: body.toString('latin1') });
+    this.#answered.push({ rid, key, body: body.toString('latin1'), again: 0 });
     if (this.#answered.length > this.most) this.#answered.shift();
     return { body, isEmpty: elements.length === 0 };
   }
@@ -85,9 +90,12 @@ export class Answers {
   }
 
   /** @returns what a request was answered by whose key was that; undefined: it is not kept, or was never asked */
-  again(rid: number, key: string | undefined): Buffer | undefined {
+  again(rid: number, key: string | undefined): Buffer | 'too-often' | undefined {
     const answered = this.#answered.find((one) => one.rid === rid);
-    return answered === undefined || answered.key !== key ? undefined : Buffer.from(answered.body, 'latin1');
+    if (answered === undefined || answered.key !== key) return undefined;
+    if (answered.again === MOST_REPEATS) return 'too-often';
+    answered.again += 1;
+    return Buffer.from(answered.body, 'latin1');
   }
 
   /** What the client has had of our answers need not be kept (XEP-0124 §9.2). */

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { type HeaderAttributes, streamHeader } from '../../../stream/header.js';
 import { type Agreement, agree, agreedAttributes, type BoshSettings } from './agreement.js';
-import { Answers } from './answers.js';
+import { Answers, MOST_REPEATS } from './answers.js';
 import { type BoshRequest, writeBody } from './body.js';
 import { RECOVERABLE, type TerminalCondition, terminal } from './conditions.js';
 import { KeySequence } from './key-sequence.js';
@@ -36,9 +36,6 @@ interface Early<H> {
   readonly handle: H;
   readonly at: number;
 }
-
-/** How often one request may be sent again before that is taken for polling (XEP-0124 §14.3). */
-const MOST_REPEATS = 10;
 
 /**
  * One session over BOSH: requests, which may come late, twice or in the wrong order, on one side, and a stream of bytes on the other
@@ -213,8 +210,9 @@ export class BoshExchange<H> {
       return;
     }
     const body = this.#answers.again(rid, key);
-    if (body !== undefined) this.#port.answer(handle, body, undefined);
-    else this.violated('item-not-found', handle);
+    if (body === undefined) this.violated('item-not-found', handle);
+    else if (body === 'too-often') this.violated('policy-violation', handle);
+    else this.#port.answer(handle, body, undefined);
   }
 
   /** XEP-0124 §10: all is answered at once, the request itself without a payload. */

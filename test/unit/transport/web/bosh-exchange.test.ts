@@ -303,6 +303,13 @@ describe('§14: request ids', () => {
       .expect(/^too often: .*policy-violation/, /^again 10: .*other-request/, 'over: lost');
   });
 
+  it('§14.3: nor is one that has been answered said again for ever', () => {
+    const play = Play.begun().ask(101).write('<a/>');
+    for (let n = 1; n <= 10; n += 1) play.ask(101, {}, `again ${n}`);
+    expect(play.take()).toHaveLength(11);
+    play.ask(101, {}, 'too often').expect(/^too often: .*policy-violation/, 'over: lost');
+  });
+
   it('an answer does not go to a connection that is gone, but to whoever asks for it again', () => {
     Play.begun()
       .ask(101)

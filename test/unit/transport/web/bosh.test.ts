@@ -495,6 +495,30 @@ describe('what is refused', () => {
     await closed(slow);
   });
 
+  it.each([
+    ['once', ''],
+    ['and asks on', "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='a.test'/>"],
+  ])('who asks and does not read is cut off in time: %s', async (_what, another) => {
+    const { port, begin, advance, metrics, sessions } = await open();
+    const { session, sid } = await begin();
+    const socket = await dial(port);
+    socket.pause();
+    const body = `<body ${NS} rid='101' sid='${sid}'><a/></body>`;
+    socket.write(`POST /bosh HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await until(() => session.read.endsWith('<a/>'));
+    session.write(`<message>${'x'.repeat(15_000_000)}</message>`);
+    await until(() => session.port.unsent('client') === 0);
+    if (another !== '')
+      socket.write(`POST /bosh HTTP/1.1\r\nHost: a\r\nContent-Length: ${another.length}\r\n\r\n${another}`);
+    await until(() => another === '' || sessions.length === 2);
+    const cutOff = async () => (await metrics.registry(() => 0).metrics()).includes('request-timeout');
+    for (let second = 0; second < 25; second += 1) advance(1_000);
+    expect(await cutOff()).toBe(false);
+    for (let second = 0; second < 100; second += 1) advance(1_000);
+    await closed(socket);
+    expect(socket.bytesRead).toBeLessThan(15_000_000);
+  });
+
   it('a request in thousands of pieces', async () => {
     const { port } = await open();
     const socket = await dial(port);
