@@ -25,6 +25,8 @@ export class WebConnection extends Sleeper {
   /** Whose place with admission it has; undefined: it has none any more. */
   #admitted: string | undefined;
   #open = 0;
+  /** A request has begun, and not ended. */
+  #isArriving = false;
   /** The answer that was written last, until it has been taken. */
   #taking: ServerResponse | undefined;
   #draining = false;
@@ -47,7 +49,11 @@ export class WebConnection extends Sleeper {
     this.#open += 1;
     if (this.#open > MOST_OPEN) return false;
     this.#deadline(REQUEST_MS);
-    request.once('end', () => this.#waits());
+    this.#isArriving = true;
+    request.once('end', () => {
+      this.#isArriving = false;
+      this.#waits();
+    });
     // Who asks and does not read makes nothing pile up for long. Of several answers one is written at a time.
     response.once('prefinish', () => {
       this.#taking = response;
@@ -115,8 +121,9 @@ export class WebConnection extends Sleeper {
     this.destroy();
   }
 
-  /** All that was asked is there: it may be answered when there is an answer, but that has to be taken. */
+  /** What is all there may be answered when there is an answer, but that has to be taken; a request that has begun has its own time. */
   #waits(): void {
+    if (this.#isArriving) return;
     this.#deadline(this.#taking !== undefined ? TAKING_MS : Number.POSITIVE_INFINITY);
   }
 

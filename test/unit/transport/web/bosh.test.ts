@@ -495,6 +495,29 @@ describe('what is refused', () => {
     await closed(slow);
   });
 
+  it('nor has a slow request more time because one before it is answered meanwhile', async () => {
+    const { port, begin, advance } = await open();
+    const { session, sid } = await begin();
+    const slow = await dial(port);
+    const body = `<body ${NS} rid='101' sid='${sid}'><a/></body>`;
+    slow.write(`POST /bosh HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await until(() => session.read.endsWith('<a/>'));
+    slow.write('POST /bosh HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n<body ');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    session.write('<presence/>');
+    let answer = '';
+    slow.on('data', (chunk) => {
+      answer += chunk.toString();
+    });
+    await until(() => answer.includes('<presence'));
+    const gone = closed(slow);
+    for (let second = 0; second < 16; second += 1) {
+      advance(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await gone;
+  });
+
   it.each([
     ['once', ''],
     ['and asks on', "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='a.test'/>"],
