@@ -1,7 +1,9 @@
-import { accessSync, constants } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { FEATURES } from '../features/index.js';
+import { whyNot } from '../files.js';
 import { SESSION_START } from '../session/start/offer.js';
 import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
 import { AddressError, isLoopback, parseHostPort, parseListener, parseUpstream } from './addresses.js';
@@ -280,11 +282,9 @@ async function checkFiles(
   const warnings: string[] = [];
   for (const { name, certificate, upstreams } of config.domains.values()) {
     for (const [index, { caFile }] of upstreams.entries()) {
-      if (caFile !== undefined && !isReadable(caFile)) {
-        problems.push(
-          `${locate(['domains', name, 'upstreams', index, 'caFile'])}: cannot read ${shown(caFile)}`,
-        );
-      }
+      const wrong = caFile === undefined ? undefined : await wrongWithAuthorities(caFile);
+      if (wrong !== undefined)
+        problems.push(`${locate(['domains', name, 'upstreams', index, 'caFile'])}: ${wrong}`);
     }
     if (certificate === undefined) continue;
     const path = ['domains', name, 'certificate'];
@@ -299,12 +299,19 @@ async function checkFiles(
   return warnings;
 }
 
-function isReadable(file: string): boolean {
+/** @returns why nobody could be trusted by a file of authorities; OpenSSL passes over what it cannot read in one */
+async function wrongWithAuthorities(caFile: string): Promise<string | undefined> {
+  let pem: string;
   try {
-    accessSync(file, constants.R_OK);
-    return true;
+    pem = await readFile(caFile, 'utf8');
+  } catch (error) {
+    return `cannot read ${shown(caFile)}: ${whyNot(error)}`;
+  }
+  try {
+    new X509Certificate(pem);
+    return undefined;
   } catch {
-    return false;
+    return `${shown(caFile)} holds no certificate in PEM form`;
   }
 }
 

@@ -257,7 +257,14 @@ describe('a file', () => {
     [
       'an unreadable file of authorities',
       'domains:\n  a.test:\n    upstreams:\n      - url: xmpp://h\n        caFile: none.pem\n',
-      [`${file}, line 5, domains.a.test.upstreams[0].caFile: cannot read "${join(folder, 'none.pem')}"`],
+      [
+        `${file}, line 5, domains.a.test.upstreams[0].caFile: cannot read "${join(folder, 'none.pem')}": there is no such file`,
+      ],
+    ],
+    [
+      'a file of authorities without any',
+      'domains:\n  a.test:\n    upstreams:\n      - url: xmpp://h\n        caFile: interstanza.yaml\n',
+      [`${file}, line 5, domains.a.test.upstreams[0].caFile: "${file}" holds no certificate in PEM form`],
     ],
   ];
   for (const [what, yaml, expected] of mistakes) {
