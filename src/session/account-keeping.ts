@@ -28,8 +28,9 @@ export class AccountKeeping {
   /**
    * @param account prepared
    * @param done it is in the store, or nothing to keep; not called when it could not be written
+   * @param since who has begun to want messages by then takes it at once; by default those that begin from now on
    */
-  keep(account: string, bytes: Buffer, done?: () => void): void {
+  keep(account: string, bytes: Buffer, done?: () => void, since = this.session.now): void {
     const { port, domain, now } = this.session;
     const frame = parseStanza(bytes, domain.namespaces, { limits: MADE_HERE });
     if ('condition' in frame) throw new Error(`a feature keeps what is no stanza: ${frame.reason}`);
@@ -54,8 +55,7 @@ export class AccountKeeping {
     this.#open += 1;
     const stored = (ok: boolean): void => {
       this.#open -= 1;
-      // Whoever wants messages by then takes it at once.
-      if (ok) backlogs.missed(account, now);
+      if (ok) backlogs.missed(account, since);
       if (ok) done?.();
       if (this.#open === 0) this.#whenStored?.();
     };

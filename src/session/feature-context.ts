@@ -42,7 +42,7 @@ export interface FeatureHost {
   sendAsServer(feature: Feature, bytes: Buffer, reason: Reason): void;
   endKept(): void;
   /** @param account prepared */
-  keepForAccount(account: string, bytes: Buffer): void;
+  keepForAccount(account: string, bytes: Buffer, done: undefined, since: number): void;
   /** @param account prepared */
   waits(account: string, bytes: Buffer): void;
   request(request: IqRequest, done: (answer: IqAnswer) => void): void;
@@ -120,7 +120,9 @@ export class SessionFeatureContext implements FeatureContext, FeatureStore {
   }
 
   keepForAccount(bare: string, xml: string | Buffer): void {
-    this.host.keepForAccount(prepareJid(bare) ?? bare, Buffer.from(xml));
+    // No client has had what a feature keeps, though one may have come before it was kept.
+    const since = Number.NEGATIVE_INFINITY;
+    this.host.keepForAccount(prepareJid(bare) ?? bare, Buffer.from(xml), undefined, since);
   }
 
   waits(bare: string, xml: string | Buffer): void {

@@ -353,9 +353,9 @@ export class SessionFeatures implements FeatureHost, KeepingSurroundings, Receip
   }
 
   /** @param done it is in the store, or nothing to keep; not called when it could not be written */
-  keepForAccount(account: string, bytes: Buffer, done?: () => void): void {
+  keepForAccount(account: string, bytes: Buffer, done?: () => void, since?: number): void {
     this.#keeping ??= new AccountKeeping(this);
-    this.#keeping.keep(account, bytes, done);
+    this.#keeping.keep(account, bytes, done, since);
   }
 
   request(request: IqRequest, done: (answer: IqAnswer) => void): void {

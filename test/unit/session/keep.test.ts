@@ -100,6 +100,26 @@ test('it ends when what it keeps is in the store, and not before: whoever wants 
   }
 });
 
+test('what a feature keeps is for a client too that has come before it was kept', () => {
+  const needy = new Needy();
+  const kept = resumable({ features: [needy.feature] });
+  kept.client('</stream:stream>').toClient('</stream:stream>').toServer(GOODBYE).takeSent('client');
+  kept.sendsOnly();
+  const { context } = needy;
+  const next = new Playbook({ with: kept, hold: { seconds: 300 } }).at(kept.now);
+  next.bound({ features: FEATURES, jid: 'a@example.org/s' }).client('<presence/>').toServer('<presence/>');
+  next.commands('load undelivered').loaded().sendsOnly();
+  kept.passes(1).server(GROUPCHAT).sendsOnly();
+  context.keepForAccount('a@example.org', message(1));
+  kept.server(GROUPCHAT).commands('store feature 1 +').stored();
+  next
+    .commands('load undelivered')
+    .loaded()
+    .toClient(new RegExp(`^${delayed(1)}$`))
+    .commands('store delivered -')
+    .done();
+});
+
 test('it ends when the proxy is stopped', () => {
   alone(new Needy()).shutdown().toServer('</stream:stream>');
 });
