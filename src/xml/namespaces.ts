@@ -89,6 +89,7 @@ export const NS = {
   mucsub: 'urn:xmpp:mucsub:0',
   /** Ours: stands in a MUC/Sub event where others had to be dropped. */
   mucsubGap: 'urn:interstanza:mucsub-gap:0',
+  lastActivity: 'jabber:iq:last',
 } as const;
 
 /** Ids that are the same in every table, so that the reader can compare with a constant. */

@@ -132,7 +132,7 @@ export class Book {
     if (record === undefined) return;
     if (kind === ROOM && typeof record.allowed === 'boolean') this.#make(room).allowed = record.allowed;
     if (kind !== SUBSCRIPTION || account === undefined) return;
-    const { nick, prepared, events, password, heardAt, lastId, hashes, began } = record;
+    const { nick, prepared, events, password, heardAt, lastId, seq, hashes, began } = record;
     if (typeof nick !== 'string' || typeof events !== 'string') return;
     this.#add({
       // Of each address one string for all that have it.
@@ -145,6 +145,7 @@ export class Book {
       heardAt: typeof heardAt === 'number' ? heardAt : undefined,
       recent: typeof hashes === 'string' ? hashes : undefined,
       lastId: typeof lastId === 'string' ? lastId : undefined,
+      ...(typeof seq === 'number' && { seq }),
       ...(typeof began === 'number' && { began }),
     });
   }
@@ -212,6 +213,14 @@ export class Book {
     return this.#rooms.get(room)?.whereabouts.get(account)?.inside.has(full) === true;
   }
 
+  /** Whether somebody else is in the room, and hears all that is said in it. */
+  isHeardByOthers(room: string, account: string): boolean {
+    const all = this.#rooms.get(room)?.whereabouts ?? [];
+    for (const [other, { sources, behind, heardAt }] of all)
+      if (other !== account && sources.size > 0 && behind === undefined && heardAt !== undefined) return true;
+    return false;
+  }
+
   /** The same, if there is anything to know. */
   knownWhereabouts(room: string, account: string): Whereabouts | undefined {
     return this.#rooms.get(room)?.whereabouts.get(account);
@@ -251,11 +260,12 @@ export class Book {
     const where = this.knownWhereabouts(room, account);
     if (subscription === undefined || where === undefined) return undefined;
     const { safe, recent, began } = where;
-    if (safe.at === subscription.heardAt && safe.id === subscription.lastId && recent === subscription.recent)
-      return undefined;
+    const isSame = safe.at === subscription.heardAt && safe.id === subscription.lastId;
+    if (isSame && safe.seq === subscription.seq && recent === subscription.recent) return undefined;
     if (began !== subscription.began) subscription.began = began;
     subscription.heardAt = safe.at;
     subscription.lastId = safe.id;
+    if (safe.seq !== undefined) subscription.seq = safe.seq;
     subscription.recent = recent;
     return this.#change(domain, subscription);
   }
@@ -265,10 +275,10 @@ export class Book {
     { room, account, nick, preparedNick, events, password, ...heard }: Subscription,
   ): StoreChange {
     const prepared = preparedNick === nick ? undefined : preparedNick;
-    const { heardAt, lastId, recent, began } = heard;
+    const { heardAt, lastId, seq, recent, began } = heard;
     const value = {
       ...{ nick, prepared, events: events.join(' '), password },
-      ...{ heardAt, lastId, hashes: recent, began },
+      ...{ heardAt, lastId, seq, hashes: recent, began },
     };
     return { key: storeKey(FEATURE, domain, BOOK, SUBSCRIPTION, room, account), value: json(value) };
   }

@@ -75,6 +75,7 @@ export class ClientPresence {
       ghost.leaves += 1;
       ghost.isIn = false;
     }
+    ghost.history?.end();
     if (ghost.client !== 'in') {
       ghost.nick = nick;
       ghost.client = 'joining';

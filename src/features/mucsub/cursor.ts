@@ -59,6 +59,21 @@ export class Cursor {
     return true;
   }
 
+  /**
+   * The account is to get all from this place on.
+   * @param end the last place there is
+   * @param lost what of it has been dropped
+   * @returns whether that is news
+   */
+  open(from: number, end: number, lost: Lost | undefined): boolean {
+    this.#heard = Math.max(this.#heard, end);
+    if (lost !== undefined) this.lost = { ...lost, since: this.lost?.since ?? lost.since };
+    const last = this.#stretches.at(-1);
+    const isOpen = last !== undefined && last !== this.#former && last[1] === undefined && last[0] <= from;
+    if (!isOpen) this.#stretches.push([from, undefined]);
+    return !isOpen || lost !== undefined;
+  }
+
   /** What follows is nothing for the account. @returns whether that is news */
   close(): boolean {
     const last = this.#stretches.at(-1);

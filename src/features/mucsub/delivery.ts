@@ -62,6 +62,12 @@ export class Delivery {
     if (this.#isForClient(room)) this.#send(room, bytes, place);
   }
 
+  /** The same for what is in the store for this session's client. @param send sends it from there */
+  giveStored(room: string, bytes: Buffer, send: () => void): void {
+    this.#toOthers(room, bytes, true, false);
+    if (this.#isForClient(room)) send();
+  }
+
   /** Another session of the account has it from the room. */
   told(room: string, xml: string, place: number | undefined): void {
     if (this.#isForClient(room)) this.#send(room, xml, place);

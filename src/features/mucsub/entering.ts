@@ -8,11 +8,13 @@ import type { Subscription } from './book.js';
 import { type CatchingUp, hasCaughtUp } from './catching-up.js';
 import { SWALLOWED } from './delivery.js';
 import { Ghost } from './ghost.js';
+import { askedFrom, HistoryFill } from './history-fill.js';
 import { nickOf } from './nicks.js';
 import { Occupants } from './occupants.js';
 import { enterRoom } from './presences.js';
 import type { RoomEvents } from './room-events.js';
-import { answersMissed } from './services.js';
+import { answersMissed, lacksArchive } from './services.js';
+import { endOfLog, type Storing } from './storing.js';
 import type { SubscriptionEnds } from './subscription-ends.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -37,6 +39,7 @@ export class Entering {
     private readonly ghosts: Map<string, Ghost>,
     private readonly events: RoomEvents,
     private readonly catchingUp: CatchingUp,
+    private readonly storing: Storing,
     private readonly ends: SubscriptionEnds,
   ) {
     this.#hasBegun = around.book.isRead;
@@ -92,25 +95,49 @@ export class Entering {
     );
     ghost.missedSince = archived ? since : undefined;
     ghost.isBeingTold = !archived && since !== undefined;
+    if (ghost.isBeingTold && lacksArchive(this.around, ghost.room)) this.#begins(ghost, since!);
     if (since !== undefined) book.whereabouts(ghost.room, account).behind = this.around.context.identity.full;
     // COMPAT: mu-conference closes what it sends to somebody who enters with a subject only when there is one.
     if (this.around.context.serverKind !== 'jabberd2') ghost.subjects += 1;
-    const presence = enterRoom(`${ghost.room}/${nick}`, password, archived ? undefined : since);
+    const asked = ghost.history?.asked ?? (archived ? undefined : since);
+    const presence = enterRoom(`${ghost.room}/${nick}`, password, asked);
     if (ahead) this.around.context.sendAhead(presence, 'mucsub-ghost');
     else this.around.context.send('server', presence, 'mucsub-ghost');
+  }
+
+  /** What was missed is to come out of our log and the room's history. @param since ms since 1970 */
+  #begins(ghost: Ghost, since: number): void {
+    const { book } = this.around;
+    const { room } = ghost;
+    const asked = askedFrom(since, book.logs.known(room)?.entries.at(-1));
+    ghost.history = new HistoryFill(
+      this.around,
+      this.storing,
+      { room, since, asked },
+      {
+        told: (bytes) => this.events.historic(ghost, bytes),
+        retell: (bytes, isOld) => this.events.retold(ghost, bytes, isOld),
+        isWanted: () => this.ghosts.get(room) === ghost,
+        done: () => this.events.told(ghost),
+      },
+    );
   }
 
   /** The room has let a ghost in. @param created the room was not there before */
   letIn(ghost: Ghost, created: boolean): void {
     const where = this.around.book.whereabouts(ghost.room, this.around.account);
     // From now on nothing is missed unless the session is lost.
-    where.begins(this.around.context.wallClock());
+    where.begins(this.around.context.wallClock(), endOfLog(this.around, ghost.room));
     if (!this.around.book.kept.has(this.around.context.identity.full)) where.isFrozen = false;
     const { missedSince } = ghost;
     ghost.missedSince = undefined;
     if (missedSince !== undefined && !created && ghost.client === 'out' && !where.isFrozen)
       this.catchingUp.begin(ghost, missedSince);
-    else if (!ghost.isBeingTold) hasCaughtUp(this.around, ghost.room);
+    else if (ghost.history !== undefined) {
+      // What the stream brings may be older than what was heard last.
+      where.place = undefined;
+      ghost.history.begin();
+    } else if (!ghost.isBeingTold) hasCaughtUp(this.around, ghost.room);
     const { entered } = ghost;
     if (created) {
       ghost.created = true;

@@ -4,8 +4,8 @@ import type { Cursor } from './cursor.js';
 import type { EventName } from './nodes.js';
 import type { Surroundings } from './surroundings.js';
 
-/** What the room itself says to all is an event of `messages` to some and of `system` to others. */
-export type LoggedKind = EventName | 'announcement';
+/** What the room itself says to all is an event of `messages` to some and of `system` to others; a gap is a mark for what nobody has heard. */
+export type LoggedKind = EventName | 'announcement' | 'gap';
 
 /** How something that a room has told is told from the rest. */
 export interface Known {
@@ -64,6 +64,8 @@ export class RoomLog {
   /** What is not known to be on disk yet. */
   readonly #unwritten = new Map<number, Buffer>();
   #last = 0;
+  /** Place of the last that has been dropped beyond the limits, at most. */
+  #dropped = 0;
   #state: 'unread' | 'reading' | 'read' = 'unread';
   #readingSince = 0;
 
@@ -83,6 +85,17 @@ export class RoomLog {
     return this.#entries;
   }
 
+  /** Place of the last that was ever in it, as far as that is known. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** What was behind this place has been dropped, or may have been by a process before. @returns what is left behind that; undefined: nothing has been */
+  droppedBehind(seq: number): Logged | undefined {
+    const [first] = this.#entries;
+    return first === undefined || first.seq <= seq || this.#dropped <= seq ? undefined : first;
+  }
+
   get isUseless(): boolean {
     return this.#entries.length === 0 && this.cursors.size === 0 && this.#state !== 'reading';
   }
@@ -90,20 +103,21 @@ export class RoomLog {
   /**
    * Takes in what a ghost has heard, unless another one has been before it.
    * @param made what it is to all, asked for when it is new
-   * @param after what this ghost's account has heard last: what it hears now comes behind that
+   * @param after what this ghost has heard last: what it hears now comes behind that
+   * @param at when it was said, as far as that is known; ms since 1970
    * @param changes gets what is to be written
    */
   hear(
     around: Surroundings,
     known: Known,
     made: () => Said,
-    after: number | undefined,
+    { after, at }: { readonly after: number | undefined; readonly at: number },
     changes: StoreChange[],
   ): Logged {
-    return this.find(known, after, around.context.wallClock()) ?? this.#append(around, made(), changes);
+    return this.find(known, after, at) ?? this.#append(around, made(), changes);
   }
 
-  /** What has the same key, unless this account's ghost is behind it already. */
+  /** What has the same key, unless this account's ghost is behind it already. @param now or when it was said; ms since 1970 */
   find({ key, isUnique }: Known, after: number | undefined, now: number): Logged | undefined {
     if (isUnique) {
       const seq = this.#known.get(key);
@@ -158,6 +172,7 @@ export class RoomLog {
       dropped = seq;
     }
     if (dropped === 0) return;
+    this.#dropped = dropped;
     const lost = this.#cut(this.#at(dropped + 1), changes);
     for (const [account, cursor] of this.cursors)
       if (cursor.loses(lost)) changes.push(this.change(account, cursor));
@@ -233,6 +248,7 @@ export class RoomLog {
       last = told.seq;
     }
     this.#last = Math.max(this.#last, last);
+    this.#dropped = Math.max(this.#dropped, (this.#entries[0]?.seq ?? 0) - 1);
     // Who was being told things by the process before has been told so many.
     for (const cursor of this.cursors.values()) cursor.closeFormer(last);
   }

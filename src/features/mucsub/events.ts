@@ -53,8 +53,12 @@ export function addressBytes(address: string): Buffer {
 
 /** Something was said that cannot be had any more: ours, and the same whatever was subscribed to. */
 export function gap(room: string, account: string, id: string, since: string, until: string): Buffer {
-  const what = `<gap xmlns='${NS.mucsubGap}' since='${since}' until='${until}'/>`;
-  return wrap({ room, account, event: 'system', id }, Buffer.from(what));
+  return wrap({ room, account, event: 'system', id }, Buffer.from(gapElement(since, until)));
+}
+
+/** What stands in that. */
+export function gapElement(since: string, until: string): string {
+  return `<gap xmlns='${NS.mucsubGap}' since='${since}' until='${until}'/>`;
 }
 
 /** Under which id the room has a message in its archive (XEP-0359 §3.1); undefined: it does not say. */

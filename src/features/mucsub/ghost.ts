@@ -2,6 +2,7 @@ import { LateSet } from '../../session/late.js';
 import type { Refusal } from './answers.js';
 import type { ArchiveFill } from './archive-fill.js';
 import type { Subscription } from './book.js';
+import type { HistoryFill } from './history-fill.js';
 import type { Occupants } from './occupants.js';
 
 /** On whose behalf a presence was sent to the room, of which the answer is still to come; `gone`: who has left since. */
@@ -27,6 +28,8 @@ export class Ghost {
   subjects = 0;
   /** The room may still be telling what was said before. */
   isBeingTold = false;
+  /** While that is so of a room that has no archive. */
+  history: HistoryFill | undefined;
   /** From when on the room's archive is to be asked, once the ghost is in; ms since 1970. */
   missedSince: number | undefined;
   /** While the room's archive is being asked what was missed. */

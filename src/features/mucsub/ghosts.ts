@@ -53,7 +53,7 @@ export class Ghosts {
     this.#catchingUp = new CatchingUp(around, this.#ghosts, this.#events, delivery, storing);
     storing.whenSent = (room) => this.#thaw(room);
     storing.whenAcknowledged = (room) => this.catchUp(room);
-    this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, ends);
+    this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, storing, ends);
     this.hidden = new HiddenGhosts(around, this.#events);
     this.carried = new Carried(around, this.#ghosts);
     this.client = new ClientPresence(around, this.#ghosts, this.entering, this.hidden, this.carried);
@@ -171,6 +171,11 @@ export class Ghosts {
       const notice: Notice = { op: 'replaced', room: subscription.room };
       if (refusal === undefined) context.tell(account, JSON.stringify(notice));
     });
+  }
+
+  /** Whether the room has still to put out any ghost of this session that leaves: until then it tells it what is the account's alone. */
+  get isLeaving(): boolean {
+    return this.all().some(({ leaves }) => leaves > 0);
   }
 
   /** Whether any ghost of this session is the account's. */
@@ -330,6 +335,7 @@ export class Ghosts {
         // It may have been subscribed to again meanwhile.
         const again = this.around.book.subscription(ghost.room, this.around.account);
         if (again !== undefined) this.entering.takeUpAgain(again, 0);
+        this.ends.left();
       }
       return SWALLOWED;
     }

@@ -40,7 +40,8 @@ import { CONFIGURES, On, SUBSCRIBERS, SUBSCRIBES, WATCHES } from './watches.js';
 const BOOK = 'book';
 const HEARD = 'heard';
 const TAKE_UP = 'take up';
-/** How long it may take to find out what the server has; ms. */
+const LEAVES = 'leaves';
+/** How long it may take to find out what the server has, and to be out of a room; ms. */
 const MOST_PATIENCE = 10_000;
 /** How often it is noted how far rooms have been heard for who is away, for when the process is killed: what was stored is told apart; ms. */
 const HEARD_EVERY = 10_000;
@@ -86,6 +87,7 @@ class MucSubSession implements FeatureSession, Reader {
       banned: (subscription) => this.#changes.banned(subscription),
       destroyed: (room) => this.#changes.destroyed(room),
       vanished: (room) => this.#changes.vanished(room),
+      left: () => this.#endKept(this.#ghosts.isLeaving),
     });
     this.#changes = new SubscriptionChanges(around, this.#ghosts, this.#delivery);
     this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
@@ -176,7 +178,8 @@ class MucSubSession implements FeatureSession, Reader {
     if (token === HEARD) this.#noteHeard();
     else if (token === NOTE) this.#arrivals.note();
     else if (token === HAND_OVER) this.#handOver();
-    else if (token === TAKE_UP) this.#takeUp();
+    else if (token === TAKE_UP) this.#whenLogsKnown();
+    else if (token === LEAVES) this.#endKept(false);
     else if (token === READ) this.#storing.readAgain();
     else if (token.startsWith(CATCH_UP)) this.#ghosts.catchUp(token.slice(CATCH_UP.length));
     else if (token.startsWith(YIELD)) this.#ghosts.carried.mayEnter(token.slice(YIELD.length));
@@ -199,12 +202,17 @@ class MucSubSession implements FeatureSession, Reader {
   #whenServicesKnown(): void {
     const { probe } = this.#around;
     if (probe.server() !== undefined) {
-      this.#takeUp();
+      this.#whenLogsKnown();
       return;
     }
-    probe.whenKnown(() => this.#takeUp());
+    probe.whenKnown(() => this.#whenLogsKnown());
     // A server that says nothing of itself.
     this.context.wakeAt(TAKE_UP, this.context.now + MOST_PATIENCE);
+  }
+
+  /** What was heard of rooms that have no archive says how far they are asked. */
+  #whenLogsKnown(): void {
+    this.#storing.whenArchivesRead(() => this.#takeUp());
   }
 
   #takeUp(): void {
@@ -298,8 +306,15 @@ class MucSubSession implements FeatureSession, Reader {
 
   #end(room: string, isGone = false): void {
     if (!isGone || this.#ghosts.of(room)?.client !== 'out') this.#ghosts.end(room);
+    this.#endKept(this.#ghosts.isLeaving);
+  }
+
+  /** @param isLeaving the rooms have still to say that ghosts are out */
+  #endKept(isLeaving: boolean): void {
     const { full } = this.context.identity;
-    if (this.#around.book.kept.has(full) && !this.#ghosts.carries) this.context.endKept();
+    if (!this.#around.book.kept.has(full) || this.#ghosts.carries) return;
+    if (isLeaving) this.context.wakeAt(LEAVES, this.context.now + MOST_PATIENCE);
+    else this.context.endKept();
   }
 
   /** What the client has not acknowledged is as safe by this as if it had. */

@@ -2,26 +2,27 @@ import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import type { PassingStanza, Verdict } from '../../session/feature.js';
 import { PASS } from '../../session/feature.js';
-import type { Frame } from '../../xml/frame.js';
+import { Frame } from '../../xml/frame.js';
 import { NS } from '../../xml/namespaces.js';
 import { writeTime } from '../../xml/times.js';
+import { parseStanza } from '../../xml/tokenizer.js';
 import { frameToElement, parseElement } from '../../xml/tree.js';
 import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
 import { hasCaughtUp } from './catching-up.js';
 import { type Delivery, SWALLOWED } from './delivery.js';
-import type { Said } from './event-log.js';
-import { addressBytes, gap, innerStanza, subscriberChange, wrap, wrapSplice } from './events.js';
+import { gap, innerStanza, subscriberChange, wrap } from './events.js';
 import type { Ghost } from './ghost.js';
-import { Heard } from './heard.js';
+import { type Heard, keyOf } from './heard.js';
+import type { Told } from './history-fill.js';
 import type { EventName } from './nodes.js';
+import { tellClaim } from './notices.js';
 import { Occupants } from './occupants.js';
 import { keyOfAffiliation, keyOfPresence, presenceInside, timeOf } from './presences.js';
 import { privateMessage } from './private-messages.js';
-import { hasArchive, lacksArchive } from './services.js';
-import { eventOf, type Storing } from './storing.js';
+import { type Old, RoomMessages } from './room-messages.js';
+import type { Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
-import { Template } from './template.js';
 import { keyHash } from './whereabouts.js';
 
 const OCCUPANT_EVENTS: readonly EventName[] = ['presence', 'participants', 'affiliations'];
@@ -30,14 +31,15 @@ export const FLEETING: readonly EventName[] = ['presence', 'participants'];
 
 /** Makes events of what a room sends to a ghost. */
 export class RoomEvents {
-  /** Of the account, made when the first event is. */
-  #address: Buffer | undefined;
+  readonly #messages: RoomMessages;
 
   constructor(
     private readonly around: Surroundings,
     private readonly delivery: Delivery,
     private readonly storing: Storing,
-  ) {}
+  ) {
+    this.#messages = new RoomMessages(around, delivery, storing);
+  }
 
   /** Whether it matters for a subscription who is in the room. */
   wantsOccupants({ events }: Subscription): boolean {
@@ -52,7 +54,7 @@ export class RoomEvents {
   groupchat(ghost: Ghost, stanza: PassingStanza, ofRoom: boolean, known: Heard | undefined): Verdict {
     const { frame } = stanza;
     const { book, account, context } = this.around;
-    const heard = this.#heard(ghost.room, frame, ofRoom, known);
+    const heard = this.#messages.heard(ghost.room, frame, ofRoom, known);
     if (this.#belongsToEntering(ghost, heard, ofRoom)) return SWALLOWED;
     const where = book.knownWhereabouts(ghost.room, account);
     const { full } = context.identity;
@@ -60,10 +62,14 @@ export class RoomEvents {
     // Another session is bringing what was missed, and all that is behind it.
     if (where.behind !== undefined && where.behind !== full) return SWALLOWED;
     const isOld = heard.isDelayed && ghost.isBeingTold;
+    if (ghost.history !== undefined) {
+      ghost.history.keep(frame, isOld);
+      return SWALLOWED;
+    }
     if (!isOld) this.#hasBeenTold(ghost);
     if (!isOld && this.#waitsForFill(ghost, frame)) return SWALLOWED;
     const old = isOld ? { stamp: stampIn(stanza.tree()) } : undefined;
-    const bytes = this.#made(ghost, frame, heard, old, isOld);
+    const bytes = this.#messages.made(ghost, frame, heard, old, isOld);
     return bytes === undefined ? SWALLOWED : this.delivery.deliver(ghost.room, bytes, true, true);
   }
 
@@ -71,7 +77,35 @@ export class RoomEvents {
   #hasBeenTold(ghost: Ghost): void {
     if (!ghost.isBeingTold) return;
     ghost.isBeingTold = false;
-    hasCaughtUp(this.around, ghost.room);
+    if (ghost.history === undefined) hasCaughtUp(this.around, ghost.room);
+    else ghost.history.end();
+  }
+
+  /** The room has told to a ghost what was said before it entered, and our log has it all. */
+  told(ghost: Ghost): void {
+    const { around } = this;
+    ghost.isBeingTold = false;
+    ghost.history = undefined;
+    hasCaughtUp(around, ghost.room);
+    if (this.delivery.wanted) this.storing.read();
+    else if (this.delivery.isDirect) tellClaim(around);
+  }
+
+  /** What there is to know of something that the room has told as history. */
+  historic(ghost: Ghost, bytes: Buffer): Told | undefined {
+    const frame = parseStanza(bytes, this.around.context.namespaces);
+    if (!(frame instanceof Frame)) return undefined;
+    const at = timeOf(stampIn(frameToElement(frame)));
+    const heard = this.#messages.heard(ghost.room, frame, frame.from?.includes('/') !== true);
+    const known = this.storing.find(ghost.room, heard, at ?? this.around.context.wallClock());
+    return { known, at };
+  }
+
+  /** What the room has sent while it was telling its history. */
+  retold(ghost: Ghost, bytes: Buffer, isOld: boolean): void {
+    const frame = parseStanza(bytes, this.around.context.namespaces);
+    if (!(frame instanceof Frame)) return;
+    this.late(ghost, frame, isOld ? { stamp: stampIn(frameToElement(frame)) } : undefined);
   }
 
   /** The room says it to who enters, and to nobody else. */
@@ -93,15 +127,6 @@ export class RoomEvents {
     return true;
   }
 
-  /** Of a room that others have subscribed to as well, what is known of a message is known from the first of them on. */
-  #heard(room: string, frame: Frame, ofRoom: boolean, known = this.around.book.latest.find(frame)): Heard {
-    const { book } = this.around;
-    const isOurs = lacksArchive(this.around, room);
-    if (known?.isOurs === isOurs) return known;
-    const heard = new Heard(frame, room, ofRoom, isOurs);
-    return book.isShared(room) ? book.latest.note(frame, heard) : heard;
-  }
-
   /** Groupchat that has reached the client as it is: for the account it is not missed. */
   seen(ghost: Ghost, frame: Frame): void {
     const { book, account, context } = this.around;
@@ -109,12 +134,14 @@ export class RoomEvents {
     const where = book.knownWhereabouts(room, account);
     if (where === undefined || frame.findChild('delay', NS.delay) >= 0) return;
     const ofRoom = frame.from?.includes('/') !== true;
-    const heard = this.#heard(room, frame, ofRoom);
+    const heard = this.#messages.heard(room, frame, ofRoom);
     where.isNew(heard.hash);
-    where.hears(context.wallClock(), heard.archiveId);
+    const isLogged = heard.isOurs && !heard.isFleeting && (!ofRoom || heard.isOfMuc);
+    const logged = isLogged
+      ? this.storing.take(room, heard, () => this.#messages.said(room, frame, heard, undefined))
+      : undefined;
+    where.hears(context.wallClock(), heard.archiveId, logged?.seq);
     this.delivery.passes(room);
-    if (!heard.isOurs || (ofRoom && !heard.isOfMuc)) return;
-    this.storing.take(room, heard, () => this.#said(room, frame, heard, undefined));
   }
 
   /** A session does not hear the room any more. */
@@ -125,9 +152,9 @@ export class RoomEvents {
 
   /** A message out of the room's archive, or one that has waited while the archive was being read. */
   late(ghost: Ghost, frame: Frame, old?: Old): void {
-    const heard = this.#heard(ghost.room, frame, frame.from?.includes('/') !== true);
+    const heard = this.#messages.heard(ghost.room, frame, frame.from?.includes('/') !== true);
     // The archive may have had it already.
-    const bytes = this.#made(ghost, frame, heard, old, true);
+    const bytes = this.#messages.made(ghost, frame, heard, old, true);
     if (bytes !== undefined) this.delivery.give(ghost.room, bytes, true, true);
   }
 
@@ -137,7 +164,7 @@ export class RoomEvents {
     if (frame.type !== 'groupchat')
       this.delivery.give(ghost.room, privateMessage(frame, this.around.account), true);
     else if (ghost.client !== 'out') this.seen(ghost, frame);
-    else if (!this.#belongsToEntering(ghost, this.#heard(ghost.room, frame, ofRoom), ofRoom)) {
+    else if (!this.#belongsToEntering(ghost, this.#messages.heard(ghost.room, frame, ofRoom), ofRoom)) {
       if (!this.#waitsForFill(ghost, frame)) this.late(ghost, frame);
     }
   }
@@ -153,124 +180,6 @@ export class RoomEvents {
     );
   }
 
-  /** @returns the event that a groupchat message becomes; undefined: none, or it has been one before */
-  #made(
-    ghost: Ghost,
-    frame: Frame,
-    heard: Heard,
-    old: Old | undefined,
-    mayBeKnown: boolean,
-  ): Buffer | undefined {
-    const { book, account, context, settings } = this.around;
-    const { room } = ghost;
-    const { isOurs, kind } = heard;
-    const subscription = book.subscription(room, account);
-    const where = book.knownWhereabouts(room, account);
-    if (subscription === undefined || where === undefined) return undefined;
-    const { storing } = this;
-    const isStored = !this.delivery.isDirect || storing.isBehind(room);
-    const id = old?.id ?? heard.archiveId;
-    if (isStored && !isOurs && !where.isFrozen && this.#isForLater(room, old)) {
-      where.isFrozen = true;
-      storing.close(room);
-    }
-    if (where.isFrozen) {
-      if (isStored) this.#waits(ghost, frame, heard, subscription, id);
-      return undefined;
-    }
-    const isNew = where.isNew(old?.id === undefined ? heard.hash : keyHash(old.id));
-    // An id of the archive's says for certain that it is the same.
-    if (!isNew && (mayBeKnown || heard.isUnique || where.mayComeTwice(context.now))) return undefined;
-    where.hears(old === undefined ? context.wallClock() : undefined, id);
-    if (kind === 'config') this.#configured(ghost, frame);
-    const event = eventOf(kind, subscription.events);
-    const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
-    if (!isOurs && !isWanted) return undefined;
-    const isKept = isStored && !heard.isFleeting;
-    if (!isOurs && !isKept)
-      return isStored ? undefined : this.#event(room, frame, heard, event!, id, old?.stamp);
-    const known = old?.id === undefined ? heard : { key: old.id, isUnique: true };
-    const made = () => this.#said(room, frame, heard, id, old?.stamp);
-    const logged = storing.take(room, known, made, isWanted && isKept ? subscription.events : undefined);
-    if (isWanted && isKept) this.delivery.waits();
-    if (!isWanted || isStored) return undefined;
-    return this.#event(room, frame, heard, event, logged.id, old?.stamp);
-  }
-
-  /**
-   * The room has it: from here on it will be asked for what is beyond the limit, and for what was missed before. Others have what is behind that in
-   * the log already.
-   */
-  #isForLater(room: string, old: Old | undefined): boolean {
-    return old?.id !== undefined || (hasArchive(this.around, room) && this.storing.isFull(room));
-  }
-
-  /** The account will get it some time: push services are told, once though it may come out of the archive and from the room. */
-  #waits(ghost: Ghost, frame: Frame, heard: Heard, { events }: Subscription, id: string | undefined): void {
-    const { account, context } = this.around;
-    const event = eventOf(heard.kind, events);
-    const { announced } = ghost;
-    const key = id ?? heard.key;
-    if (event === undefined || announced.has(key)) return;
-    if (announced.size >= MOST_WAITING) announced.clear();
-    announced.add(key);
-    context.waits(account, this.#event(ghost.room, frame, heard, event, id, undefined));
-  }
-
-  /**
-   * The event for this session's account.
-   * @param id in the archive, the room's or ours
-   * @param stamp when it was said, where that was not now
-   */
-  #event(
-    room: string,
-    frame: Frame,
-    heard: Heard,
-    event: EventName,
-    id: string | undefined,
-    stamp: string | undefined,
-  ): Buffer {
-    const { account, context, book } = this.around;
-    const { isOurs } = heard;
-    if (id === undefined || stamp !== undefined || !book.isShared(room)) {
-      const wrapping = { room, account, event, id: id ?? context.randomId(), stamp };
-      return wrapSplice(wrapping, innerStanza(frame, account, room, id, isOurs));
-    }
-    const template = heard.event(event, id, () => {
-      const marker = `to-${context.randomId()}`;
-      const inner = innerStanza(frame, marker, room, id, isOurs);
-      return new Template(wrapSplice({ room, account: marker, event, id }, inner), marker);
-    });
-    this.#address ??= addressBytes(account);
-    return template.for(this.#address);
-  }
-
-  /** What a groupchat message is to all who have subscribed. @param id in the room's archive */
-  #said(room: string, frame: Frame, heard: Heard, id: string | undefined, stamp?: string): Said {
-    const { account, context } = this.around;
-    const { kind, isOurs } = heard;
-    const itemId = id ?? context.randomId();
-    return {
-      kind,
-      id: itemId,
-      key: id ?? heard.key,
-      isUnique: id !== undefined,
-      at: timeOf(stamp) ?? context.wallClock(),
-      inner: innerStanza(frame, account, room, isOurs ? itemId : id, isOurs).toBuffer(),
-    };
-  }
-
-  /** Whether real JIDs are seen may have changed (XEP-0045 §10.2.1). */
-  #configured(ghost: Ghost, frame: Frame): void {
-    const codes = frameToElement(frame).getChild('x', NS.mucUser)?.getChildren('status') ?? [];
-    for (const { attrs } of codes) {
-      if (attrs.code === '172') ghost.nonAnonymous = true;
-      if (attrs.code === '173' || attrs.code === '174') ghost.nonAnonymous = false;
-      if (attrs.code === '170') ghost.isLogged = true;
-      if (attrs.code === '171') ghost.isLogged = false;
-    }
-  }
-
   /** A message that is no groupchat. */
   other(ghost: Ghost, stanza: PassingStanza, ofRoom: boolean): Verdict {
     const { frame } = stanza;
@@ -281,7 +190,11 @@ export class RoomEvents {
       return item === undefined ? PASS : this.#affiliation(ghost, frame, item);
     }
     const where = book.knownWhereabouts(ghost.room, account);
-    if (where?.sources.has(context.identity.full) !== true) return SWALLOWED;
+    if (where === undefined) return SWALLOWED;
+    // Of what was sent before it is out, only it may have been told.
+    if (!where.sources.has(context.identity.full) && ghost.leaves === 0) return SWALLOWED;
+    const isNew = where.isNew(keyHash(`private ${keyOf(frame)}`));
+    if (!isNew && where.mayComeTwice(context.now)) return SWALLOWED;
     return this.delivery.deliver(ghost.room, privateMessage(frame, this.around.account), true);
   }
 
@@ -390,13 +303,6 @@ export class RoomEvents {
       where.sources.has(context.identity.full) && (where.inside.size === 0 || settings.eventsWhileJoined)
     );
   }
-}
-
-/** What is known of a message that was said some time ago. */
-interface Old {
-  readonly stamp: string | undefined;
-  /** In the room's archive. */
-  readonly id?: string;
 }
 
 function stampIn(message: Element): string | undefined {

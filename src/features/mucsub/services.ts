@@ -50,11 +50,20 @@ export function hasArchive({ probe }: Pick<Surroundings, 'probe'>, room: string)
 }
 
 /** Whether a room can be asked what was missed: also when nothing is known of its service yet, but it has given ids of its archive before. */
-export function answersMissed(around: Pick<Surroundings, 'probe'>, room: string, lastId?: string): boolean {
+export function answersMissed(
+  around: Pick<Surroundings, 'probe' | 'context'>,
+  room: string,
+  lastId?: string,
+): boolean {
   return hasArchive(around, room) || (lastId !== undefined && !lacksArchive(around, room));
 }
 
 /** Whether it is known that they have none: the log is one in its place. */
-export function lacksArchive({ probe }: Pick<Surroundings, 'probe'>, room: string): boolean {
-  return probe.mucServices().get(domainOf(room))?.has(NS.mam2) === false;
+export function lacksArchive(
+  { probe, context }: Pick<Surroundings, 'probe' | 'context'>,
+  room: string,
+): boolean {
+  const features = probe.mucServices().get(domainOf(room));
+  // COMPAT: jabberd2's service is a process of its own, which may not be there when it is asked; none that it has has an archive.
+  return features === undefined ? context.serverKind === 'jabberd2' : !features.has(NS.mam2);
 }

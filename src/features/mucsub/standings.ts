@@ -121,9 +121,9 @@ export class Standings {
   noteReceived(): void {
     const { book, account, context } = this.around;
     const changes: StoreChange[] = [];
-    for (const [room, { at, id }] of this.#safe) {
+    for (const [room, { at, id, seq }] of this.#safe) {
       if (at === undefined || book.subscription(room, account) === undefined) continue;
-      book.whereabouts(room, account).retells(at, id);
+      book.whereabouts(room, account).retells(at, id, seq);
       const change = book.heard(context.domain.name, room, account);
       if (change !== undefined) changes.push(change);
     }

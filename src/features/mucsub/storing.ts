@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import type { StoreChange } from '../../store/store.js';
 import { Frame } from '../../xml/frame.js';
 import { Splice } from '../../xml/splice.js';
@@ -15,7 +15,7 @@ import {
   type Said,
   type Told,
 } from './event-log.js';
-import { gap, wrap } from './events.js';
+import { gap, gapElement, wrap } from './events.js';
 import type { EventName } from './nodes.js';
 import { hasArchive, lacksArchive } from './services.js';
 import type { Surroundings } from './surroundings.js';
@@ -60,8 +60,15 @@ export class Storing {
    * Takes in what the session hears of a room.
    * @param made what it is to all, asked for where the log does not have it yet, or it has to wait
    * @param events all that the account has subscribed to, when it is to get this later; undefined: nobody is to get it for that
+   * @param at when it was said, where that was not now; ms since 1970
    */
-  take(room: string, known: Known, made: () => Said, events?: readonly EventName[]): Logged {
+  take(
+    room: string,
+    known: Known,
+    made: () => Said,
+    events?: readonly EventName[],
+    at = this.around.context.wallClock(),
+  ): Logged {
     const { book, account, context, settings } = this.around;
     const log = this.#log(room);
     const where = book.whereabouts(room, account);
@@ -71,7 +78,7 @@ export class Storing {
       said ??= made();
       return said;
     };
-    const logged = log.hear(this.around, known, once, where.place, changes);
+    const logged = log.hear(this.around, known, once, { after: where.place, at }, changes);
     where.place = Math.max(where.place ?? 0, logged.seq);
     if (changes.length > 0) {
       log.isArchive = lacksArchive(this.around, room);
@@ -92,6 +99,54 @@ export class Storing {
         if (ok) log.written(logged.seq);
       });
     return logged;
+  }
+
+  /**
+   * The same, as long as it has been heard before by anybody.
+   * @param at when it was said; ms since 1970
+   */
+  find(room: string, known: Known, at: number): Logged | undefined {
+    const { book, account } = this.around;
+    return book.logs.known(room)?.find(known, book.knownWhereabouts(room, account)?.place, at);
+  }
+
+  /** All that is in the log behind what the account has had is to be told, and what comes from here on. */
+  open(room: string): void {
+    const { book, account, context } = this.around;
+    const subscription = book.subscription(room, account);
+    if (subscription === undefined) return;
+    const log = this.#log(room);
+    const { seq, heardAt = 0, began } = book.whereabouts(room, account);
+    // Former versions have not noted where that is.
+    const from = (seq ?? heardAt) + 1;
+    const dropped = began === undefined ? log.droppedBehind(from - 1) : undefined;
+    const lost = dropped && { since: heardAt, until: dropped.at, seq: dropped.seq - 1 };
+    const cursor = log.cursors.get(account) ?? new Cursor(subscription.events);
+    log.cursors.set(account, cursor);
+    if (cursor.open(from, log.last, lost)) context.store.write([log.change(account, cursor)]);
+  }
+
+  /** Something goes to this session's client that it is to have behind what it was sent out of the log and has not acknowledged. */
+  pass(room: string, { seq }: Logged, event: Buffer): void {
+    const { account, context } = this.around;
+    const log = this.#log(room);
+    const cursor = log.cursors.get(account);
+    if (cursor === undefined) return;
+    cursor.add(seq);
+    cursor.isRead(seq);
+    context.store.write([log.change(account, cursor)]);
+    context.sendStored(event, 'mucsub-event', JSON.stringify([room, seq]));
+    context.whenReceived(ASKED, true);
+  }
+
+  /** What was said behind this, until now, nobody has heard who could tell. @param since ms since 1970 */
+  mark(room: string, since: number): void {
+    const { context } = this.around;
+    const id = context.randomId();
+    const at = context.wallClock();
+    const inner = Buffer.from(gapElement(writeTime(since), writeTime(at)));
+    const said: Said = { kind: 'gap', id, key: id, isUnique: true, at, inner };
+    this.take(room, said, () => said);
   }
 
   #log(room: string): RoomLog {
@@ -132,10 +187,36 @@ export class Storing {
     this.#whole(this.around.book.logs.of(this.around.context.domain.name, room), done);
   }
 
+  /** Calls `done` when it is known what the log of a room has. */
+  whenRead(room: string, done: (log: RoomLog) => void): void {
+    const log = this.around.book.logs.of(this.around.context.domain.name, room);
+    this.#whenRead(log, () => done(log));
+  }
+
+  /** Calls `done` when that is known of all rooms of the account's that have no archive. */
+  whenArchivesRead(done: () => void): void {
+    const { book, account } = this.around;
+    let open = 1;
+    const known = () => {
+      open -= 1;
+      if (open === 0) done();
+    };
+    for (const { room } of book.subscriptionsOf(account)) {
+      if (!lacksArchive(this.around, room)) continue;
+      open += 1;
+      this.whenRead(room, known);
+    }
+    known();
+  }
+
   #whole(log: RoomLog, done: (told: readonly Told[]) => void): void {
+    this.#whenRead(log, () => log.tell(this.around, done));
+  }
+
+  #whenRead(log: RoomLog, done: () => void): void {
     const { context } = this.around;
-    if (log.load(this.around, () => log.tell(this.around, done))) return;
-    this.#later.push(() => this.#whole(log, done));
+    if (log.load(this.around, done)) return;
+    this.#later.push(() => this.#whenRead(log, done));
     context.wakeAt(READ, context.now + AGAIN_AFTER);
   }
 
@@ -149,6 +230,7 @@ export class Storing {
     if (log.cursors.get(account) !== cursor || cursor.reader !== context.identity.full) return;
     const { room } = log;
     const where = book.whereabouts(room, account);
+    const isOurs = lacksArchive(this.around, room);
     let sent = false;
     const send = (bytes: Buffer, seq: number) => {
       context.sendStored(bytes, 'mucsub-event', JSON.stringify([room, seq]));
@@ -164,7 +246,7 @@ export class Storing {
       if (told.seq <= cursor.sent || !cursor.has(told.seq)) continue;
       // What comes out of the room's archive later is known by this to have been heard.
       where.isNew(keyHash(told.key));
-      where.retells(told.at, told.isUnique ? told.key : undefined);
+      where.retells(told.at, told.isUnique ? told.key : undefined, isOurs ? told.seq : undefined);
       const event = eventOf(told.kind, cursor.events);
       const bytes = event === undefined ? undefined : this.#event(room, event, told);
       if (bytes === undefined) continue;
@@ -177,8 +259,9 @@ export class Storing {
     this.whenSent?.(room);
   }
 
-  #event(room: string, event: EventName, { id, at, inner }: Told): Buffer | undefined {
+  #event(room: string, event: EventName, { kind, id, at, inner }: Told): Buffer | undefined {
     const { account, context } = this.around;
+    if (kind === 'gap') return wrap({ room, account, event, id }, inner);
     const frame = parseStanza(inner, context.namespaces);
     if (!(frame instanceof Frame)) return undefined;
     const readdressed = new Splice(frame).setAttribute('to', account).toBuffer();
@@ -207,6 +290,7 @@ export class Storing {
     // What is out of the log is known by this to have been heard.
     const heard = book.heard(log.domain, log.room, account);
     if (heard !== undefined) changes.push(heard);
+    log.isArchive ||= lacksArchive(this.around, log.room);
     log.tidy(changes);
     if (changes.length > 0) context.store.write(changes);
     book.logs.forget(log);
@@ -227,8 +311,15 @@ export class Storing {
   }
 }
 
+/** Where the log of a room that has no archive ends: what is said from now on comes behind that. @returns undefined: it has one */
+export function endOfLog(around: Surroundings, room: string): number | undefined {
+  if (!lacksArchive(around, room)) return undefined;
+  return Math.max(around.context.wallClock() - 1, around.book.logs.known(room)?.last ?? 0);
+}
+
 /** @returns undefined when the account has not subscribed to it */
 export function eventOf(kind: LoggedKind, events: readonly EventName[]): EventName | undefined {
+  if (kind === 'gap') return 'system';
   const event = kind === 'announcement' ? (events.includes('messages') ? 'messages' : 'system') : kind;
   return events.includes(event) ? event : undefined;
 }

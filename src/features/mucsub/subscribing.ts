@@ -21,6 +21,7 @@ import { NickRegistration } from './nick-registration.js';
 import type { Notice } from './notices.js';
 import { type MucSubRequest, readRequest } from './requests.js';
 import type { Services } from './services.js';
+import { endOfLog } from './storing.js';
 import type { Surroundings } from './surroundings.js';
 
 type Subscribe = Extract<MucSubRequest, { kind: 'subscribe' }>;
@@ -223,7 +224,7 @@ export class Subscribing {
     const { room } = subscription;
     const domain = context.domain.name;
     // Its client may be in the room, so that no ghost has begun to hear it.
-    book.whereabouts(room, subscription.account).begins(context.wallClock());
+    book.whereabouts(room, subscription.account).begins(context.wallClock(), endOfLog(this.around, room));
     const changes = [book.subscribe(domain, subscription)];
     this.ghosts.adopt(subscription);
     if (this.ghosts.of(room)?.created === true) {

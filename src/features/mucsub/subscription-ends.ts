@@ -8,4 +8,6 @@ export interface SubscriptionEnds {
   destroyed(room: string): void;
   /** It is not the room any more that was subscribed to. */
   vanished(room: string): void;
+  /** A ghost that was leaving is out of the room. */
+  left(): void;
 }

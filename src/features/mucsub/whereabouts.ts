@@ -6,7 +6,7 @@ const HANDED_ON = 24;
 /** So long what one source has brought may still come from another; ms. */
 const STREAMS_APART = 10_000;
 /** So much earlier than it was last heard a room is asked for what was said: its clock need not be ours; ms. */
-const CLOCKS_DIFFER = 5_000;
+export const CLOCKS_DIFFER = 5_000;
 
 /** Stanzas on their way to an account's clients that are told apart. */
 const MOST_OUT = 2_000;
@@ -17,6 +17,8 @@ export interface Position {
   readonly at: number | undefined;
   /** In the room's archive, of the last message. */
   readonly id: string | undefined;
+  /** Place in our log of a room that has no archive: all up to there. */
+  readonly seq?: number | undefined;
 }
 
 /** What the store has of it. */
@@ -27,6 +29,8 @@ export interface Remembered {
   lastId?: string | undefined;
   /** Hashes of what was heard, where that does not say it exactly; four bytes each, in base64. */
   recent?: string | undefined;
+  /** Place in our log of a room that has no archive, up to which all was heard. */
+  seq?: number | undefined;
   /** When the account began to hear the room, where that is not long before it was last heard; ms since 1970. */
   began?: number | undefined;
 }
@@ -63,7 +67,7 @@ export class Whereabouts {
   /** What is behind that and was sent to clients, oldest first. */
   readonly #out: Out[] = [];
   #places = 0;
-  /** Place in the room's log of the last that was heard. */
+  /** Place in the room's log of the last that a source has brought; undefined: of none since it has begun. */
   place: number | undefined;
   /** Nothing more is stored for the account: what comes from here on, the room is asked for later. */
   isFrozen = false;
@@ -81,6 +85,11 @@ export class Whereabouts {
     return this.#heard.id;
   }
 
+  /** In our log of a room that has no archive: up to there the account has been told all, or has it in the store. */
+  get seq(): number | undefined {
+    return this.#heard.seq;
+  }
+
   /** How far all that was heard has reached the account. */
   get safe(): Position {
     return this.#safe;
@@ -88,11 +97,11 @@ export class Whereabouts {
 
   /**
    * What the next process has to know, so that nothing comes twice: the latest hashes of what has reached the account. Undefined where
-   * an id says it exactly.
+   * an id or a place in the log says it exactly.
    */
   get recent(): string | undefined {
     const isExact = this.#safe.id !== undefined && !this.#out.some(({ hasArrived }) => hasArrived);
-    if (this.#hashes === undefined || isExact) return undefined;
+    if (this.#hashes === undefined || isExact || this.#safe.seq !== undefined) return undefined;
     const out = new Set(this.#out.flatMap(({ hash, hasArrived }) => (hasArrived ? [] : hash)));
     const handed: number[] = [];
     for (let back = 1; back <= REMEMBERED && handed.length < HANDED_ON; back++) {
@@ -108,10 +117,15 @@ export class Whereabouts {
    * Something of the room's has been heard. It is safe, unless it goes out.
    * @param at when; ms since 1970. Undefined: at some time before
    * @param id in the room's archive, if it is known
+   * @param seq in our log, where the room has no archive
    */
-  hears(at: number | undefined, id: string | undefined): void {
+  hears(at: number | undefined, id: string | undefined, seq?: number): void {
     const heard = this.#heard;
-    this.#heard = { at: at === undefined ? heard.at : Math.max(at, heard.at ?? 0), id: id ?? heard.id };
+    this.#heard = {
+      at: at === undefined ? heard.at : Math.max(at, heard.at ?? 0),
+      id: id ?? heard.id,
+      seq: seq === undefined ? heard.seq : Math.max(seq, heard.seq ?? 0),
+    };
     const last = this.#out.at(-1);
     this.#before = last?.upTo ?? this.#safe;
     if (last === undefined) this.#safe = this.#heard;
@@ -119,8 +133,9 @@ export class Whereabouts {
   }
 
   /** The account has, or is being told, something of which this may not know yet that it has been heard. @param at as `hears` */
-  retells(at: number, id: string | undefined): void {
-    if (at >= (this.#heard.at ?? 0)) this.hears(at, id);
+  retells(at: number, id: string | undefined, seq?: number): void {
+    const isBehind = seq === undefined ? at < (this.#heard.at ?? 0) : seq < (this.#heard.seq ?? 0);
+    if (!isBehind) this.hears(at, id, seq);
   }
 
   /**
@@ -169,8 +184,8 @@ export class Whereabouts {
   }
 
   /** Goes on where a process before has ended. */
-  restore({ heardAt, lastId, recent, began = 0 }: Remembered): void {
-    this.#heard = { at: heardAt, id: lastId };
+  restore({ heardAt, lastId, seq, recent, began = 0 }: Remembered): void {
+    this.#heard = { at: heardAt, id: lastId, seq };
     this.#safe = this.#heard;
     this.#began = began;
     if (recent === undefined || recent === '') return;
@@ -184,10 +199,10 @@ export class Whereabouts {
   /** When the account began to hear the room: what was said before is not missed. */
   #began = 0;
 
-  /** The room has let a ghost in. @param now ms since 1970 */
-  begins(now: number): void {
+  /** The room has let a ghost in. @param now ms since 1970 @param seq where our log ends, of a room that has no archive */
+  begins(now: number, seq: number | undefined): void {
     if (this.heardAt !== undefined) return;
-    this.hears(now, undefined);
+    this.hears(now, undefined, seq);
     this.#began = now;
   }
 

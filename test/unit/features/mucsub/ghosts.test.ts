@@ -171,7 +171,9 @@ describe('a room that is destroyed', () => {
       .expectVerdict(SWALLOWED)
       .expectSent('server', asks('sammy', "<history maxstanzas='500' since='2026-11-20T12:16:40.000Z'/>"))
       .fromServer(self('sammy'))
-      .expectVerdict(SWALLOWED);
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, query(NS.lastActivity))
+      .answerIq(ROOM, `<query xmlns='${NS.lastActivity}' seconds='7'/>`);
     isSubscribed(book).end();
   });
 });

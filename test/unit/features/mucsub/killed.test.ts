@@ -31,6 +31,7 @@ import {
   unknowing,
 } from './stage.js';
 
+const OUT = says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable');
 const REPLACED = JSON.stringify({ op: 'replaced', room: ROOM });
 const GOES = "<presence type='unavailable'/>";
 const DESK = `${ACCOUNT}/desk`;
@@ -287,7 +288,7 @@ describe('a client that comes while the server leg that has stayed brings what w
     desk.fromServer(atDesk(SUBJECT)).expectVerdict(SWALLOWED);
     // Both hear this, and it comes behind what was missed.
     phone.fromServer(speaks(4)).expectVerdict(SWALLOWED).told(REPLACED, DESK);
-    phone.expectSent('server', LEAVES).expectEndOfKept().end();
+    phone.expectSent('server', LEAVES).fromServer(OUT).expectVerdict(SWALLOWED).expectEndOfKept().end();
     desk.fromServer(atDesk(speaks(4))).expectVerdict(SWALLOWED);
     for (const n of [2, 3])
       desk.fromServer(inArchive(n, DESK)).expectVerdict(SWALLOWED).expectSent('client', outOfArchive(n));
@@ -301,10 +302,52 @@ describe('a client that comes while the server leg that has stayed brings what w
     desk.fromServer(atDesk(self('sammy'))).expectVerdict(SWALLOWED);
     desk.expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED);
     // Said before this one was in.
-    phone.told(REPLACED, DESK).expectSent('server', LEAVES).expectEndOfKept();
-    phone.fromServer(speaks(2)).expectVerdict(SWALLOWED).end();
+    phone.told(REPLACED, DESK).expectSent('server', LEAVES);
+    phone.fromServer(speaks(2)).expectVerdict(SWALLOWED);
+    phone.fromServer(OUT).expectVerdict(SWALLOWED).expectEndOfKept().end();
     desk.fromServer(inArchive(2, DESK)).expectVerdict(SWALLOWED).expectSent('client', outOfArchive(2));
     desk.answerIq(ROOM, FIN).end();
+  });
+
+  const whisper = (n: number) =>
+    `<message type='chat' from='${ROOM}/olga' to='${FULL}' id='p${n}'><body>psst ${n}</body><x xmlns='${NS.mucUser}'/></message>`;
+  const forAccount = (n: number) => whisper(n).replace(FULL, ACCOUNT);
+
+  it('loses nothing that was said to it alone: what was on its way is still read until the room has put the other out', () => {
+    const shared = domain();
+    const phone = nothingMissed(kept(one(shared)), 'a1');
+    const desk = available(secondStage(shared, DESK)).expectSent('server', asks('sammy'));
+    phone.fromServer(whisper(1)).expectVerdict(SWALLOWED).expectKept(ACCOUNT, forAccount(1));
+    desk.fromServer(atDesk(self('sammy'))).expectVerdict(SWALLOWED);
+    desk.expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED);
+    phone.told(REPLACED, DESK).expectSent('server', LEAVES);
+    phone.fromServer(whisper(2)).expectVerdict(SWALLOWED).expectKept(ACCOUNT, forAccount(2));
+    phone.fromServer(OUT).expectVerdict(SWALLOWED).expectEndOfKept().end();
+    desk.answerIq(ROOM, FIN).end();
+  });
+
+  it('has it once when the room has told both', () => {
+    const shared = domain();
+    const phone = nothingMissed(kept(one(shared)), 'a1');
+    const desk = available(secondStage(shared, DESK)).expectSent('server', asks('sammy'));
+    desk.fromServer(atDesk(self('sammy'))).expectVerdict(SWALLOWED);
+    desk.expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED).answerIq(ROOM, FIN);
+    phone.fromServer(whisper(1)).expectVerdict(SWALLOWED).expectKept(ACCOUNT, forAccount(1));
+    desk.fromServer(atDesk(whisper(1))).expectVerdict(SWALLOWED);
+    desk.fromServer(atDesk(whisper(2))).expectVerdict('changed mucsub-event', forAccount(2));
+    phone.told(REPLACED, DESK).expectSent('server', LEAVES);
+    phone.fromServer(whisper(2)).expectVerdict(SWALLOWED);
+    phone.fromServer(OUT).expectVerdict(SWALLOWED).expectEndOfKept().end();
+    desk.end();
+  });
+
+  it('does not keep the former leg for a room that does not say that it is out', () => {
+    const shared = domain();
+    const phone = nothingMissed(kept(one(shared)), 'a1');
+    const desk = available(secondStage(shared, DESK)).expectSent('server', asks('sammy'));
+    desk.fromServer(atDesk(self('sammy'))).expectVerdict(SWALLOWED);
+    desk.expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED).answerIq(ROOM, FIN).end();
+    phone.told(REPLACED, DESK).expectSent('server', LEAVES).wake(10_000).expectEndOfKept().end();
   });
 
   it('nor is it in the log where it is not known what the server has', () => {

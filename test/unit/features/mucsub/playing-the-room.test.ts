@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { bookOf } from '../../../../src/features/mucsub/book.js';
 import { storeKey } from '../../../../src/store/store.js';
 import { NS } from '../../../../src/xml/namespaces.js';
 import {
@@ -721,8 +722,11 @@ describe('when the last client has gone', () => {
       .fromServer(said('olga', 'Hello', 'm1'))
       .expectVerdict(SWALLOWED)
       .see(() => expect(shared.list(storeKey('mucsub', shared.name, 'log', ''))).toHaveLength(1))
+      .see(() => bookOf(shared).whereabouts(ROOM, ACCOUNT).sources.add(`${ACCOUNT}/garden`))
       .told(JSON.stringify({ op: 'replaced', room: ROOM }), `${ACCOUNT}/garden`)
       .expectSent('server', `<presence to='${ROOM}/sammy' type='unavailable'/>`)
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
       .expectEndOfKept()
       .end();
   });
