@@ -281,7 +281,8 @@ export class Ghosts {
       if (nick !== undefined) ghost.occupants?.take(nick, stanza.tree());
       return this.hidden.shown(room, nick, type);
     }
-    if (nick !== undefined && !this.hidden.isGhost(room, nick)) this.#events.presence(ghost, nick, stanza);
+    const isShown = nick !== undefined && !this.hidden.isGhost(room, nick);
+    if (this.hidden.shown(room, nick, type) === PASS && isShown) this.#events.presence(ghost, nick, stanza);
     return SWALLOWED;
   }
 

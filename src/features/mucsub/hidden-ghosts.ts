@@ -17,9 +17,9 @@ export function isGhostOf(book: Book, room: string, nick: string): boolean {
   return where !== undefined && where.sources.size > 0 && where.joined.size === 0;
 }
 
-/** Other people's ghosts, which are not shown to the client of this session: to it they are not in the room. */
+/** Other people's ghosts, which are not shown to the client of this session, nor events: to it they are not in the room. */
 export class HiddenGhosts {
-  /** By room: nicks that the client has not been shown. */
+  /** By room: nicks that the client has not been shown, nor told of by events. */
   readonly #hidden = new LateMap<string, Set<string>>();
 
   constructor(
@@ -58,11 +58,12 @@ export class HiddenGhosts {
     const prepared = nickOf(`${room}/${nick}`);
     if (prepared === undefined) return;
     const presence = othersLeaving(`${room}/${nick}`, context.identity.full, affiliation);
-    if (ghost?.isForClient === false) this.events.gone(ghost, prepared, presence);
-    if (ghost?.isForClient === false || rooms.isRoom(room) !== 'joined') return;
-    if (this.#hidden.get(room)?.has(prepared) === true) return;
+    const isForClient = ghost?.isForClient !== false;
+    if (!isForClient) this.events.gone(ghost, prepared, presence);
+    else if (rooms.isRoom(room) !== 'joined') return;
+    const wasHidden = this.#hidden.get(room)?.has(prepared) === true;
     this.#hide(room, prepared);
-    context.sendAsServer(presence, 'mucsub-left');
+    if (isForClient && !wasHidden) context.sendAsServer(presence, 'mucsub-left');
   }
 
   /** The client is in no room of this address any more: what it was not shown does not matter. */

@@ -1,5 +1,6 @@
 import type { Element } from 'ltx';
 import { NS } from '../../xml/namespaces.js';
+import { prepareNick } from './nicks.js';
 import type { EventName } from './nodes.js';
 
 /** More of a room's occupants are not told apart: their presence counts as news each time. */
@@ -24,15 +25,27 @@ export class Occupants {
       this.#standing.delete(nick);
       const codes = x?.getChildren('status').map(({ attrs }) => String(attrs.code)) ?? [];
       if (codes.some((code) => PUT_OUT.includes(code))) return ['affiliations', 'participants'];
-      return codes.includes('303') ? ['presence'] : ['presence', 'participants'];
+      if (!codes.includes('303')) return ['presence', 'participants'];
+      // Who takes another nick is no new participant.
+      const next = prepareNick(String(item?.attrs.nick ?? ''));
+      if (next !== undefined) this.#note(next, standingOf(item));
+      return ['presence'];
     }
-    const standing = `${item?.attrs.role} ${item?.attrs.affiliation}`;
-    if (this.#standing.size < MOST_OCCUPANTS || before !== undefined) this.#standing.set(nick, standing);
+    const standing = standingOf(item);
+    this.#note(nick, standing);
     if (before === undefined) return ['presence', 'participants'];
     return before === standing ? ['presence'] : ['affiliations'];
+  }
+
+  #note(nick: string, standing: string): void {
+    if (this.#standing.size < MOST_OCCUPANTS || this.#standing.has(nick)) this.#standing.set(nick, standing);
   }
 
   clear(): void {
     this.#standing.clear();
   }
+}
+
+function standingOf(item: Element | undefined): string {
+  return `${item?.attrs.role} ${item?.attrs.affiliation}`;
 }

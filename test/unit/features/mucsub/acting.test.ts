@@ -293,6 +293,25 @@ describe('several clients of one account', () => {
     olga.end();
   });
 
+  it('get none while one of them is in the room, though the ghost is another one’s', () => {
+    const { one, other } = two();
+    const of = (xml: string) => xml.replaceAll(FULL, GARDEN);
+    const enter = `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='0'/></x></presence>`;
+    const leave = `<presence to='${ROOM}/sammy' type='unavailable'/>`;
+    other
+      .fromClient(enter)
+      .expectVerdict('changed mucsub-joining', enter)
+      .fromServer(of(self('sammy')));
+    one.fromServer(hello('a1')).expectVerdict(SWALLOWED);
+    other.fromServer(of(hello('a1')));
+    other.fromClient(leave).end();
+    one
+      .fromServer(hello('a2'))
+      .expectVerdict('changed mucsub-event', EVENT('a2'))
+      .expectTold(ACCOUNT, notice('a2', 2))
+      .end();
+  });
+
   it('all get an event, the same one', () => {
     const { one, other } = two();
     one

@@ -1,5 +1,6 @@
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bookOf } from '../../../../src/features/mucsub/book.js';
+import { storeKey } from '../../../../src/store/store.js';
 import { NS } from '../../../../src/xml/namespaces.js';
 import {
   ACCOUNT,
@@ -151,6 +152,16 @@ describe('a room that is destroyed', () => {
     ).end();
   });
 
+  it('which has no status codes, whatever the room says', () => {
+    const withCodes = destroyed.replace('<destroy', "<status code='110'/><status code='332'/><destroy");
+    subscribed(available(stage({ settings: ALLOWED })), 'sammy', ['config'])
+      .fromServer(withCodes)
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', event('config', 'id-1', gone))
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy', isGone: true }))
+      .end();
+  });
+
   it('and is told of by itself to who has heard of its end from another session first', () => {
     const isGone = JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy', isGone: true });
     const shared = domain();
@@ -298,6 +309,64 @@ describe('the occupants of a room', () => {
       .fromServer(says('rob', participant))
       .expectVerdict(SWALLOWED)
       .expectSent('client', event('presence', 'id-3', at('rob', participant)))
+      .end();
+  });
+
+  it('real JIDs are in events from when on the room shows them to all until it does not', () => {
+    const configured = (code: string) =>
+      `<message type='groupchat' from='${ROOM}' to='${FULL}'><x xmlns='${NS.mucUser}'><status code='${code}'/></x></message>`;
+    const jid = " jid='olga@capulet.lit/hall'";
+    const presence = (nick: string, rest = '') => says(nick, `${participant}${rest}`);
+    const book = subscribed(available(stage({ settings: ALLOWED })), 'sammy', ['participants']);
+    for (const [n, [code, isShown]] of (
+      [
+        ['', false],
+        ['172', true],
+        ['104', true],
+        ['173', false],
+        ['172', true],
+        ['174', false],
+      ] as const
+    ).entries()) {
+      if (code !== '') book.fromServer(configured(code)).expectVerdict(SWALLOWED);
+      book
+        .fromServer(presence(`olga${n}`, jid))
+        .expectVerdict(SWALLOWED)
+        .expectSent(
+          'client',
+          event('participants', `id-${n + 1}`, at(`olga${n}`, `${participant}${isShown ? jid : ''}`)),
+        );
+    }
+    book.end();
+  });
+
+  it('who comes and goes while nobody is there is nothing for later, but whose role changes is', () => {
+    const shared = domain();
+    const visitor = "role='visitor' affiliation='none'";
+    const book = subscribed(stage({ settings: ALLOWED, domain: shared }), 'sammy', [
+      'presence',
+      'participants',
+      'affiliations',
+    ])
+      .fromServer(says('bobby', participant))
+      .expectVerdict(SWALLOWED)
+      .fromServer(says('bobby', visitor))
+      .expectVerdict(SWALLOWED);
+    const stored = () =>
+      [...shared.store]
+        .filter(([key]) => key.startsWith(storeKey('mucsub', shared.name, 'log', '')))
+        .map(([, value]) => JSON.parse(value.toString()).kind);
+    book.see(() => expect(stored()).toEqual(['affiliations'])).end();
+  });
+
+  it('and is no participant that comes or goes', () => {
+    const left = ["role='participant' affiliation='none' nick='rob'", ['303'], 'unavailable'] as const;
+    bobby(['participants'])
+      .expectSent('client', event('participants', 'id-1', at('bobby', participant)))
+      .fromServer(says('bobby', ...left))
+      .expectVerdict(SWALLOWED)
+      .fromServer(says('rob', participant))
+      .expectVerdict(SWALLOWED)
       .end();
   });
 

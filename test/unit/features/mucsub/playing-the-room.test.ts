@@ -773,6 +773,64 @@ describe('when the last client has gone', () => {
 describe('other people', () => {
   const told = (nick: string) => JSON.stringify({ op: 'gone', room: ROOM, nick, affiliation: 'none' });
 
+  it('have no events of a ghost that comes, nor when the subscription ends, but of a subscriber who joins and leaves', () => {
+    const shared = domain();
+    const romeo = 'romeo@capulet.lit';
+    const of = (xml: string) => xml.replaceAll(FULL, `${romeo}/orchard`);
+    const [there, away] = [
+      "role='participant' affiliation='none'",
+      "role='none' affiliation='none'",
+    ] as const;
+    const juliet = subscribed(available(stage({ settings: ALLOWED, domain: shared })), 'sammy', ['presence']);
+    const insideOf = (presence: string) =>
+      presence
+        .replace('<presence ', `<presence xmlns='${NS.client}' `)
+        .replace(`to='${FULL}'`, `to='${ACCOUNT}'`);
+    const ghost = available(lateStage(shared, `${romeo}/orchard`))
+      .fromClient(subscribe('rom', ['messages']))
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', asks('rom'));
+    juliet.fromServer(says('rom', there)).expectVerdict(SWALLOWED);
+    ghost
+      .fromServer(of(self('rom')))
+      .expectVerdict(SWALLOWED)
+      .expectSent(
+        'client',
+        of(result(`<subscribe xmlns='${NS.mucsub}' nick='rom'>${events('messages')}</subscribe>`)),
+      )
+      .expectTold(romeo, JSON.stringify({ op: 'subscribed', room: ROOM }))
+      .fromServer(of(SUBJECT))
+      .expectVerdict(SWALLOWED)
+      .fromClient(asks('rom'))
+      .expectVerdict('changed mucsub-joining', asks('rom'))
+      .fromServer(of(self('rom')))
+      .fromServer(of(SUBJECT));
+    juliet
+      .fromServer(says('rom', there))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', event('presence', 'id-1', insideOf(says('rom', there))));
+    const left = of(says('rom', "affiliation='none' role='none'", ['110'], 'unavailable'));
+    ghost
+      .fromClient(`<presence to='${ROOM}/rom' type='unavailable'/>`)
+      .expectVerdict('handled mucsub-left')
+      .expectSent('client', left)
+      .expectTold(ACCOUNT, told('rom'));
+    juliet.told(told('rom'), `${romeo}/orchard`);
+    const gone = says('rom', "affiliation='none' role='none'", [], 'unavailable');
+    juliet.expectSent('client', event('presence', 'id-2', insideOf(gone)));
+    ghost
+      .fromClient(`<iq type='set' id='s1' to='${ROOM}'><unsubscribe xmlns='${NS.mucsub}'/></iq>`)
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('server', `<presence to='${ROOM}/rom' type='unavailable'/>`)
+      .expectTold(romeo, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'rom' }))
+      .expectSent('client', of(result()))
+      .end();
+    juliet
+      .fromServer(says('rom', away, [], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .end();
+  });
+
   it('do not see a ghost come and go, but a subscriber who joins and leaves', () => {
     const shared = domain();
     const romeo = 'romeo@capulet.lit/orchard';
