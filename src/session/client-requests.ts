@@ -38,9 +38,7 @@ export class ClientRequests {
         side.start?.fromClient(frame);
         break;
       case 'forward-bind':
-        if (session.binding.bindsAgain(frame)) break;
-        side.bindId = frame.id;
-        this.#bind(frame);
+        if (!session.binding.bindsAgain(frame)) this.#bind(frame);
         break;
       case 'forward-legacy-auth':
         side.legacyAuth = readLegacyAuth(frame);
@@ -123,15 +121,15 @@ export class ClientRequests {
     const { session } = this.side;
     const wanted = frameToElement(frame).getChild('bind', NS.bind)?.getChildText('resource')?.trim();
     const request = Buffer.from(frame.bytes());
+    const { id } = frame;
     let waited = false;
     let free = false;
     const go = (): void => {
       free = true;
       if (waited && this.side.state !== 'resuming') return;
       session.server.outbox.bytes(request);
-      if (!waited) return;
-      this.side.state = 'binding';
-      this.side.goOn();
+      this.side.awaitsResource(id);
+      this.side.readAgain(WAITING_FOR_SERVER);
     };
     // A session whose server leg is lost and for whose client nothing waits ends at once.
     if (session.binding.whenFree(wanted, go) || free) return;

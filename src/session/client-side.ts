@@ -71,8 +71,10 @@ export class ClientSide extends LegSide implements TokenizerSink {
   }
 
   data(chunk: Buffer): void {
-    if (this.#waits) this.#unread.push(chunk);
-    else if (this.state !== 'closed' && this.state !== 'closing' && !this.gone) this.#read(chunk);
+    if (this.#waits) {
+      this.#unread.push(chunk);
+      this.stopReading(WAITING_FOR_SERVER);
+    } else if (this.state !== 'closed' && this.state !== 'closing' && !this.gone) this.#read(chunk);
   }
 
   /** TLS is up: a new stream is due. */
@@ -106,6 +108,19 @@ export class ClientSide extends LegSide implements TokenizerSink {
     const waited = this.state === 'starting';
     this.state = 'authenticating';
     if (waited) this.goOn();
+  }
+
+  /** A resource has been asked for. What comes behind that is read when the answer is there: it goes through the session, or is refused. */
+  awaitsResource(id: string | undefined): void {
+    this.bindId = id;
+    this.state = 'bind-requested';
+    this.stopHere();
+  }
+
+  /** The answer has been passed on. */
+  resourceAnswered(): void {
+    if (this.state === 'bind-requested') this.state = 'binding';
+    this.goOn();
   }
 
   /** Ends a start: the client is authenticated and binds as ever. */
@@ -196,7 +211,7 @@ export class ClientSide extends LegSide implements TokenizerSink {
   }
 
   get #waits(): boolean {
-    return this.state === 'waiting' || this.waitsToResume;
+    return this.state === 'waiting' || this.state === 'bind-requested' || this.waitsToResume;
   }
 
   /** Passes a stream error of the server's on; the end of the stream follows. */

@@ -4,7 +4,7 @@ import { streamError } from '../stream/errors.js';
 import { speaksFeatures, streamHeader } from '../stream/header.js';
 import { upstreamLimits } from '../stream/server-kind.js';
 import { SERVER_STREAM, type ServerInput, type ServerState } from '../stream/server-stream.js';
-import type { Frame } from '../xml/frame.js';
+import { type Frame, StanzaKind } from '../xml/frame.js';
 import type { StreamHeader } from '../xml/header.js';
 import { NS } from '../xml/namespaces.js';
 import { escapeAttribute } from '../xml/serialize.js';
@@ -354,11 +354,11 @@ export class ServerSide extends LegSide implements TokenizerSink {
     if (session.attempt?.takeBindResult(id, readBindResult(frame)) === true) return;
     if (client.start?.takes(frame) === true) return;
     client.outbox.range(frame.buffer, frame.start, frame.end);
-    if (id === undefined) return;
-    if (client.state === 'binding' && id === client.bindId) {
+    if (client.state === 'bind-requested' && frame.kind === StanzaKind.Iq && id === client.bindId) {
       const identity = readBindResult(frame);
       if (identity !== undefined) session.binding.bind(identity);
-    } else if (client.state === 'authenticating' && id === client.legacyAuth?.id) {
+      client.resourceAnswered();
+    } else if (client.state === 'authenticating' && id !== undefined && id === client.legacyAuth?.id) {
       if (!frame.attributeEquals('type', 'result')) return;
       const { local, resource } = client.legacyAuth;
       client.legacyAuth = undefined;

@@ -23,6 +23,8 @@ export type ClientState =
   | 'starting'
   /** Authenticated; a resource is to be bound. */
   | 'binding'
+  /** A resource has been asked for: what the client has sent behind that is for the session, and waits for it. */
+  | 'bind-requested'
   /** Authenticated, and asking to resume a session: what it sends meanwhile waits. */
   | 'resuming'
   | 'bound'
@@ -167,6 +169,7 @@ export const CLIENT_STREAM: { readonly [state in ClientState]: Row } = {
     'stream-error': { action: 'forward-error', next: 'closing' },
   },
   starting: NOTHING,
+  'bind-requested': NOTHING,
   resuming: NOTHING,
   held: NOTHING,
   closing: NOTHING,

@@ -117,6 +117,61 @@ describe('RFC 6120 §5: STARTTLS towards the client', () => {
   });
 });
 
+describe('RFC 6120 §7: a client that does not wait for its resource', () => {
+  const ASK = `<iq type='set' id='b1'>${BIND}</iq>`;
+  const JID = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@example.org/r</jid></bind>";
+  const RESULT = `<iq type='result' id='b1'>${JID}</iq>`;
+
+  test('what comes behind the request, in the same bytes or later, is for the session and waits for it', () => {
+    new Playbook()
+      .authenticated(BIND + SM3)
+      .client(`${ASK}<enable xmlns='urn:xmpp:sm:3'/><message id='1'/>`)
+      .toServer(ASK)
+      .client("<message id='2'/>")
+      .commands('pause client')
+      .server(RESULT)
+      .toClient(`${RESULT}<enabled xmlns='urn:xmpp:sm:3'/>`)
+      .toServer("<enable xmlns='urn:xmpp:sm:3'/><message id='1'/><message id='2'/>")
+      .commands('resume client')
+      .client("<r xmlns='urn:xmpp:sm:3'/>")
+      .toClient("<a xmlns='urn:xmpp:sm:3' h='0'/>")
+      .server("<enabled xmlns='urn:xmpp:sm:3'/>")
+      .toServer("<r xmlns='urn:xmpp:sm:3'/>")
+      .server("<a xmlns='urn:xmpp:sm:3' h='2'/>")
+      .toClient("<a xmlns='urn:xmpp:sm:3' h='2'/>")
+      .done();
+  });
+
+  test('Prosody binds without an id too', () => {
+    const ask = ASK.replace(" id='b1'", '');
+    const result = RESULT.replace(" id='b1'", '');
+    new Playbook()
+      .authenticated()
+      .client(`${ask}<presence/>`)
+      .toServer(ask)
+      .server(`<message/>${result}`)
+      .toClient(`<message/>${result}`)
+      .toServer('<presence/>')
+      .commands('load undelivered')
+      .done();
+  });
+
+  test('the request is refused: the next one may be another', () => {
+    const refused = "<iq type='error' id='b1'/>";
+    const other = ASK.replace('b1', 'b2');
+    new Playbook()
+      .authenticated()
+      .client(ASK + other)
+      .toServer(ASK)
+      .server(refused)
+      .toClient(refused)
+      .toServer(other)
+      .server(RESULT.replace('b1', 'b2'))
+      .toClient(RESULT.replace('b1', 'b2'))
+      .done();
+  });
+});
+
 describe('XEP-0198 is ended on both legs', () => {
   test('the proxy uses it towards a server that has it, before anything else is sent', () => {
     new Playbook()
