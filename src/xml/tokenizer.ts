@@ -42,6 +42,8 @@ const IN_MARK = 5;
 const IN_FIRST = 6;
 const IN_HEADER = 7;
 const IN_STANZA = 8;
+/** The header was the end of its stream too, which is said when reading goes on. */
+const ENDS_AT_ONCE = 9;
 
 const LESS = 0x3c;
 const GREATER = 0x3e;
@@ -164,10 +166,14 @@ export class Tokenizer implements ReadingRules {
     return this.unread;
   }
 
-  /** Takes a `stop()` back: what is pushed next, the unread rest of the last chunk first, is read on in the same stream. */
+  /**
+   * Takes a `stop()` back: what is pushed next, the unread rest of the last chunk first, is read on in the same stream. One that its header has
+   * ended is reported as closed.
+   */
   proceed(): void {
     this.stopped = false;
     this.unread = 0;
+    if (this.state === ENDS_AT_ONCE) this.endAtOnce();
   }
 
   /** How many bytes have come behind the element at which `stop()` was called; 0 if it was not. */
@@ -336,6 +342,11 @@ export class Tokenizer implements ReadingRules {
     }
   }
 
+  private endAtOnce(): void {
+    this.state = CLOSED;
+    this.sink.onClose();
+  }
+
   private finishHeader(buf: Buffer, base: number, end: number): void {
     const { records } = this.pooled!.reader;
     const header = readHeader(buf, base, records, !this.strict);
@@ -349,9 +360,9 @@ export class Tokenizer implements ReadingRules {
     const empty = buf[end - 2] === SLASH;
     this.complete(BETWEEN_STANZAS, end);
     this.sink.onHeader(header);
-    if (!empty || this.state !== BETWEEN_STANZAS || this.stopped) return;
-    this.state = CLOSED;
-    this.sink.onClose();
+    if (!empty || this.state !== BETWEEN_STANZAS) return;
+    this.state = ENDS_AT_ONCE;
+    if (!this.stopped) this.endAtOnce();
   }
 
   /** The token is over at `pos`. Before the sink is called, so that it finds the tokenizer ready for the next. */

@@ -34,6 +34,22 @@ describe('RFC 6120 §4.2: a stream is opened', () => {
       .done();
   });
 
+  test('§4.4: a header that is the end of its stream too is answered, and so is the end; nothing is read behind it', () => {
+    new Playbook()
+      .client(`${HEADER.replace(/>$/, '/>')}<iq id='1'/>`)
+      .commands('connect example.org', 'pause client')
+      .connected()
+      .toServer(HEADER)
+      .server(`${SERVER_HEADER}<stream:features>${MECHANISMS}</stream:features>`)
+      .toClient(/<\/stream:features>$/)
+      .toServer('</stream:stream>')
+      .commands('resume client')
+      .server('</stream:stream>')
+      .toClient('</stream:stream>')
+      .commands('end server', 'end client')
+      .done();
+  });
+
   test('the domain is compared in prepared form and said to the server as configured', () => {
     new Playbook()
       .client(HEADER.replace('example.org', 'EXAMPLE.org'))
