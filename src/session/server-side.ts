@@ -20,7 +20,7 @@ import { ServerNegotiation } from './server-negotiation.js';
 import type { Session, SessionSettings } from './session.js';
 import { readableFromServer } from './standard-form.js';
 
-/** The stream towards the server: `SERVER_STREAM` at work. */
+/** The stream towards the server: `SERVER_STREAM` at work. In one file: what a state does to one input is read beside what it does to the others. */
 export class ServerSide extends LegSide implements TokenizerSink {
   state: ServerState = 'absent';
   /** Of the server's present stream. */
@@ -196,8 +196,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
   }
 
   giveUp(): void {
-    this.destroy();
-    this.state = 'closed';
+    this.cut();
     this.session.bound?.legDown('server');
   }
 

@@ -34,14 +34,14 @@ import { READ, Storing } from './storing.js';
 import { Subscribing } from './subscribing.js';
 import { SubscriptionChanges } from './subscription-changes.js';
 import { type Surroundings, surroundingsOf } from './surroundings.js';
+import { TAKE_UP, TakingUp } from './taking-up.js';
 import { Unseen } from './unseen.js';
 import { CONFIGURES, On, SUBSCRIBERS, SUBSCRIBES, WATCHES } from './watches.js';
 
 const BOOK = 'book';
 const HEARD = 'heard';
-const TAKE_UP = 'take up';
 const LEAVES = 'leaves';
-/** How long it may take to find out what the server has, and to be out of a room; ms. */
+/** How long it may take to be out of a room; ms. */
 const MOST_PATIENCE = 10_000;
 /** How often it is noted how far rooms have been heard for who is away, for when the process is killed: what was stored is told apart; ms. */
 const HEARD_EVERY = 10_000;
@@ -57,6 +57,7 @@ class MucSubSession implements FeatureSession, Reader {
   readonly #delivery: Delivery;
   readonly #storing: Storing;
   readonly #ghosts: Ghosts;
+  readonly #takingUp: TakingUp;
   readonly #changes: SubscriptionChanges;
   readonly #subscribing: Subscribing;
   readonly #completion: JoinCompletion;
@@ -89,6 +90,7 @@ class MucSubSession implements FeatureSession, Reader {
       vanished: (room) => this.#changes.vanished(room),
       left: () => this.#endKept(this.#ghosts.isLeaving),
     });
+    this.#takingUp = new TakingUp(around, this.#storing, () => this.#takeUp());
     this.#changes = new SubscriptionChanges(around, this.#ghosts, this.#delivery);
     this.#subscribing = new Subscribing(around, this.#services, this.#ghosts, (change, subscription) =>
       this.#changes.announce(change, subscription),
@@ -178,7 +180,7 @@ class MucSubSession implements FeatureSession, Reader {
     if (token === HEARD) this.#noteHeard();
     else if (token === NOTE) this.#arrivals.note();
     else if (token === HAND_OVER) this.#handOver();
-    else if (token === TAKE_UP) this.#whenLogsKnown();
+    else if (token === TAKE_UP) this.#takingUp.goOn();
     else if (token === LEAVES) this.#endKept(false);
     else if (token === READ) this.#storing.readAgain();
     else if (token.startsWith(CATCH_UP)) this.#ghosts.catchUp(token.slice(CATCH_UP.length));
@@ -195,24 +197,7 @@ class MucSubSession implements FeatureSession, Reader {
 
   #claim(): void {
     if (this.#delivery.wanted) this.#storing.read();
-    this.#whenServicesKnown();
-  }
-
-  /** Whether a room has an archive decides how it is entered and asked what was missed. */
-  #whenServicesKnown(): void {
-    const { probe } = this.#around;
-    if (probe.server() !== undefined) {
-      this.#whenLogsKnown();
-      return;
-    }
-    probe.whenKnown(() => this.#whenLogsKnown());
-    // A server that says nothing of itself.
-    this.context.wakeAt(TAKE_UP, this.context.now + MOST_PATIENCE);
-  }
-
-  /** What was heard of rooms that have no archive says how far they are asked. */
-  #whenLogsKnown(): void {
-    this.#storing.whenArchivesRead(() => this.#takeUp());
+    this.#takingUp.begin();
   }
 
   #takeUp(): void {
