@@ -5,6 +5,7 @@ import { type Config, presentsCertificates, type UpstreamConfig } from '../confi
 import { ConfigError } from '../config/problem.js';
 import { FEATURES } from '../features/index.js';
 import { AdminServer } from '../ops/admin.js';
+import { IdleCollection } from '../ops/idle-collection.js';
 import { createLog, logReady } from '../ops/log.js';
 import { Metrics } from '../ops/metrics.js';
 import { YoungGeneration } from '../ops/young-generation.js';
@@ -117,7 +118,8 @@ export type UpstreamAdvisor = (
 export class Serving {
   readonly middlebox: Middlebox;
   readonly metrics = new Metrics();
-  readonly #young = new YoungGeneration(() => this.metrics.bytesFromClients + this.metrics.bytesFromServers);
+  readonly #young: YoungGeneration;
+  readonly #idle: IdleCollection;
   readonly #certificates: CertificateStore;
   readonly #sessions: Sessions;
   readonly #observers: Observers;
@@ -139,6 +141,9 @@ export class Serving {
     this.#log = log;
     this.#certificates = new CertificateStore(log);
     this.#sessions = new Sessions(config);
+    const received = (): number => this.metrics.bytesFromClients + this.metrics.bytesFromServers;
+    this.#young = new YoungGeneration(received);
+    this.#idle = new IdleCollection(received);
     this.middlebox = new Middlebox(
       config,
       this.#certificates,
@@ -159,6 +164,7 @@ export class Serving {
   /** @throws CertificateError, ListenError, StoreError */
   async start(): Promise<void> {
     this.#young.start();
+    this.#idle.start();
     const { config, warnings } = this.#loaded;
     for (const warning of warnings) this.#log.warn(warning);
     if (presentsCertificates(config)) await this.#certificates.load(config.domains.values(), config.dataDir);
@@ -197,6 +203,7 @@ export class Serving {
     this.#observers.stop();
     this.#ready = false;
     this.#young.stop();
+    this.#idle.stop();
     this.middlebox.close();
     this.#certificates.unwatch();
     this.#admin?.close();

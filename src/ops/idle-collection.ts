@@ -1,0 +1,104 @@
+import { constants, type NodeGCPerformanceDetail, PerformanceObserver } from 'node:perf_hooks';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+
+const EVERY_MS = 1_000;
+/** Bytes in a second below which nobody notices that the heap is looked through: some 800 small stanzas. */
+const QUIET_BYTES = 256 * 1024;
+const QUIET_SECONDS = 3;
+/** Growth that is worth it: of this many bytes and of this part of what there was. */
+const GROWTH_BYTES = 8 * 1024 * 1024;
+const GROWTH_PART = 1 / 4;
+const SECONDS_BETWEEN = 60;
+
+/** The part of V8 that is needed here; another one in tests. */
+export interface Heap {
+  /** Bytes taken by objects, dead ones among them. */
+  used(): number;
+  /** Begins to look for dead objects, bit by bit beside the work. */
+  collect(): void;
+}
+
+/**
+ * V8 looks through its old generation when that has grown by a half, and some seconds later, when nothing happens, gives back to the system what it
+ * does not need. Thousands of logins leave their garbage just below that half and nothing begins: until the next logins, may be for days, a session takes
+ * half as much again as it needs. So when it has become quiet after growth, V8 is made to begin.
+ */
+export class IdleCollection {
+  #before = 0;
+  #quiet = 0;
+  #least = Number.POSITIVE_INFINITY;
+  #sinceLast = SECONDS_BETWEEN;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param bytes all that has ever been received */
+  constructor(
+    private readonly bytes: () => number,
+    private readonly heap: Heap = new V8Heap(),
+  ) {}
+
+  start(): void {
+    this.#timer = setInterval(() => this.look(), EVERY_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** To be called once a second. */
+  look(): void {
+    const bytes = this.bytes();
+    this.#quiet = bytes - this.#before < QUIET_BYTES ? this.#quiet + 1 : 0;
+    this.#before = bytes;
+    this.#sinceLast += 1;
+    const used = this.heap.used();
+    this.#least = Math.min(this.#least, used);
+    if (this.#quiet < QUIET_SECONDS || this.#sinceLast < SECONDS_BETWEEN) return;
+    if (used - this.#least < Math.max(GROWTH_BYTES, this.#least * GROWTH_PART)) return;
+    this.#sinceLast = 0;
+    // What lives is known when it is done; less than now it will be.
+    this.#least = used;
+    this.heap.collect();
+  }
+}
+
+const PATIENCE_MS = 3_000;
+const STEP_MS = 50;
+/** Objects of a step, some 4 MB: V8 looks at its limits when the young generation (1 to 16 MB) is full. */
+const STEP_OBJECTS = 100_000;
+
+export class V8Heap implements Heap {
+  #stop: (() => void) | undefined;
+
+  used(): number {
+    return getHeapStatistics().used_heap_size;
+  }
+
+  /** Over within 3 s. `gc()` would stop the process for as long as it takes, 70 ms at 50 MB. */
+  collect(): void {
+    if (this.#stop !== undefined) return;
+    const began = performance.now();
+    const observer = new PerformanceObserver((list) => {
+      if (list.getEntries().some(isMajor)) this.#stop?.();
+    });
+    const steps = setInterval(() => {
+      if (performance.now() - began > PATIENCE_MS) this.#stop?.();
+      else Array.from({ length: STEP_OBJECTS }, (_, index) => ({ index }));
+    }, STEP_MS);
+    steps.unref();
+    this.#stop = () => {
+      this.#stop = undefined;
+      clearInterval(steps);
+      observer.disconnect();
+      setFlagsFromString('--incremental-marking-hard-trigger=0');
+    };
+    observer.observe({ entryTypes: ['gc'] });
+    // Begin when more than a hundredth of the way to the limit is gone, and not at its end.
+    setFlagsFromString('--incremental-marking-hard-trigger=1');
+  }
+}
+
+/** @param entry of the type `gc`, which has the detail that its declaration lacks */
+function isMajor(entry: object): boolean {
+  return (entry as { detail?: NodeGCPerformanceDetail }).detail?.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
+}
