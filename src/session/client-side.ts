@@ -234,12 +234,17 @@ export class ClientSide extends LegSide implements TokenizerSink {
       this.#failure ??= { condition, text };
       return;
     }
-    this.close(this.#errorSent ? undefined : streamError(condition, text, detail));
+    if (this.#errorSent) this.close();
+    else this.close(streamError(condition, text, detail), condition);
     this.session.server.close();
   }
 
-  /** Ends our stream, and with it the leg. @param end what ends it; the end tag alone when there is nothing to explain */
-  close(end = '</stream:stream>'): void {
+  /**
+   * Ends our stream, and with it the leg.
+   * @param end what ends it; the end tag alone when there is nothing to explain
+   * @param own the condition of an error in it
+   */
+  close(end = '</stream:stream>', own?: StreamErrorCondition): void {
     if (this.state === 'closed' || this.gone) return;
     if (this.state === 'securing') {
       // Nothing can be said in the middle of a handshake.
@@ -252,7 +257,7 @@ export class ClientSide extends LegSide implements TokenizerSink {
     this.start?.abandon();
     this.tokenizer.stop();
     this.#unread = [];
-    this.end();
+    this.end(own);
   }
 
   /** The transport has ended. */

@@ -204,7 +204,7 @@ export class Hold {
     const text = 'This session is over. Connect again.';
     if (this.#nothingWaits) session.client.fail('system-shutdown', text);
     else {
-      session.client.close(streamError('system-shutdown', text));
+      session.client.close(streamError('system-shutdown', text), 'system-shutdown');
       // The server's stream ends behind what is being stored.
       this.end(reason);
     }

@@ -1,4 +1,5 @@
 import type { Buffer } from 'node:buffer';
+import type { StreamErrorCondition } from '../stream/errors.js';
 import { isWhitespace } from '../xml/characters.js';
 import type { XmlError } from '../xml/errors.js';
 import type { Tokenizer } from '../xml/tokenizer.js';
@@ -101,12 +102,15 @@ export abstract class LegSide {
     return this.outbox.withinLimit();
   }
 
-  /** Writes what is left and ends our direction. */
-  end(): void {
+  /**
+   * Writes what is left and ends our direction.
+   * @param own the error that has been written, when it is none of the server's
+   */
+  end(own?: StreamErrorCondition): void {
     if (this.ended || this.gone) return;
     this.write();
     this.ended = true;
-    this.port.end(this.leg);
+    this.port.end(this.leg, own);
   }
 
   /** Gives the transport up. */

@@ -52,8 +52,11 @@ export interface SessionPort {
   startTls(leg: Leg): void;
   /** Opens the server leg for a domain (a key of the configuration); `onConnected` or `onConnectFailed` follows. */
   connect(domain: string): void;
-  /** Sends what is queued, then ends the sending direction. The peer may go on sending until it ends its own. */
-  end(leg: Leg): void;
+  /**
+   * Sends what is queued, then ends the sending direction. The peer may go on sending until it ends its own.
+   * @param own the stream error that has been written, when it is this side's own and not the server's: some transports have words for it
+   */
+  end(leg: Leg, own?: StreamErrorCondition): void;
   /** Gives the leg up at once: nothing is delivered and nothing is reported afterwards. */
   destroy(leg: Leg): void;
   pauseReading(leg: Leg): void;

@@ -141,8 +141,8 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
     this.#dial = this.#environment.connector.connect(domain, this);
   }
 
-  end(leg: Leg): void {
-    this.#leg(leg)?.end();
+  end(leg: Leg, own?: StreamErrorCondition): void {
+    this.#leg(leg)?.end(own);
     this.#settleSoon();
   }
 

@@ -37,7 +37,8 @@ export interface TransportLeg {
   unsent(): number;
   whenFlushed(): void;
   startTls(wrapping: TlsWrapping): void;
-  end(): void;
+  /** @param own the condition of the stream error that has been written, when it is this side's own */
+  end(own?: StreamErrorCondition): void;
   pauseReading(): void;
   resumeReading(): void;
   destroy(): void;

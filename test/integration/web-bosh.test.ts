@@ -113,11 +113,11 @@ describeRoutes(
       expect(polled.body).toContain("inactivity='75'");
     });
 
-    test('a host that is not served here: BOSH has a word for it', async () => {
+    test('a host that is not served here: BOSH has a word for it, which is all that is said', async () => {
       const web = connectBosh(url, 'nobody.example');
-      const client = watched(web);
-      await expect(client.openStream()).rejects.toThrow('host-unknown');
+      await expect(watched(web).openStream()).rejects.toThrow();
       expect(web.carrier.condition).toBe('host-unknown');
+      expect(web.carrier.answers.at(-1)?.body).not.toContain('stream:error');
     });
 
     test('left on BOSH, resumed on WebSocket and then on TCP, and back: nothing is missing, nothing comes twice', async () => {
@@ -168,16 +168,36 @@ describeRoutes(
 describeRoutes(
   'BOSH: the process',
   (route) => {
-    test('SIGTERM: a client is told system-shutdown, in both languages', async () => {
+    test('XEP-0206 §2: what the server ends a stream for is a remote-stream-error, and goes along', async () => {
+      const proxy = await RunningProxy.inFrontOf(route.server, {
+        listen: ['http://127.0.0.1:0/bosh', 'xmpp://127.0.0.1:0?tls=optional'],
+      });
+      try {
+        const account = await newAccount(route.server, 'alice');
+        const web = await logInOverBosh(proxy.urls[0]!, account, { resource: 'one' });
+        const alice = cutAfterwards(web.client);
+        await alice.becomeAvailable();
+        const tcp = { ...route, plain: { ...proxy.address(1), domain: route.server.domain } };
+        const other = await authenticated(await newConnection(tcp), account);
+        await other.bind('one');
+        expect(await alice.streamError()).toBe('conflict');
+        await alice.stream.when('the end', () => web.carrier.condition !== undefined);
+        expect(web.carrier.condition).toBe('remote-stream-error');
+      } finally {
+        await proxy.dispose();
+      }
+    });
+
+    test('SIGTERM: a client is told system-shutdown, and nothing else', async () => {
       const proxy = await RunningProxy.inFrontOf(route.server, { listen: ['http://127.0.0.1:0/bosh'] });
       try {
         const web = await logInOverBosh(proxy.urls[0]!, await newAccount(route.server, 'alice'));
         const alice = cutAfterwards(web.client);
         await alice.becomeAvailable();
         const stopped = proxy.stop();
-        expect(await alice.streamError()).toBe('system-shutdown');
         await alice.stream.when('the end', () => web.carrier.condition !== undefined);
         expect(web.carrier.condition).toBe('system-shutdown');
+        expect(web.carrier.answers.at(-1)?.body).not.toContain('stream:error');
         await stopped;
       } finally {
         await proxy.dispose();

@@ -1,4 +1,4 @@
-import { describe, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { HEADER, Playbook, SERVER_HEADER } from './playbook.js';
 
 describe('RFC 6120 §4.4: closing a stream', () => {
@@ -36,6 +36,28 @@ describe('RFC 6120 §4.4: closing a stream', () => {
       .commands('end server', 'end client')
       .finishes('server-error')
       .done();
+  });
+
+  test('the transport is told whose error it is: some have words of their own for ours', () => {
+    const error = "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    const servers = new Playbook().bound().server(`${error}</stream:stream>`);
+    servers
+      .toClient(`${error}</stream:stream>`)
+      .toServer('</stream:stream>')
+      .commands('end server', 'end client');
+    expect(servers.endedFor).toBe('nothing of our own');
+    const header = HEADER.replace('example.org', 'elsewhere.example');
+    const ours = new Playbook()
+      .client(header)
+      .toClient(/<host-unknown /)
+      .commands('end client');
+    expect(ours.endedFor).toBe('host-unknown');
+    const gone = new Playbook()
+      .bound()
+      .lost('server')
+      .toClient(/<system-shutdown /);
+    gone.commands('destroy server', 'end client');
+    expect(gone.endedFor).toBe('system-shutdown');
   });
 
   test('a stream error of the client’s reaches the server', () => {

@@ -70,6 +70,8 @@ export class Playbook {
   readonly counted = new Map<string, number>();
   summary: SessionSummary | undefined;
   full: Leg | undefined;
+  /** What the client's transport has been told that the stream is ended for. */
+  endedFor: string | undefined;
   readonly kept = { client: 0, server: 0 };
   wakesAt = Number.POSITIVE_INFINITY;
   now = 1_000;
@@ -160,7 +162,10 @@ export class Playbook {
       whenFlushed: (leg) => this.#commands.push(`whenFlushed ${leg}`),
       startTls: (leg) => this.#commands.push(`startTls ${leg}`),
       connect: (name) => this.#commands.push(`connect ${name}`),
-      end: (leg) => this.#commands.push(`end ${leg}`),
+      end: (leg, own) => {
+        this.#commands.push(`end ${leg}`);
+        if (leg === 'client') this.endedFor = own ?? 'nothing of our own';
+      },
       destroy: (leg) => this.#commands.push(`destroy ${leg}`),
       pauseReading: (leg) => {
         this.#paused.add(leg);

@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
+import type { StreamErrorCondition } from '../../../stream/errors.js';
 import type { Frame } from '../../../xml/frame.js';
 import type { StreamHeader } from '../../../xml/header.js';
 import { type NamespaceTable, NS } from '../../../xml/namespaces.js';
@@ -23,12 +24,16 @@ export interface BoshSurroundings {
   readonly draining: boolean;
 }
 
-/** Stream errors that BOSH has words of its own for (XEP-0124 §17.2); all others are `remote-stream-error`. */
-const CONDITIONS: Readonly<Record<string, TerminalCondition>> = {
+/**
+ * Stream errors of this side that BOSH has words of its own for (XEP-0124 §17.2): they are said by these alone. All others, and whatever error the
+ * server has sent, come as `remote-stream-error` with the element (XEP-0206 §2).
+ */
+const OWN_WORDS: { readonly [condition in StreamErrorCondition]?: TerminalCondition } = {
   'host-unknown': 'host-unknown',
   'improper-addressing': 'improper-addressing',
   'remote-connection-failed': 'remote-connection-failed',
-  'system-shutdown': 'system-shutdown',
+  // The server has gone, or the session there; `ownWord` knows when it is this process that goes.
+  'system-shutdown': 'remote-connection-failed',
 };
 
 /** A client that speaks BOSH (XEP-0124), as a leg that carries a stream of bytes. What requests and answers mean is the exchange's. */
@@ -46,7 +51,8 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   #ending = false;
   #drainWanted = false;
   #unblockWanted = false;
-  #condition: TerminalCondition | undefined;
+  /** The stream's error, which goes out with the end of the stream and not before. */
+  #error: readonly Buffer[] | undefined;
   /** An answer is still being compressed: those to later requests go out behind it (XEP-0124 §14.2). */
   #sending: Promise<void> | undefined;
   /** Bytes ever given to `write` as they were queued, and the marks that `whenFlushed` has set in that count; -1: none. */
@@ -161,16 +167,15 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   }
 
   element(pieces: readonly Buffer[], frame: Frame): void {
-    if (frame.is('error', NS.stream)) this.#condition = conditionOf(frame);
-    this.#exchange.write(pieces, frame.is('features', NS.stream) || frame.is('error', NS.stream));
+    if (frame.is('error', NS.stream)) this.#error = pieces;
+    else this.#exchange.write(pieces, frame.is('features', NS.stream));
   }
 
   /** A held request is sign of life enough (XEP-0124 §5). */
   whitespace(): void {}
 
-  streamEnd(): void {
-    this.#exchange.end(this.#condition);
-  }
+  /** `end` follows, which knows whose error there is. */
+  streamEnd(): void {}
 
   // The driver.
 
@@ -213,10 +218,21 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   }
 
   /** The last words go out with the next request there is, or has been. */
-  end(): void {
-    if (this.#dead) return;
+  end(own?: StreamErrorCondition): void {
+    if (this.#dead || this.#ending) return;
     this.#ending = true;
-    this.#exchange.end(this.#condition);
+    const word = this.#ownWord(own);
+    if (word !== undefined) this.#exchange.end(word);
+    else if (this.#error === undefined) this.#exchange.end(undefined);
+    else {
+      this.#exchange.write(this.#error, true);
+      this.#exchange.end('remote-stream-error');
+    }
+  }
+
+  #ownWord(own: StreamErrorCondition | undefined): TerminalCondition | undefined {
+    if (own === 'system-shutdown' && this.around.draining) return 'system-shutdown';
+    return own === undefined ? undefined : OWN_WORDS[own];
   }
 
   pauseReading(): void {
@@ -247,12 +263,4 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
     this.#drainWanted = false;
     this.#owner.legDrained(this);
   }
-}
-
-function conditionOf(error: Frame): TerminalCondition {
-  for (let i = 0; i < error.childCount; i += 1) {
-    const mapped = error.childNamespace(i) === NS.streamErrors ? CONDITIONS[error.childName(i)] : undefined;
-    if (mapped !== undefined) return mapped;
-  }
-  return 'remote-stream-error';
 }

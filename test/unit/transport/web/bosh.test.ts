@@ -210,21 +210,72 @@ describe('a session over BOSH', () => {
     expect(responses).toHaveLength(3);
   });
 
-  it('the session’s last words go out with its error, in both languages', async () => {
+  const ERROR = (condition: string) =>
+    `<stream:error><${condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>`;
+
+  it.each([
+    // What the server says is said as it was, whatever BOSH would call that itself (XEP-0124 §17.2).
+    ...['conflict', 'host-unknown', 'improper-addressing', 'remote-connection-failed', 'system-shutdown'].map(
+      (condition) => [condition, undefined] as const,
+    ),
+    // So is what this side says in the language of streams, where BOSH has no word for it.
+    ...(['conflict', 'policy-violation', 'not-authorized'] as const).map((own) => [own, own] as const),
+  ])(
+    'XEP-0206 §2: an error of the stream is a remote-stream-error, and comes last: %s',
+    async (condition, own) => {
+      const { begin } = await open();
+      const { session, ask } = await begin();
+      const held = ask(101);
+      session.write(`<presence/>${ERROR(condition)}</stream:stream>`);
+      session.port.end('client', own);
+      const { body } = await held;
+      expect(body).toMatch(/^<body [^>]*xmlns:stream='http:\/\/etherx.jabber.org\/streams'[^>]*>/);
+      expect(body).toMatch(
+        /^<body [^>]*type='terminate' condition='remote-stream-error'><presence [^>]*\/><stream:error [^>]*><[^>]*\/><\/stream:error><\/body>$/,
+      );
+      expect(body).toContain(`<${condition} `);
+      expect((await ask(102)).body).toContain("condition='item-not-found'");
+    },
+  );
+
+  it('XEP-0206 §2: it does not go out before the end that it is the reason of', async () => {
     const { begin } = await open();
     const { session, ask } = await begin();
     const held = ask(101);
-    session.write(
-      "<presence/><stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
-    );
+    session.write('<presence/>');
+    expect((await held).body).not.toContain('terminate');
+    const last = ask(102);
+    session.write(ERROR('reset'));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    session.write('</stream:stream>');
     session.port.end('client');
-    const { body } = await held;
-    // XEP-0206 §2.
-    expect(body).toMatch(/^<body [^>]*xmlns:stream='http:\/\/etherx.jabber.org\/streams'[^>]*>/);
-    expect(body).toMatch(
-      /^<body [^>]*type='terminate' condition='remote-stream-error'><presence [^>]*\/><stream:error /,
+    expect((await last).body).toMatch(/^<body [^>]*condition='remote-stream-error'><stream:error /);
+  });
+
+  it.each([
+    ['host-unknown', 'host-unknown'],
+    ['improper-addressing', 'improper-addressing'],
+    ['remote-connection-failed', 'remote-connection-failed'],
+    // While the process stays, it is the server that has gone.
+    ['system-shutdown', 'remote-connection-failed'],
+  ] as const)('XEP-0124 §17.2: an end of our own is said by BOSH’s own word alone: %s', async (own, word) => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    const held = ask(101);
+    session.write(`<presence/>${ERROR(own)}</stream:stream>`);
+    session.port.end('client', own);
+    expect((await held).body).toMatch(
+      new RegExp(`^<body [^>]*type='terminate' condition='${word}'><presence [^>]*/></body>$`),
     );
-    expect((await ask(102)).body).toContain("condition='item-not-found'");
+  });
+
+  it('XEP-0124 §13: an end without an error has no condition', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    const held = ask(101);
+    session.write('</stream:stream>');
+    session.port.end('client');
+    expect((await held).body).toBe(`<body ${NS} type='terminate'/>`);
   });
 });
 
