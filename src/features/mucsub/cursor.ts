@@ -44,6 +44,11 @@ export class Cursor {
     return last !== undefined && (last[1] === undefined || last[1] > this.sent);
   }
 
+  /** A session has been sent something, and its client has not acknowledged it. */
+  get isOut(): boolean {
+    return this.reader !== undefined && this.sent > 0 && !this.isDone;
+  }
+
   /** @returns whether the account is to get what is at this place */
   has(seq: number): boolean {
     return this.#stretches.some(([from, to]) => seq >= from && (to === undefined || seq <= to));

@@ -246,13 +246,15 @@ export class RoomEvents {
     const isStored = !this.delivery.isDirect || this.storing.isBehind(room);
     for (const event of events) {
       const id = context.randomId();
-      if (FLEETING.includes(event) || !isStored)
-        this.delivery.give(room, wrap({ room, account, event, id }, inner), false);
-      else {
-        const said = { kind: event, id, key, isUnique: false, at: context.wallClock(), inner };
-        this.storing.take(room, said, () => said, subscription.events);
-        this.delivery.waits();
+      const bytes = wrap({ room, account, event, id }, inner);
+      if (FLEETING.includes(event) || (!isStored && this.storing.keepsOrder(room))) {
+        this.delivery.give(room, bytes, false);
+        continue;
       }
+      const said = { kind: event, id, key, isUnique: false, at: context.wallClock(), inner };
+      const logged = this.storing.take(room, said, () => said, isStored ? subscription.events : undefined);
+      if (isStored) this.delivery.waits();
+      else this.delivery.giveStored(room, bytes, () => this.storing.pass(room, logged, bytes));
     }
   }
 

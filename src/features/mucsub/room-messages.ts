@@ -5,13 +5,13 @@ import { frameToElement } from '../../xml/tree.js';
 import { MOST_WAITING } from './archive-fill.js';
 import type { Subscription } from './book.js';
 import type { Delivery } from './delivery.js';
-import type { Said } from './event-log.js';
+import type { Logged, Said } from './event-log.js';
 import { addressBytes, innerStanza, wrapSplice } from './events.js';
 import type { Ghost } from './ghost.js';
 import { Heard } from './heard.js';
 import type { EventName } from './nodes.js';
 import { timeOf } from './presences.js';
-import { hasArchive, lacksArchive } from './services.js';
+import { lacksArchive } from './services.js';
 import { eventOf, type Storing } from './storing.js';
 import type { Surroundings } from './surroundings.js';
 import { Template } from './template.js';
@@ -67,7 +67,7 @@ export class RoomMessages {
     const isStored = !this.delivery.isDirect || storing.isBehind(room);
     const id = old?.id ?? heard.archiveId;
     // The room has it: from here on it will be asked for what is beyond the limit, and for what was missed before. Others have what is behind that in the log already.
-    const isForLater = old?.id !== undefined || (hasArchive(this.around, room) && storing.isFull(room));
+    const isForLater = old?.id !== undefined || storing.isFull(room);
     if (isStored && !where.isFrozen && isForLater) {
       where.isFrozen = true;
       storing.close(room);
@@ -84,11 +84,12 @@ export class RoomMessages {
     const event = eventOf(kind, subscription.events);
     const isWanted = event !== undefined && (where.inside.size === 0 || settings.eventsWhileJoined);
     if (!isWanted) return undefined;
-    if (!isStored) return this.#event(room, frame, heard, event, id, old?.stamp);
-    if (heard.isFleeting) return undefined;
-    const known = old?.id === undefined ? heard : { key: old.id, isUnique: true };
-    storing.take(room, known, () => this.said(room, frame, heard, id, old?.stamp), subscription.events);
-    this.delivery.waits();
+    if (heard.isFleeting || old?.id !== undefined || (!isStored && storing.keepsOrder(room)))
+      return isStored ? undefined : this.#event(room, frame, heard, event, id, old?.stamp);
+    const made = () => this.said(room, frame, heard, id, old?.stamp);
+    const logged = storing.take(room, heard, made, isStored ? subscription.events : undefined);
+    if (isStored) this.delivery.waits();
+    else this.#givesBehind(room, logged, this.#event(room, frame, heard, event, id, old?.stamp));
     return undefined;
   }
 
@@ -123,9 +124,14 @@ export class RoomMessages {
     if (isKept) this.delivery.waits();
     if (!isWanted || isStored) return undefined;
     const bytes = this.#event(room, frame, heard, event, logged.id, old?.stamp);
-    if (storing.isAcknowledged(room)) return bytes;
-    this.delivery.giveStored(room, bytes, () => storing.pass(room, logged, bytes));
+    if (storing.keepsOrder(room)) return bytes;
+    this.#givesBehind(room, logged, bytes);
     return undefined;
+  }
+
+  /** An event whose client has not acknowledged what it was told out of the log before. */
+  #givesBehind(room: string, logged: Logged, event: Buffer): void {
+    this.delivery.giveStored(room, event, () => this.storing.pass(room, logged, event));
   }
 
   /** The account will get it some time: push services are told, once though it may come out of the archive and from the room. */

@@ -47,13 +47,18 @@ export class Storing {
   isAcknowledged(room: string): boolean {
     const { book, account, context } = this.around;
     const cursor = book.logs.known(room)?.cursors.get(account);
-    return cursor?.reader !== context.identity.full || cursor.sent === 0 || cursor.isDone;
+    return cursor?.reader !== context.identity.full || !cursor.isOut;
+  }
+
+  /** What goes to the client without being stored will not come before what it was told out of the room's log, if it has to be told that again. */
+  keepsOrder(room: string): boolean {
+    return this.isAcknowledged(room) || this.isFull(room);
   }
 
   /** Nothing more is taken in: the room's archive will be asked. */
   isFull(room: string): boolean {
     const { book, settings } = this.around;
-    return (book.logs.known(room)?.bytes ?? 0) >= settings.storeBytes;
+    return hasArchive(this.around, room) && (book.logs.known(room)?.bytes ?? 0) >= settings.storeBytes;
   }
 
   /**

@@ -10,6 +10,7 @@ import type { Said } from '../event-log.js';
 import { addressBytes, innerStanza, wrap } from '../events.js';
 import { Heard } from '../heard.js';
 import type { EventName } from '../nodes.js';
+import { tellClaim } from '../notices.js';
 import { keyOfPresence, presenceInside } from '../presences.js';
 import { FLEETING } from '../room-events.js';
 import { hasArchive, lacksArchive } from '../services.js';
@@ -133,8 +134,12 @@ export class FanOut {
     const listeners = observationOf(context.domain).of(account);
     let isWanted = false;
     for (const listener of listeners) isWanted ||= listener.isWanting;
-    const isStored = !isWanted || book.logs.known(room)?.cursors.get(account)?.isBehind === true;
-    if (hash !== undefined && this.#isFull(room, account, where, isStored)) return;
+    const cursor = book.logs.known(room)?.cursors.get(account);
+    // What a client loses of the log is told again: what is behind that must not come before it then.
+    const isBehind =
+      cursor !== undefined && (cursor.isBehind || (cursor.isOut && !this.#storing.isFull(room)));
+    const isStored = !isWanted || isBehind;
+    if (hash !== undefined && this.#isFull(room, where, isStored)) return;
     if (hash !== undefined) {
       const isNew = where.isNew(hash);
       if (!isNew && where.mayComeTwice(context.now)) return;
@@ -145,9 +150,11 @@ export class FanOut {
     const event = allowed ? eventOf(said.kind, events) : undefined;
     if (event === undefined) return;
     if (isStored && !isFleeting) {
-      new Storing({ ...this.around, account }).take(room, said, () => said, events);
+      const around = { ...this.around, account };
+      new Storing(around).take(room, said, () => said, events);
       const [first] = listeners;
-      if (!isWanted && first !== undefined) first.waits(made(event));
+      if (!isWanted) first?.waits(made(event));
+      else if (cursor?.isOut === true) tellClaim(around);
       return;
     }
     if (!isWanted) return;
@@ -161,9 +168,9 @@ export class FanOut {
   }
 
   /** Nothing more is stored for the account: its own ghost will ask the room's archive when a client is back. */
-  #isFull(room: string, account: string, where: Whereabouts, isStored: boolean): boolean {
+  #isFull(room: string, where: Whereabouts, isStored: boolean): boolean {
     if (!isStored || !hasArchive(this.around, room)) return false;
-    if (!where.isFrozen && !new Storing({ ...this.around, account }).isFull(room)) return false;
+    if (!where.isFrozen && !this.#storing.isFull(room)) return false;
     where.isFrozen = true;
     where.leaves(this.full, this.around.context.now);
     return true;

@@ -9,6 +9,7 @@ import {
   ALLOWED,
   asks,
   available,
+  CLAIM,
   domain,
   event,
   inner,
@@ -78,9 +79,10 @@ function letIn(observer: Stage, lists: Readonly<Record<string, string>> = {}, ro
 }
 
 /** A subscriber whose ghost has left because the observer hears for it. */
-function handedOver(names: readonly string[] = ['messages'], room = OPEN) {
+function handedOver(names: readonly string[] = ['messages'], room = OPEN, clientAcknowledges = false) {
   const shared = domain();
-  const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })), 'sammy', names);
+  const scene = { domain: shared, settings: OBSERVED, clientAcknowledges };
+  const subscriber = subscribed(available(stage(scene)), 'sammy', names);
   const observer = letIn(observing(shared), {}, room);
   subscriber.wake(2_000).wake(4_000).expectSent('server', LEAVES);
   return { subscriber, observer, shared };
@@ -176,6 +178,26 @@ describe('an observer', () => {
       );
     subscriber.end();
     closes(observer);
+  });
+
+  it('what comes behind something out of the store that the client has not acknowledged does so the next time too', () => {
+    const { subscriber, observer, shared } = handedOver(['messages'], OPEN, true);
+    subscriber.fromClient("<presence type='unavailable'/>");
+    observer.fromServer(said('olga', 'one', 'm')).expectVerdict(SWALLOWED);
+    const late = (body: string, id: string) =>
+      hello(body, id).replace(
+        '</event>',
+        `</event><delay xmlns='${NS.delay}' from='${ROOM}' stamp='2026-11-20T12:16:40.000Z'/>`,
+      );
+    subscriber.fromClient('<presence/>').expectSent('client', late('one', 'id-1'));
+    observer.fromServer(said('olga', 'two', 'm')).expectVerdict(SWALLOWED);
+    observer.expectTold(ACCOUNT, CLAIM).end();
+    subscriber.told(CLAIM, OBSERVER).expectSent('client', late('two', 'id-3'));
+    subscriber.close().expectTold(ACCOUNT, CLAIM).end();
+    available(play<FeatureSession>(mucsub, { domain: shared, settings: OBSERVED }).wake(0))
+      .expectSent('client', late('one', 'id-1'))
+      .expectSent('client', late('two', 'id-3'))
+      .end();
   });
 
   it('what a client has not acknowledged of what it was given is asked for when the process was killed', () => {
