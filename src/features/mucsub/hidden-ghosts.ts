@@ -73,12 +73,13 @@ export class HiddenGhosts {
 
   /** This account's client has left a room in which its ghost stays: whoever sees the room's occupants is told. */
   tellGone(ghost: Ghost): void {
-    const { book, context, account } = this.around;
+    const { book, context, account, settings } = this.around;
     const nick = ghost.subscription?.nick ?? ghost.nick;
     const told = book.insiders(ghost.room);
     for (const { account: other, events } of book.room(ghost.room)?.subscriptions.values() ?? [])
       if (events.includes('presence') || events.includes('participants')) told.add(other);
     told.delete(account);
+    if (settings.observer !== undefined) told.add(`${settings.observer.account}@${context.domain.name}`);
     const notice: Notice = { op: 'gone', room: ghost.room, nick, affiliation: ghost.affiliation };
     for (const other of told) context.tell(other, JSON.stringify(notice));
   }

@@ -52,13 +52,14 @@ export function timeOf(stamp: string | undefined): number | undefined {
   return Number.isNaN(time) ? undefined : time;
 }
 
-/** What a change of somebody's standing is known by. */
+/** What an occupant's presence is known by, whoever gets it: not all are shown his JID. */
 export function keyOfPresence(presence: Element): string {
   const x = presence.getChildren('x', NS.mucUser).at(-1);
   const item = x?.getChild('item')?.attrs ?? {};
   const codes = x?.getChildren('status').map(({ attrs }) => String(attrs.code)) ?? [];
   const { from, type } = presence.attrs;
-  return [from, type, item.affiliation, item.role, item.nick, ...codes].join(' ');
+  const rest = presence.getChildElements().filter((child) => child.getNS() !== NS.mucUser);
+  return [from, type, item.affiliation, item.role, item.nick, ...codes, ...rest].join(' ');
 }
 
 /** The same of somebody who is not in the room. @param item of the room's message about it (XEP-0045 §9.1, example 195) */

@@ -17,7 +17,7 @@ import { type Heard, keyOf } from './heard.js';
 import type { Told } from './history-fill.js';
 import type { EventName } from './nodes.js';
 import { tellClaim } from './notices.js';
-import { Occupants } from './occupants.js';
+import { ABSENT, type Change, type OccupantChange, Occupants } from './occupants.js';
 import { keyOfAffiliation, keyOfPresence, presenceInside, timeOf } from './presences.js';
 import { privateMessage } from './private-messages.js';
 import { type Old, RoomMessages } from './room-messages.js';
@@ -204,10 +204,17 @@ export class RoomEvents {
     const { room, nonAnonymous } = ghost;
     const subscription = book.subscription(room, account);
     const isWanted = nonAnonymous && subscription?.events.includes('affiliations') === true;
-    if (!isWanted || !this.#isHeard(ghost)) return SWALLOWED;
+    const key = keyOfAffiliation(item);
+    if (!isWanted || !this.#isHeard(ghost) || !this.#isNewChange(ghost, ABSENT, key)) return SWALLOWED;
     const inner = innerStanza(frame, account, room, undefined).toBuffer();
-    this.#give(subscription, ['affiliations'], inner, keyOfAffiliation(item));
+    this.#give(subscription, ['affiliations'], inner, key);
     return SWALLOWED;
+  }
+
+  #isNewChange({ room }: Ghost, change: Change, key: string): boolean {
+    const { book, account, context } = this.around;
+    const where = book.knownWhereabouts(room, account);
+    return where?.isNewChange(context.identity.full, change, key, context.now) !== false;
   }
 
   /** The presence of another occupant. */
@@ -217,9 +224,9 @@ export class RoomEvents {
     if (subscription === undefined || !this.wantsOccupants(subscription)) return;
     ghost.occupants ??= new Occupants();
     const tree = stanza.tree();
-    const events = ghost.occupants.take(nick, tree);
+    const change = ghost.occupants.take(nick, tree);
     // Who was there before is no news.
-    if (!ghost.isEntering) this.#tell(ghost, subscription, events, tree);
+    if (!ghost.isEntering) this.#tell(ghost, subscription, change, tree);
   }
 
   /** Another subscriber, who was seen, is not seen any more. */
@@ -231,12 +238,12 @@ export class RoomEvents {
     this.#tell(ghost, subscription, ghost.occupants.take(nick, tree), tree);
   }
 
-  #tell(ghost: Ghost, subscription: Subscription, events: readonly EventName[], tree: Element): void {
+  #tell(ghost: Ghost, subscription: Subscription, change: OccupantChange, tree: Element): void {
     const { account } = this.around;
-    const wanted = events.filter((event) => subscription.events.includes(event));
-    if (wanted.length === 0 || !this.#isHeard(ghost)) return;
-    const inner = presenceInside(tree, account, ghost.nonAnonymous);
-    this.#give(subscription, wanted, inner, keyOfPresence(tree));
+    const wanted = change.events.filter((event) => subscription.events.includes(event));
+    const key = keyOfPresence(tree);
+    if (wanted.length === 0 || !this.#isHeard(ghost) || !this.#isNewChange(ghost, change, key)) return;
+    this.#give(subscription, wanted, presenceInside(tree, account, ghost.nonAnonymous), key);
   }
 
   /** What is no groupchat to who is there, or into the log. @param key what it is known by, whoever hears it */

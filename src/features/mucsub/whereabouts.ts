@@ -1,4 +1,6 @@
 import { Buffer } from 'node:buffer';
+import { ChangesTold } from './changes-told.js';
+import type { Change } from './occupants.js';
 
 /** Events of which it is known that an account has had them, so that what comes twice is told apart. */
 const REMEMBERED = 128;
@@ -222,6 +224,7 @@ export class Whereabouts {
   /** A source brings nothing any more; what it has brought the others may still be about to. @returns whether it was one */
   leaves(full: string, now: number): boolean {
     const was = this.sources.delete(full);
+    this.#changes?.leaves(full, this.sources.size === 0);
     if (this.behind === full) {
       this.behind = undefined;
       // What it has not brought is still to be asked for.
@@ -229,6 +232,15 @@ export class Whereabouts {
     }
     if (was && this.sources.size > 0) this.#mayComeTwiceUntil = now + STREAMS_APART;
     return was;
+  }
+
+  /** Made when somebody is told of the first. */
+  #changes: ChangesTold | undefined;
+
+  /** A source brings that somebody is there, is gone, or has become something else. @param key it is known by @returns false when another one has brought it */
+  isNewChange(source: string, change: Change, key: string, now: number): boolean {
+    this.#changes ??= new ChangesTold();
+    return this.#changes.isNew(source, this.sources, change, keyHash(key), now);
   }
 
   /** Whether something that has come may come again from another source. */

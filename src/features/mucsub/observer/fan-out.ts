@@ -11,6 +11,7 @@ import { addressBytes, innerStanza, wrap } from '../events.js';
 import { Heard } from '../heard.js';
 import type { EventName } from '../nodes.js';
 import { tellClaim } from '../notices.js';
+import { ABSENT, type Change, type OccupantChange } from '../occupants.js';
 import { keyOfPresence, presenceInside } from '../presences.js';
 import { FLEETING } from '../room-events.js';
 import { hasArchive, lacksArchive } from '../services.js';
@@ -37,8 +38,10 @@ interface News {
 }
 
 /** Who is what in the room has changed. */
-interface Change extends Pick<Said, 'inner' | 'key'> {
+interface ChangeTold extends Pick<Said, 'inner' | 'key'> {
   readonly marker: string;
+  readonly change: Change;
+  readonly events: readonly EventName[];
 }
 
 /** Takes what the observer hears of a room to all for whom it does: wrapped once, and written for each. */
@@ -75,23 +78,33 @@ export class FanOut {
     this.#tell(room, audience, { said, marker, hash, isFleeting, place: logged?.seq });
   }
 
-  /** The presence of an occupant. @param events what it is */
-  presence(room: string, events: readonly EventName[], presence: Element, nonAnonymous: boolean): void {
-    const marker = `to-${this.around.context.randomId()}`;
+  /** The presence of an occupant. */
+  presence(room: string, change: OccupantChange, presence: Element, nonAnonymous: boolean): void {
+    const { context, book } = this.around;
+    const marker = `to-${context.randomId()}`;
+    const key = keyOfPresence(presence);
     const inner = presenceInside(presence, marker, nonAnonymous);
-    this.#changed(room, events, { marker, inner, key: keyOfPresence(presence) });
+    // What somebody does himself is no news to him.
+    const self = change.nick === undefined ? undefined : book.holderOf(room, change.nick);
+    this.#changed(room, { marker, inner, key, change, events: change.events }, self);
   }
 
   /** Somebody who is not in the room has become something else in it. @param key what it is known by, whoever hears it */
   affiliation(room: string, message: Frame, key: string): void {
     const marker = `to-${this.around.context.randomId()}`;
     const inner = innerStanza(message, marker, room, undefined).toBuffer();
-    this.#changed(room, ['affiliations'], { marker, inner, key });
+    this.#changed(room, { marker, inner, key, change: ABSENT, events: ['affiliations'] });
   }
 
-  #changed(room: string, events: readonly EventName[], { marker, ...what }: Change): void {
-    const { context } = this.around;
-    const audience = this.#audience(room);
+  /** @param self an account that is not told */
+  #changed(room: string, { marker, change, events, ...what }: ChangeTold, self?: string): void {
+    const { book, context } = this.around;
+    const audience = this.#audience(room).filter(
+      (each) =>
+        each.account !== self &&
+        events.some((kind) => each.events.includes(kind)) &&
+        book.whereabouts(room, each.account).isNewChange(this.full, change, what.key, context.now),
+    );
     for (const kind of events) {
       const isFleeting = FLEETING.includes(kind);
       const said = { ...what, kind, id: context.randomId(), isUnique: false, at: context.wallClock() };

@@ -5,12 +5,12 @@ import type { IqAnswer, PassingStanza } from '../../../session/feature.js';
 import { Frame, StanzaKind } from '../../../xml/frame.js';
 import { NS } from '../../../xml/namespaces.js';
 import { parseStanza } from '../../../xml/tokenizer.js';
-import { frameToElement } from '../../../xml/tree.js';
+import { frameToElement, parseElement } from '../../../xml/tree.js';
 import { isSubject } from '../heard.js';
 import { isGhostOf } from '../hidden-ghosts.js';
 import { nickOf } from '../nicks.js';
 import { Occupants } from '../occupants.js';
-import { enterRoom, keyOfAffiliation, leaveRoom } from '../presences.js';
+import { enterRoom, keyOfAffiliation, leaveRoom, othersLeaving } from '../presences.js';
 import type { Surroundings } from '../surroundings.js';
 import { Affiliations, LISTS } from './affiliations.js';
 import type { FanOut } from './fan-out.js';
@@ -147,13 +147,22 @@ export class ObservedRoom {
   #other(presence: Element, nick: string): void {
     const item = presence.getChildren('x', NS.mucUser).at(-1)?.getChild('item');
     if (item !== undefined) this.#isSaidOf(item);
-    const events = this.#occupants.take(nick, presence);
-    if (this.#state !== 'hearing' || this.#isGhost(nick)) return;
-    this.fanOut.presence(this.jid, events, presence, this.nonAnonymous);
+    // A ghost is not in the room, unless it was seen there before.
+    if (!this.#occupants.has(nick) && isGhostOf(this.around.book, this.jid, nick)) return;
+    this.#tell(nick, presence);
   }
 
-  #isGhost(nick: string): boolean {
-    return isGhostOf(this.around.book, this.jid, nick);
+  #tell(nick: string, presence: Element): void {
+    const change = this.#occupants.take(nick, presence);
+    if (this.#state === 'hearing') this.fanOut.presence(this.jid, change, presence, this.nonAnonymous);
+  }
+
+  /** A subscriber who was seen has left, and stays as a ghost. */
+  gone(nick: string, affiliation: string): void {
+    const prepared = nickOf(`${this.jid}/${nick}`);
+    if (prepared === undefined || !this.#occupants.has(prepared)) return;
+    const presence = othersLeaving(`${this.jid}/${nick}`, this.around.context.identity.full, affiliation);
+    this.#tell(prepared, parseElement(Buffer.from(presence)));
   }
 
   message(stanza: PassingStanza, ofRoom: boolean): void {

@@ -13,7 +13,7 @@ import { NS } from '../../../xml/namespaces.js';
 import type { Reader, Subscription } from '../book.js';
 import { SWALLOWED } from '../delivery.js';
 import { nickOf } from '../nicks.js';
-import { type Notice, tellClaim } from '../notices.js';
+import { type Notice, readNotice, tellClaim } from '../notices.js';
 import { Services } from '../services.js';
 import { Storing } from '../storing.js';
 import type { Surroundings } from '../surroundings.js';
@@ -87,6 +87,11 @@ export class ObserverSession implements FeatureSession, Reader, Hearing, RoomEnd
     else if (frame.kind === StanzaKind.Message) room.message(stanza, slash < 0);
     else return PASS;
     return SWALLOWED;
+  }
+
+  onTold(message: string): void {
+    const notice = readNotice(message);
+    if (notice?.op === 'gone') this.#rooms.get(notice.room)?.gone(notice.nick, notice.affiliation);
   }
 
   onLegDown(): void {

@@ -352,6 +352,33 @@ describe('a client that comes while the server leg that has stayed brings what w
     desk.answerIq(ROOM, FIN).end();
   });
 
+  it('is told once who comes, whichever of the two the room tells first', () => {
+    const shared = domain();
+    const first = available(stage({ settings: ALLOWED, domain: shared }));
+    const phone = subscribed(first, 'sammy', ['messages', 'presence']).fromServer(speaks(1));
+    phone.expectVerdict('changed mucsub-event', heard(1)).acknowledges();
+    nothingMissed(kept(phone), 'a1');
+    const desk = available(secondStage(shared, DESK)).expectSent('server', asks('sammy'));
+    desk.fromServer(atDesk(self('sammy'))).expectVerdict(SWALLOWED);
+    desk.expectRequest(ROOM, missedSince('a1')).expectTold(ACCOUNT, REPLACED).answerIq(ROOM, FIN);
+    const comes = (nick: string) => says(nick, "role='participant' affiliation='none'");
+    const came = (nick: string, id: string) =>
+      event('presence', id, comes(nick).replace(`to='${FULL}'`, `to='${ACCOUNT}' xmlns='${NS.client}'`));
+    const others = (xml: string) => JSON.stringify({ op: 'event', room: ROOM, xml });
+    phone
+      .fromServer(comes('bob'))
+      .expectVerdict(SWALLOWED)
+      .expectTold(ACCOUNT, others(came('bob', 'id-2')));
+    desk.fromServer(atDesk(comes('bob'))).expectVerdict(SWALLOWED);
+    desk
+      .fromServer(atDesk(comes('carl')))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', came('carl', 'id-2'));
+    phone.fromServer(comes('carl')).expectVerdict(SWALLOWED);
+    phone.end();
+    desk.end();
+  });
+
   const whisper = (n: number) =>
     `<message type='chat' from='${ROOM}/olga' to='${FULL}' id='p${n}'><body>psst ${n}</body><x xmlns='${NS.mucUser}'/></message>`;
   const forAccount = (n: number) => whisper(n).replace(FULL, ACCOUNT);

@@ -12,11 +12,15 @@ import {
   CLAIM,
   domain,
   event,
+  events,
+  FULL,
   inner,
+  lateStage,
   MUC,
   missedSince,
   query,
   ROOM,
+  result,
   type Stage,
   SUBJECT,
   SWALLOWED,
@@ -24,6 +28,7 @@ import {
   says,
   self,
   stage,
+  subscribe,
   subscribed,
 } from './stage.js';
 
@@ -136,6 +141,111 @@ describe('an observer', () => {
       .expectVerdict(SWALLOWED);
     subscriber.expectSent('client', hello('one', 'id-3')).end();
     closes(observer);
+  });
+
+  describe('of what occupants do', () => {
+    const there = "role='participant' affiliation='none'";
+    const joins = says('bob', there);
+    const leaves = says('bob', "role='none' affiliation='none'", [], 'unavailable');
+    const promoted = says('bob', "role='moderator' affiliation='admin'");
+    const eventOf = (name: string, id: string, presence: string) =>
+      event(
+        name,
+        id,
+        presence.replace('<presence ', `<presence xmlns='${NS.client}' `).replace(FULL, ACCOUNT),
+      );
+    /** The observer has just begun to hear for the subscriber, whose ghost is still there. */
+    function both(names: readonly string[]) {
+      const shared = domain();
+      const subscriber = subscribed(available(stage({ domain: shared, settings: OBSERVED })), 'sammy', names);
+      const observer = letIn(observing(shared));
+      subscriber.wake(2_000);
+      observer.now = subscriber.now;
+      const hears = (book: Stage, ...presences: string[]) => {
+        for (const presence of presences) book.fromServer(presence).expectVerdict(SWALLOWED);
+        return book;
+      };
+      return { subscriber, observer, hears, shared };
+    }
+
+    it('what both hear while one takes over from the other comes once, whoever hears it first, and again when they do it again', () => {
+      const { subscriber, observer, hears } = both(['presence']);
+      hears(observer, joins, leaves, joins);
+      for (const [presence, id] of [
+        [joins, 'id-2'],
+        [leaves, 'id-5'],
+        [joins, 'id-8'],
+      ] as const)
+        subscriber.expectSent('client', eventOf('presence', id, presence));
+      hears(subscriber, joins, leaves, joins);
+      hears(subscriber, leaves).expectSent('client', eventOf('presence', 'id-1', leaves));
+      hears(observer, leaves);
+      hears(observer, joins);
+      subscriber.expectSent('client', eventOf('presence', 'id-14', joins));
+      // The ghost has left: what it has not told is told by the other.
+      subscriber.wake(4_000).expectSent('server', LEAVES);
+      hears(observer, leaves);
+      subscriber.expectSent('client', eventOf('presence', 'id-17', leaves));
+      hears(observer, joins);
+      subscriber.expectSent('client', eventOf('presence', 'id-20', joins)).end();
+      closes(observer);
+    });
+
+    it('what somebody has become is kept once for who is away', () => {
+      const { subscriber, observer, hears, shared } = both(['affiliations']);
+      hears(observer, joins);
+      hears(subscriber, joins).fromClient('<presence><priority>-1</priority></presence>');
+      hears(observer, promoted);
+      hears(subscriber, promoted);
+      expect(shared.list(storeKey('mucsub', shared.name, 'log', ROOM, ''))).toHaveLength(1);
+      subscriber.end();
+      closes(observer);
+    });
+
+    it('who has only subscribed is nobody who comes or goes, but a subscriber who was in the room has left it', () => {
+      const { subscriber, observer, shared } = handedOver(['presence']);
+      const nurse = lateStage(shared, 'nurse@capulet.lit/kitchen', OBSERVED)
+        .fromClient('<presence/>')
+        .fromClient(subscribe('nurse', ['presence']))
+        .expectVerdict('handled mucsub-answered')
+        .expectSent('server', asks('nurse'));
+      const ghost = says('nurse', there);
+      observer.fromServer(ghost).expectVerdict(SWALLOWED);
+      const own = (xml: string) => xml.replaceAll(FULL, 'nurse@capulet.lit/kitchen');
+      nurse
+        .fromServer(own(self('nurse')))
+        .expectVerdict(SWALLOWED)
+        .expectSent(
+          'client',
+          own(result(`<subscribe xmlns='${NS.mucsub}' nick='nurse'>${events('presence')}</subscribe>`)),
+        )
+        .expectTold('nurse@capulet.lit', JSON.stringify({ op: 'subscribed', room: ROOM }))
+        .fromClient(`<presence to='${ROOM}/nurse'><x xmlns='${NS.muc}'/></presence>`)
+        .expectVerdict('changed mucsub-joining', asks('nurse'));
+      observer.fromServer(ghost).expectVerdict(SWALLOWED);
+      subscriber.expectSent('client', eventOf('presence', 'id-2', ghost));
+      const gone = JSON.stringify({ op: 'gone', room: ROOM, nick: 'nurse', affiliation: 'none' });
+      nurse
+        .fromServer(own(self('nurse')))
+        .fromServer(own(SUBJECT))
+        .fromClient(`<presence to='${ROOM}/nurse' type='unavailable'/>`)
+        .expectVerdict('handled mucsub-left')
+        .expectSent('client', own(says('nurse', "affiliation='none' role='none'", ['110'], 'unavailable')))
+        .expectTold(ACCOUNT, gone)
+        .expectTold(OBSERVER, gone);
+      subscriber.told(gone, 'nurse@capulet.lit/kitchen');
+      observer.told(gone, 'nurse@capulet.lit/kitchen');
+      subscriber.expectSent(
+        'client',
+        eventOf('presence', 'id-5', says('nurse', "affiliation='none' role='none'", [], 'unavailable')),
+      );
+      observer
+        .fromServer(says('nurse', "role='none' affiliation='none'", [], 'unavailable'))
+        .expectVerdict(SWALLOWED);
+      nurse.end();
+      subscriber.end();
+      closes(observer);
+    });
   });
 
   it('a room without an archive has it once in its log, whoever hears it first', () => {
