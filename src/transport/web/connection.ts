@@ -17,6 +17,11 @@ const LAST_WORDS_MS = 5_000;
 /** Requests of one connection that are not answered: one that is held, and what is sent behind it before that is answered. */
 const MOST_OPEN = 4;
 
+/** A socket knows its connection by a property, so that its listeners are plain functions. */
+interface HttpSocket extends Socket {
+  web?: WebConnection | undefined;
+}
+
 /**
  * One connection that speaks HTTP. It has its place with admission like any other until it is known whose it is, and may be
  * slow only where the protocol waits: a request that has begun has to end.
@@ -37,10 +42,13 @@ export class WebConnection extends Sleeper {
     readonly proxied: ProxiedEndpoints | undefined,
     readonly tls: TlsFacts | undefined,
     private readonly reception: Reception,
+    private readonly forget: (socket: Socket) => void,
   ) {
     super();
     this.#admitted = address;
-    socket.on('error', () => undefined);
+    (socket as HttpSocket).web = this;
+    socket.on('error', ignore);
+    socket.on('close', onClose);
     this.#deadline(REQUEST_MS);
   }
 
@@ -95,6 +103,14 @@ export class WebConnection extends Sleeper {
     return admission.enter(address);
   }
 
+  /** Its socket listens to somebody else from now on: nothing of what it was remains with it. */
+  detach(): void {
+    const { socket } = this;
+    (socket as HttpSocket).web = undefined;
+    socket.removeListener('error', ignore);
+    socket.removeListener('close', onClose);
+  }
+
   /** What has been written is the last, and then it is closed. */
   lastWords(): void {
     this.#deadline(LAST_WORDS_MS);
@@ -112,6 +128,7 @@ export class WebConnection extends Sleeper {
 
   /** The socket is gone. */
   closed(): void {
+    this.forget(this.socket);
     this.trusted();
     this.#deadline(Number.POSITIVE_INFINITY);
   }
@@ -131,4 +148,10 @@ export class WebConnection extends Sleeper {
     const { clock } = this.reception;
     clock.wakeAt(this, clock.now + milliseconds);
   }
+}
+
+function ignore(): void {}
+
+function onClose(this: HttpSocket): void {
+  this.web?.closed();
 }

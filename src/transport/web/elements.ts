@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { streamHeader } from '../../stream/header.js';
 import type { Frame } from '../../xml/frame.js';
 import type { StreamHeader } from '../../xml/header.js';
 import { FROM_SERVER, type XmlLimits } from '../../xml/limits.js';
@@ -23,6 +24,7 @@ const UNLIMITED: XmlLimits = { ...FROM_SERVER, stanzaBytes: 0x3fff_ffff };
 
 /** Of `<?xml`, which nothing but a header has in front. */
 const QUESTION = 0x3f;
+const HEADER = Buffer.from(streamHeader({ version: '1.0' }));
 const STREAM_PREFIX = Buffer.from('stream:');
 const DECLARES_CLIENT = Buffer.from(` xmlns='${NS.client}'`);
 const DECLARES_STREAM = Buffer.from(` xmlns:stream='${NS.stream}'`);
@@ -32,37 +34,88 @@ const DECLARES_BOTH = Buffer.concat([DECLARES_CLIENT, DECLARES_STREAM]);
  * Cuts what a session writes to its client into single elements that stand on their own, for transports that carry elements and not a
  * stream (RFC 7395 §3.3.3, XEP-0206 §2). On a stream they inherit `jabber:client` and the prefix `stream` from its header.
  */
-export class StreamCutter implements TokenizerSink {
-  readonly #tokenizer: Tokenizer;
+export class StreamCutter {
+  /** Undefined: between two elements, where any will do. */
+  #knife: Knife | undefined;
 
   constructor(
     private readonly parts: StreamParts,
-    namespaces: NamespaceTable,
-  ) {
+    private readonly cutters: StreamCutters,
+  ) {}
+
+  /** @param bytes what the session writes at one time; a header only ever begins it, and there is none but those of `streamHeader` */
+  push(bytes: Buffer): void {
+    const knife = this.#knife ?? this.cutters.acquire();
+    this.#knife = knife;
+    knife.push(bytes, this.parts);
+    if (!knife.isBetweenElements) return;
+    this.#knife = undefined;
+    this.cutters.release(knife);
+  }
+}
+
+/** What all cutters of a process share: what they cut with is nobody's between two elements, for all streams inherit the same. */
+export class StreamCutters {
+  /** One is enough: what is written is cut without a pause. */
+  #spare: Knife | undefined;
+
+  constructor(private readonly namespaces: NamespaceTable) {}
+
+  acquire(): Knife {
+    const knife = this.#spare ?? new Knife(this.namespaces);
+    this.#spare = undefined;
+    return knife;
+  }
+
+  /** @param knife that is between two elements */
+  release(knife: Knife): void {
+    this.#spare = knife;
+  }
+}
+
+/** Cuts one write at a time, of whatever stream. */
+class Knife implements TokenizerSink {
+  readonly #tokenizer: Tokenizer;
+  #parts: StreamParts | undefined;
+  #inStream = false;
+
+  constructor(namespaces: NamespaceTable) {
     this.#tokenizer = new Tokenizer(this, { limits: UNLIMITED, origin: 'server', namespaces });
+    // It may be for a stream that has begun.
+    this.#tokenizer.push(HEADER);
+  }
+
+  get isBetweenElements(): boolean {
+    return this.#inStream && this.#tokenizer.pendingBytes === 0;
+  }
+
+  push(bytes: Buffer, parts: StreamParts): void {
+    this.#parts = parts;
+    if (bytes[1] === QUESTION) {
+      this.#inStream = false;
+      this.#tokenizer.restart();
+    }
+    const error = this.#tokenizer.push(bytes);
+    this.#parts = undefined;
+    if (error !== undefined) throw new Error(`a session has written what is no stream: ${error.reason}`);
   }
 
   onHeader(header: StreamHeader): void {
-    this.parts.header(header);
+    this.#inStream = true;
+    this.#parts?.header(header);
   }
 
   onStanza(frame: Frame): void {
-    this.parts.element(selfContained(frame), frame);
+    this.#parts?.element(selfContained(frame), frame);
   }
 
   onWhitespace(): void {
-    this.parts.whitespace();
+    this.#parts?.whitespace();
   }
 
   onClose(): void {
-    this.parts.streamEnd();
-  }
-
-  /** @param bytes what the session writes at one time; a header only ever begins it */
-  push(bytes: Buffer): void {
-    if (bytes[1] === QUESTION) this.#tokenizer.restart();
-    const error = this.#tokenizer.push(bytes);
-    if (error !== undefined) throw new Error(`a session has written what is no stream: ${error.reason}`);
+    this.#inStream = false;
+    this.#parts?.streamEnd();
   }
 }
 

@@ -40,9 +40,26 @@ const FAULTS: ReadonlyMap<string, Fault> = new Map<string, Fault>([
   ],
 ]);
 
-/** ws reads frames in a stream; here the frames of a chunk have been read when the call returns, but for what `waits`. */
+/** What a client's frames are. */
+export interface FrameEvents {
+  message(data: Buffer, binary: boolean): void;
+  pinged(data: Buffer): void;
+  ponged(): void;
+  /** The last frame: nothing is read behind it. */
+  concluded(code: number): void;
+}
+
+/** States of ws, and its opcode for the last frame. */
+const BETWEEN_FRAMES = 0;
+const CLOSE_FRAME = 8;
+
+/**
+ * ws reads frames in a stream; here the frames of a chunk have been read when the call returns, but for what `waits`. Between two messages
+ * nothing in it is one client's, so that `FrameReaders` has one for all who are silent.
+ */
 export class FrameReader extends Receiver {
   readonly #inflater: Inflater | undefined;
+  #events: FrameEvents | undefined;
   #fault: Fault | undefined;
   readonly #read = (error?: (Error & { code?: string }) | null): void => {
     if (error) this.#fault = FAULTS.get(error.code ?? '') ?? NO_FRAME;
@@ -64,6 +81,21 @@ export class FrameReader extends Receiver {
       extensions: inflater === undefined ? {} : { [PerMessageDeflate.extensionName]: inflater },
     });
     this.#inflater = inflater;
+    this.on('message', (data, binary) => this.#events?.message(data, binary));
+    this.on('ping', (data) => this.#events?.pinged(data));
+    this.on('pong', () => this.#events?.ponged());
+    this.on('conclude', (code) => this.#events?.concluded(code));
+  }
+
+  /** Whether it is the same as a new one: between two messages, and after none that was the last. */
+  get isFresh(): boolean {
+    return (
+      this._state === BETWEEN_FRAMES &&
+      this._bufferedBytes === 0 &&
+      this._fragmented === 0 &&
+      this._opcode !== CLOSE_FRAME &&
+      this.#fault === undefined
+    );
   }
 
   /** Bytes of a message; from the next one on. */
@@ -78,14 +110,38 @@ export class FrameReader extends Receiver {
   }
 
   /** @returns what is wrong; nothing is read from then on */
-  take(chunk: Buffer): Fault | undefined {
+  take(chunk: Buffer, events: FrameEvents): Fault | undefined {
+    this.#events = events;
     this._write(chunk, 'binary', this.#read);
-    return this.#inflater === undefined ? this.#fault : this.goOn();
+    if (this.#inflater !== undefined) return this.goOn(events);
+    this.#events = undefined;
+    return this.#fault;
   }
 
   /** Reads for as long as others can wait. @returns what is wrong */
-  goOn(): Fault | undefined {
+  goOn(events: FrameEvents): Fault | undefined {
+    this.#events = events;
     for (let bytes = 0; bytes < TURN_BYTES && this.waits; ) bytes += this.#inflater?.next() ?? 0;
+    this.#events = undefined;
     return this.#fault;
+  }
+}
+
+/** Readers of frames that are not compressed. Most clients are silent at any one time, and keep none. */
+export class FrameReaders {
+  /** One is enough: a chunk is read without a pause. */
+  #spare: FrameReader | undefined;
+
+  /** @param limit bytes of a message */
+  acquire(limit: number): FrameReader {
+    const reader = this.#spare ?? new FrameReader(limit, false);
+    this.#spare = undefined;
+    reader.limit = limit;
+    return reader;
+  }
+
+  /** @param reader that is fresh */
+  release(reader: FrameReader): void {
+    this.#spare = reader;
   }
 }

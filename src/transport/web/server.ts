@@ -18,7 +18,9 @@ import { contains, networksOf } from '../listener.js';
 import type { ProxiedEndpoints } from '../proxy-protocol.js';
 import { BoshEndpoint } from './bosh/endpoint.js';
 import { WebConnection } from './connection.js';
+import { StreamCutters } from './elements.js';
 import { type Forwarded, readForwarded } from './forwarded.js';
+import { FrameReaders } from './frame-reader.js';
 import { answerHandshake, type HandshakeAnswer, type HandshakeRefusal } from './handshake.js';
 import { HOST_META, HOST_META_JSON, hostMeta } from './host-meta.js';
 import { MessageReader } from './message.js';
@@ -113,14 +115,14 @@ export class WebServer implements Reception {
       socket.destroy();
       return;
     }
-    const connection = new WebConnection(socket, address, proxied, tls, this.#reception);
+    const connection = new WebConnection(socket, address, proxied, tls, this.#reception, this.#forget);
     this.#connections.set(socket, connection);
-    socket.once('close', () => {
-      this.#connections.delete(socket);
-      connection.closed();
-    });
     this.#http.emit('connection', socket);
   }
+
+  readonly #forget = (socket: Socket): void => {
+    this.#connections.delete(socket);
+  };
 
   /** Connections end with the next answer. */
   drain(): void {
@@ -243,7 +245,11 @@ export class WebServer implements Reception {
     socket.setTimeout(0);
     if (head.length > 0) socket.unshift(head);
     socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
-    const client = (owner: LegOwner) => new WebSocketLeg(socket, owner, this.#surroundings(), deflate);
+    const client = (owner: LegOwner) => {
+      const leg = new WebSocketLeg(socket, owner, this.#surroundings(), deflate);
+      connection.detach();
+      return leg;
+    };
     this.#reception.welcomeLeg(client, place.listener, address, proxied, tls);
   }
 
@@ -254,7 +260,8 @@ export class WebServer implements Reception {
     if (this.#shared?.limits !== limits) {
       this.#shared = {
         limits,
-        namespaces,
+        cutters: new StreamCutters(namespaces),
+        readers: new FrameReaders(),
         messages: new MessageReader(namespaces, limits.afterAuth),
         strangerBytes: limits.beforeAuth.stanzaBytes,
         knownBytes: limits.afterAuth.stanzaBytes,

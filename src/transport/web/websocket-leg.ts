@@ -4,13 +4,14 @@ import type { LegLoss, TlsFacts } from '../../session/port.js';
 import type { StreamErrorCondition } from '../../stream/errors.js';
 import { type HeaderAttributes, streamHeader } from '../../stream/header.js';
 import type { StreamHeader } from '../../xml/header.js';
-import type { NamespaceTable } from '../../xml/namespaces.js';
 import { type LegOwner, SocketLeg, type TransportLeg } from '../leg.js';
 import { compress, type Deflate } from './deflate.js';
-import { StreamCutter, type StreamParts } from './elements.js';
+import { StreamCutter, type StreamCutters, type StreamParts } from './elements.js';
 import {
   type Fault,
+  type FrameEvents,
   FrameReader,
+  type FrameReaders,
   NO_CODE,
   NORMAL,
   POLICY_VIOLATION,
@@ -20,7 +21,8 @@ import { CLOSE_MESSAGE, type Message, type MessageReader, openMessage } from './
 
 /** What all WebSocket legs of a process share. */
 export interface WebSocketSurroundings {
-  readonly namespaces: NamespaceTable;
+  readonly cutters: StreamCutters;
+  readonly readers: FrameReaders;
   readonly messages: MessageReader;
   /** Bytes of a message before and behind authentication. */
   readonly strangerBytes: number;
@@ -43,12 +45,13 @@ const STREAM_END = Buffer.from('</stream:stream>');
  * A client that speaks the `xmpp` subprotocol (RFC 7395), as a leg that carries a stream of bytes: each message of the client is a piece of its
  * stream, and what the session writes is cut into messages. Below is a `SocketLeg`, which has the queue, the limits and the loss.
  */
-export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
+export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts, FrameEvents {
   readonly name = 'client';
   readonly #below: SocketLeg;
   #owner: LegOwner;
   readonly #around: WebSocketSurroundings;
-  readonly #reader: FrameReader;
+  /** Undefined: between two messages, where any will do. */
+  #reader: FrameReader | undefined;
   readonly #deflate: Deflate | undefined;
   readonly #cutter: StreamCutter;
   /** The client's first `<open/>` has come. */
@@ -66,9 +69,9 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   #pongWaits = false;
   #closeCode = NORMAL;
   /** What one write of the session's is to be on the wire. */
-  #frames: Buffer[] = [];
+  #frames: Buffer[] | undefined;
   /** What one chunk has brought for the session. */
-  #received: Buffer[] = [];
+  #received: Buffer[] | undefined;
 
   /**
    * @param socket behind its handshake; nothing of the client's has been read that is not in it any more
@@ -78,13 +81,10 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
     this.#owner = owner;
     this.#around = around;
     this.#below = new SocketLeg('client', socket, this, around.queueBytes);
-    this.#cutter = new StreamCutter(this, around.namespaces);
+    this.#cutter = new StreamCutter(this, around.cutters);
     this.#deflate = deflate;
-    this.#reader = new FrameReader(around.strangerBytes, deflate !== undefined);
-    this.#reader.on('message', (data, binary) => this.#message(data, binary));
-    this.#reader.on('ping', (data) => this.#pinged(data));
-    this.#reader.on('pong', () => this.#alive());
-    this.#reader.on('conclude', (code) => this.#concluded(code));
+    // What has been compressed is read in turns, between which it keeps its place.
+    if (deflate !== undefined) this.#reader = new FrameReader(around.strangerBytes, true);
   }
 
   get dead(): boolean {
@@ -105,7 +105,12 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
 
   trust(): void {
     this.#trusted = true;
-    this.#reader.limit = this.#around.knownBytes;
+    if (this.#reader !== undefined) this.#reader.limit = this.#limit;
+  }
+
+  /** Bytes of a message. */
+  get #limit(): number {
+    return this.#trusted ? this.#around.knownBytes : this.#around.strangerBytes;
   }
 
   // What the session writes.
@@ -114,8 +119,8 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
     // RFC 6455 §5.5.1: nothing comes behind a close frame.
     if (this.dead || this.ending || this.#closing || bytes.length === 0) return true;
     this.#cutter.push(bytes);
-    const frames = this.#frames;
-    this.#frames = [];
+    const frames = this.#frames ?? [];
+    this.#frames = undefined;
     return this.#below.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames));
   }
 
@@ -144,6 +149,7 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   #frame(first: number, ...pieces: readonly Buffer[]): void {
     let length = 0;
     for (const piece of pieces) length += piece.length;
+    this.#frames ??= [];
     this.#frames.push(frameHead(first, length), ...pieces);
   }
 
@@ -165,13 +171,20 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   // What the client sends.
 
   legData(_leg: TransportLeg, chunk: Buffer): void {
-    if (!this.#deaf) this.#haveRead(this.#reader.take(chunk));
+    if (this.#deaf) return;
+    const reader = this.#reader ?? this.#around.readers.acquire(this.#limit);
+    this.#reader = reader;
+    this.#haveRead(reader.take(chunk, this));
   }
 
   #haveRead(fault: Fault | undefined): void {
     this.#passOn();
     if (fault !== undefined && !this.#deaf) this.#refuse(fault[1], fault[2], fault[0]);
-    const behind = this.#reader.waits && !this.#deaf;
+    if (this.#deflate === undefined && this.#reader?.isFresh) {
+      this.#around.readers.release(this.#reader);
+      this.#reader = undefined;
+    }
+    const behind = !this.#deaf && this.#reader?.waits === true;
     if (behind === this.#behind) {
       if (behind) this.#goOnSoon();
       return;
@@ -193,10 +206,10 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   /** Called in a turn of its own. */
   goOn(): void {
     this.#goesOn = false;
-    if (this.#behind && !this.#paused && !this.dead) this.#haveRead(this.#reader.goOn());
+    if (this.#behind && !this.#paused && !this.dead) this.#haveRead(this.#reader?.goOn(this));
   }
 
-  #message(data: Buffer, binary: boolean): void {
+  message(data: Buffer, binary: boolean): void {
     if (this.#deaf) return;
     // RFC 7395 §3.2.
     if (binary) this.#refuse('bad-format', 'Messages are text.', UNSUPPORTED_DATA);
@@ -215,22 +228,27 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
     switch (message.kind) {
       case 'open':
         this.#opened = true;
-        this.#received.push(headerBytes(message.attributes));
+        this.#receive(headerBytes(message.attributes));
         break;
       case 'close':
-        this.#received.push(STREAM_END);
+        this.#receive(STREAM_END);
         break;
       default:
-        this.#received.push(message.bytes);
+        this.#receive(message.bytes);
     }
+  }
+
+  #receive(bytes: Buffer): void {
+    this.#received ??= [];
+    this.#received.push(bytes);
   }
 
   /** The messages of one chunk are one event. */
   #passOn(): void {
     const received = this.#received;
-    const [first] = received;
-    if (first === undefined) return;
-    this.#received = [];
+    const first = received?.[0];
+    if (received === undefined || first === undefined) return;
+    this.#received = undefined;
     this.#owner.legData(this, received.length === 1 ? first : Buffer.concat(received));
   }
 
@@ -242,7 +260,7 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
   }
 
   /** RFC 6455 §5.5.3: who asks faster than he reads is answered once behind all that he has not read. */
-  #pinged(data: Buffer): void {
+  pinged(data: Buffer): void {
     if (this.#closing || this.dead) return;
     if (this.#below.unsent() === 0) this.#pongWaits = false;
     if (!this.#pongWaits) {
@@ -250,16 +268,16 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts {
       this.#below.write(Buffer.concat([frameHead(PONG, data.length), data]));
       this.#owner.legMoved(this);
     }
-    this.#alive();
+    this.ponged();
   }
 
   /** To the session a sign of life is what it is on a stream. */
-  #alive(): void {
-    if (this.#opened && !this.#deaf) this.#received.push(SPACE);
+  ponged(): void {
+    if (this.#opened && !this.#deaf) this.#receive(SPACE);
   }
 
   /** The client closes the connection: the stream is over, or lost if it has not said so. */
-  #concluded(code: number): void {
+  concluded(code: number): void {
     this.#passOn();
     this.#deaf = true;
     if (!this.dead) {

@@ -22,6 +22,13 @@ declare module 'ws' {
   export class Receiver extends Writable {
     constructor(options: ReceiverOptions);
     protected _maxPayload: number;
+    /** Which part of a frame is to come. */
+    protected readonly _state: number;
+    protected readonly _bufferedBytes: number;
+    /** Kind of the message of which fragments have come; 0: of none. */
+    protected readonly _fragmented: number;
+    /** Kind of the last frame. */
+    protected readonly _opcode: number;
     on(event: 'message', listener: (data: Buffer, binary: boolean) => void): this;
     on(event: 'ping' | 'pong', listener: (data: Buffer) => void): this;
     on(event: 'conclude', listener: (code: number, reason: Buffer) => void): this;

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { XmlLimits } from '../../../xml/limits.js';
 import type { LegOwner } from '../../leg.js';
+import { StreamCutters } from '../elements.js';
 import type { Requester, WebReception } from '../server.js';
 import type { BoshSettings } from './agreement.js';
 import { type BoshRequest, HINT_BYTES, readBody, sessionHint } from './body.js';
@@ -80,9 +81,10 @@ export class BoshEndpoint {
   constructor(reception: WebReception) {
     this.#reception = reception;
     const { clock, namespaces } = reception;
+    const cutters = new StreamCutters(namespaces);
     this.#around = {
       clock,
-      namespaces,
+      cutters,
       get settings(): BoshSettings {
         return { ...SETTINGS, answerBytes: reception.limits.queueBytes };
       },

@@ -3,10 +3,10 @@ import type { Socket } from 'node:net';
 import type { StreamErrorCondition } from '../../../stream/errors.js';
 import type { Frame } from '../../../xml/frame.js';
 import type { StreamHeader } from '../../../xml/header.js';
-import { type NamespaceTable, NS } from '../../../xml/namespaces.js';
+import { NS } from '../../../xml/namespaces.js';
 import { type Clock, Sleeper } from '../../clock.js';
 import type { LegOwner, TransportLeg } from '../../leg.js';
-import { StreamCutter, type StreamParts } from '../elements.js';
+import { StreamCutter, type StreamCutters, type StreamParts } from '../elements.js';
 import type { BoshSettings } from './agreement.js';
 import type { BoshRequest } from './body.js';
 import type { TerminalCondition } from './conditions.js';
@@ -16,7 +16,7 @@ import type { Reply } from './reply.js';
 /** What all BOSH legs of a process share. */
 export interface BoshSurroundings {
   readonly clock: Clock;
-  readonly namespaces: NamespaceTable;
+  readonly cutters: StreamCutters;
   readonly settings: BoshSettings;
   /** Bytes that may wait for a client that does not ask. */
   readonly queueBytes: number;
@@ -73,7 +73,7 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   ) {
     super();
     this.#owner = owner;
-    this.#cutter = new StreamCutter(this, around.namespaces);
+    this.#cutter = new StreamCutter(this, around.cutters);
     this.#exchange = new BoshExchange(this, around.settings, request, sid, reply, around.clock.now);
   }
 

@@ -2,11 +2,13 @@ import fc from 'fast-check';
 import { SaxesParser } from 'saxes';
 import { describe, expect, it } from 'vitest';
 import { streamHeader } from '../../../../src/stream/header.js';
-import { StreamCutter } from '../../../../src/transport/web/elements.js';
+import { StreamCutter, StreamCutters } from '../../../../src/transport/web/elements.js';
 import { NamespaceTable, NS } from '../../../../src/xml/namespaces.js';
 
 const TABLE = new NamespaceTable(Object.values(NS));
 const HEADER = streamHeader({ from: 'example.org', id: 's1', version: '1.0', lang: 'en' });
+
+const cutters = new StreamCutters(TABLE);
 
 function cut(writes: readonly (string | Buffer)[]): string[] {
   const parts: string[] = [];
@@ -17,7 +19,7 @@ function cut(writes: readonly (string | Buffer)[]): string[] {
       whitespace: () => parts.push('whitespace'),
       streamEnd: () => parts.push('end'),
     },
-    TABLE,
+    cutters,
   );
   for (const write of writes) cutter.push(Buffer.from(write as string));
   return parts;
@@ -66,6 +68,52 @@ describe('cutting a stream into elements', () => {
       "<b xmlns='urn:b'/>",
       'end',
     ]);
+  });
+
+  it('several streams at a time, each written in whatever pieces: what one has begun is no other’s', () => {
+    const shared = new StreamCutters(TABLE);
+    const parts: string[][] = [[], [], []];
+    const streams = parts.map(
+      (own) =>
+        new StreamCutter(
+          {
+            header: ({ id }) => own.push(`header ${id}`),
+            element: (pieces) => own.push(Buffer.concat(pieces).toString()),
+            whitespace: () => own.push('whitespace'),
+            streamEnd: () => own.push('end'),
+          },
+          shared,
+        ),
+    );
+    const writes = [
+      HEADER,
+      "<a xmlns='urn:a'/><b",
+      " xmlns='urn:b'>",
+      '</b>',
+      '<presence/>',
+      '</stream:stream>',
+    ];
+    for (const write of writes) for (const stream of streams) stream.push(Buffer.from(write));
+    const [first] = parts;
+    expect(first).toEqual([
+      'header s1',
+      ...["<a xmlns='urn:a'/>", "<b xmlns='urn:b'></b>", "<presence xmlns='jabber:client'/>", 'end'],
+    ]);
+    expect(parts).toEqual([first, first, first]);
+    // Nor does one that is over leave its end to another.
+    streams[0]?.push(Buffer.from(HEADER));
+    expect(parts[0]?.at(-1)).toBe('header s1');
+  });
+
+  it('what all cut with is one thing, while nobody is in the middle of an element', () => {
+    const shared = new StreamCutters(TABLE);
+    const parts = { header() {}, element() {}, whitespace() {}, streamEnd() {} };
+    const [one, other] = [new StreamCutter(parts, shared), new StreamCutter(parts, shared)];
+    one.push(Buffer.from(HEADER));
+    const spare = shared.acquire();
+    shared.release(spare);
+    other.push(Buffer.from(`${HEADER}<a/>`));
+    expect(shared.acquire()).toBe(spare);
   });
 
   it('throws on what no session writes', () => {

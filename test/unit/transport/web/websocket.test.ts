@@ -254,6 +254,28 @@ describe('messages and the stream', () => {
     );
   });
 
+  it('clients share what reads frames only where one has nothing half said: what one has begun is no other’s', async () => {
+    const { connect, session } = await open();
+    const clients = [await connect(), await connect(), await connect()];
+    for (const client of clients) client.say(OPEN);
+    // In the middle of a frame, of a frame's head, and of a message.
+    const whole = frame(0x81, "<a xmlns='urn:0'/>");
+    const pieces = [
+      [whole.subarray(0, 9), whole.subarray(9)],
+      [frame(0x81, "<a xmlns='urn:1'/>").subarray(0, 1), frame(0x81, "<a xmlns='urn:1'/>").subarray(1)],
+      [frame(0x01, '<a '), frame(0x80, "xmlns='urn:2'/>")],
+    ] as const;
+    const sessions = [await session(0), await session(1), await session(2)];
+    for (const it of sessions) await until(() => it.read.endsWith('>'));
+    for (const at of [0, 1]) {
+      for (const [n, client] of clients.entries()) {
+        client.socket.write(pieces[n]![at]!);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+    for (const [n, it] of sessions.entries()) await until(() => it.read.endsWith(`<a xmlns='urn:${n}'/>`));
+  });
+
   it('messages that come together are one event', async () => {
     const { connect, session } = await open();
     const socket = await connect();
