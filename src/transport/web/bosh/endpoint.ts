@@ -5,7 +5,6 @@ import type { XmlLimits } from '../../../xml/limits.js';
 import type { LegOwner } from '../../leg.js';
 import { StreamCutters } from '../elements.js';
 import type { Requester, WebReception } from '../server.js';
-import type { BoshSettings } from './agreement.js';
 import { type BoshRequest, HINT_BYTES, readBody, sessionHint } from './body.js';
 import { type TerminalCondition, terminal } from './conditions.js';
 import { BoshLeg, type BoshSurroundings } from './leg.js';
@@ -85,8 +84,11 @@ export class BoshEndpoint {
     this.#around = {
       clock,
       cutters,
-      get settings(): BoshSettings {
-        return { ...SETTINGS, answerBytes: reception.limits.queueBytes };
+      settings: {
+        ...SETTINGS,
+        get answerBytes() {
+          return reception.limits.queueBytes;
+        },
       },
       get queueBytes() {
         return reception.limits.queueBytes;

@@ -31,9 +31,12 @@ interface Held<H> {
   again: number;
 }
 
+/** One that has come before its turn. */
 interface Early<H> {
+  readonly rid: number;
   readonly request: BoshRequest;
-  readonly handle: H;
+  handle: H;
+  /** When it came first. */
   readonly at: number;
 }
 
@@ -51,7 +54,8 @@ export class BoshExchange<H> {
   /** The last request that has been taken, and the last that has been answered. */
   #last: number;
   #held: Held<H>[];
-  readonly #early = new Map<number, Early<H>>();
+  /** As many as the window is wide, the one that came first in front. */
+  #early: Early<H>[] = [];
   /** Since when nothing can be answered. */
   #quietSince: number;
   #inactivity: number;
@@ -119,17 +123,25 @@ export class BoshExchange<H> {
     else if (rid > this.#last + this.#agreed.requests + (isUrgent(request) ? 1 : 0))
       this.violated('item-not-found', handle);
     else {
-      const early = this.#early.get(rid);
-      if (early !== undefined) this.#port.answer(early.handle, RECOVERABLE, undefined);
-      this.#early.set(rid, { request, handle, at: early?.at ?? now });
+      this.#wait(rid, request, handle, now);
       this.#takeInOrder(now);
       this.flush(now);
     }
   }
 
+  /** It waits for its turn, which may be at once. */
+  #wait(rid: number, request: BoshRequest, handle: H, now: number): void {
+    const early = this.#early.find((one) => one.rid === rid);
+    if (early === undefined) this.#early.push({ rid, request, handle, at: now });
+    else {
+      this.#port.answer(early.handle, RECOVERABLE, undefined);
+      early.handle = handle;
+    }
+  }
+
   /** A request's connection is gone before it was answered. */
   gone(handle: H, now: number): void {
-    for (const [rid, early] of this.#early) if (early.handle === handle) this.#early.delete(rid);
+    if (this.#early.length > 0) this.#early = this.#early.filter((early) => early.handle !== handle);
     for (const held of this.#held) if (held.handle === handle) held.handle = undefined;
     this.#noteQuiet(now);
     this.#setTimer();
@@ -143,32 +155,30 @@ export class BoshExchange<H> {
   }
 
   #takeInOrder(now: number): void {
-    for (
-      let next = this.#early.get(this.#last + 1);
-      next !== undefined;
-      next = this.#early.get(this.#last + 1)
-    ) {
-      if (this.#over || (this.#blocked && next.request.payload.length > 0)) return;
-      this.#early.delete(this.#last + 1);
-      this.#take(next.request, next.handle, now);
+    while (!this.#over) {
+      const at = this.#early.findIndex((one) => one.rid === this.#last + 1);
+      const next = this.#early[at];
+      if (next === undefined || (this.#blocked && next.request.payload.length > 0)) return;
+      this.#early.splice(at, 1);
+      this.#take(next, now);
     }
   }
 
   /** The next request in order. */
-  #take(request: BoshRequest, handle: H, now: number): void {
+  #take({ request, handle, at }: Early<H>, now: number): void {
     if (!this.#keys.fits(request)) {
       this.violated('item-not-found', handle);
       return;
     }
     const pausesTooLong = request.pause !== undefined && request.pause > this.#settings.maxPause;
-    if (pausesTooLong || this.#rate.isTooHigh(request, now, this.#isFilledByOne)) {
+    if (pausesTooLong || this.#rate.isTooHigh(request, at, this.#isFilledByOne)) {
       this.violated('policy-violation', handle);
       return;
     }
     const rid = this.#last + 1;
     this.#last = rid;
-    this.#rate.taken(request, rid, now);
-    this.#held.push({ rid, since: now, key: request.key?.toLowerCase(), handle, again: 0 });
+    this.#rate.taken(request, rid, at);
+    this.#held.push({ rid, since: at, key: request.key?.toLowerCase(), handle, again: 0 });
     this.#inactivity = this.#agreed.inactivity;
     if (this.#agreed.acknowledges && request.ack !== undefined) this.#answers.acknowledged(request.ack);
     if (this.#paused) {
@@ -257,7 +267,7 @@ export class BoshExchange<H> {
     if (this.#over) return;
     const body = terminal(condition);
     this.#over = true;
-    for (const { handle } of [...this.#held, ...this.#early.values()])
+    for (const { handle } of [...this.#held, ...this.#early])
       if (handle !== undefined) this.#port.answer(handle, body, undefined);
     this.#forget();
   }
@@ -286,7 +296,7 @@ export class BoshExchange<H> {
       told = true;
       this.#port.answer(held.handle, body, undefined);
     }
-    for (const { handle } of this.#early.values()) this.#port.answer(handle, writeBody([]), undefined);
+    for (const { handle } of this.#early) this.#port.answer(handle, writeBody([]), undefined);
     this.#quietSince = now;
     this.#end('ended');
   }
@@ -295,11 +305,8 @@ export class BoshExchange<H> {
 
   wake(now: number): void {
     if (this.#over) return;
-    for (let [first] = this.#held; first !== undefined; [first] = this.#held) {
-      if (!this.#waits || now < first.since + this.#agreed.wait * 1000) break;
-      this.#answerOldest(now, false);
-    }
-    const [early] = this.#early.values();
+    while (this.#waits && now >= this.#dueAt) this.#answerOldest(now, false);
+    const [early] = this.#early;
     const gap = early !== undefined && !this.#blocked && now >= early.at + this.#agreed.inactivity * 1000;
     if (now >= this.#goneAt || gap) {
       this.#lose();
@@ -313,25 +320,30 @@ export class BoshExchange<H> {
     return this.#held.some(({ handle }) => handle !== undefined);
   }
 
+  /** When the first of those that are held has waited for as long as it may; those before it are answered before it. */
+  get #dueAt(): number {
+    let since = Number.POSITIVE_INFINITY;
+    for (const held of this.#held) since = Math.min(since, held.since);
+    return since + this.#agreed.wait * 1000;
+  }
+
   /** When the client counts as gone: it has been silent for too long while nothing of its was held. */
   get #goneAt(): number {
-    return this.#waits || this.#early.size > 0
+    return this.#waits || this.#early.length > 0
       ? Number.POSITIVE_INFINITY
       : this.#quietSince + this.#inactivity * 1000;
   }
 
   #lose(): void {
-    const early = [...this.#early.values()];
-    for (const { handle } of early) this.#refuse(handle, 'item-not-found');
+    for (const { handle } of this.#early) this.#refuse(handle, 'item-not-found');
     this.#end('lost');
   }
 
   #setTimer(): void {
     if (this.#over) return;
     let next = this.#goneAt;
-    const [first] = this.#held;
-    if (first !== undefined && this.#waits) next = Math.min(next, first.since + this.#agreed.wait * 1000);
-    const [early] = this.#early.values();
+    if (this.#waits) next = Math.min(next, this.#dueAt);
+    const [early] = this.#early;
     if (early !== undefined) next = Math.min(next, early.at + this.#agreed.inactivity * 1000);
     this.#port.wakeAt(next);
   }
@@ -368,7 +380,7 @@ export class BoshExchange<H> {
   /** The client has broken a rule: the session is terminated, and whoever sent what broke it is told which. */
   violated(condition: TerminalCondition, handle: H): void {
     this.#refuse(handle, condition);
-    const others = [...this.#held, ...this.#early.values()];
+    const others = [...this.#held, ...this.#early];
     for (const other of others)
       if (other.handle !== undefined && other.handle !== handle) this.#refuse(other.handle, 'other-request');
     this.#end('lost');
@@ -387,7 +399,7 @@ export class BoshExchange<H> {
 
   #forget(): void {
     this.#held = [];
-    this.#early.clear();
+    this.#early = [];
     this.#answers.forget();
     this.#port.wakeAt(Number.POSITIVE_INFINITY);
   }

@@ -23,15 +23,16 @@ export class RequestRate {
 
   /**
    * Whether the next request comes too soon.
+   * @param at when it came, which may be before the one before it
    * @param fills with it there would be as many open ones as may be
    */
-  isTooHigh(request: BoshRequest, now: number, fills: boolean): boolean {
-    if (!isEmpty(request) || isUrgent(request) || now - this.#at >= this.intervalMs) return false;
+  isTooHigh(request: BoshRequest, at: number, fills: boolean): boolean {
+    if (!isEmpty(request) || isUrgent(request) || Math.abs(at - this.#at) >= this.intervalMs) return false;
     return this.polls ? this.#wasEmpty && this.#answeredEmpty === this.#rid : fills;
   }
 
-  taken(request: BoshRequest, rid: number, now: number): void {
-    this.#at = now;
+  taken(request: BoshRequest, rid: number, at: number): void {
+    this.#at = at;
     this.#wasEmpty = isEmpty(request);
     this.#rid = rid;
   }

@@ -218,6 +218,38 @@ describe('§14: request ids', () => {
       .expect('deliver <a/>', 'deliver <b/>', 'deliver <c/>', '101: <body/>');
   });
 
+  it('one that came before its turn has waited since it came, and those before it are answered before it', () => {
+    Play.begun({ hold: 2, wait: 20 })
+      .ask(102, { payload: '<b/>' })
+      .after(10)
+      .ask(101, { payload: '<a/>' })
+      .expect('deliver <a/>', 'deliver <b/>')
+      .after(9)
+      .expect()
+      .after(1)
+      .expect('101: <body/>', '102: <body/>');
+  });
+
+  it('nor is it too soon when what was sent before it comes late', () => {
+    Play.begun({ hold: 1 })
+      .ask(102)
+      .after(6)
+      .ask(101, { payload: '<a/>' })
+      .expect('deliver <a/>', '101: <body/>');
+  });
+
+  it('sent again before its turn, the latter waits and the former is answered', () => {
+    Play.begun({ hold: 2 })
+      .ask(102, { payload: '<b/>' })
+      .ask(102, { payload: '<b/>' }, 'again')
+      .expect("102: <body type='error'/>")
+      .ask(101, { payload: '<a/>' })
+      .write('<c/>', '<d/>')
+      .expect('deliver <a/>', 'deliver <b/>', '101: <body><c/><d/></body>')
+      .write('<e/>')
+      .expect('again: <body><e/></body>');
+  });
+
   it.each([
     ['beyond the window', 104],
     ['far beyond it', 5_000_000],
