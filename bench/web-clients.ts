@@ -11,6 +11,8 @@ import type { WebEndpoint } from './web-servers.js';
  */
 
 const STEP_MS = 20_000;
+/** What a request over BOSH may be held for. */
+const WAIT_MS = 60_000;
 const HTTP_BIND = 'http://jabber.org/protocol/httpbind';
 const XBOSH = "xmlns:xmpp='urn:xmpp:xbosh'";
 
@@ -57,6 +59,7 @@ export class WebSocketSession {
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Error(`${endpoint.name}: no ${pattern}`)), STEP_MS);
         socket.once('error', reject);
+        socket.once('close', () => reject(new Error(`${endpoint.name}: closed, and no ${pattern}`)));
         hear = (text) => {
           if (!pattern.test(text)) return;
           clearTimeout(timer);
@@ -65,11 +68,19 @@ export class WebSocketSession {
         if (socket.readyState === WebSocket.OPEN) socket.send(send);
         else socket.once('open', () => socket.send(send));
       });
-    const open = `<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='${DOMAIN}' version='1.0'/>`;
-    await until(/mechanisms/, open);
-    await until(/<success/, authOf(endpoint, account));
-    await until(/<bind/, open);
-    const session = new WebSocketSession(socket, jidIn(await until(/<jid>/, bindOf(account))));
+    const logIn = async (): Promise<string> => {
+      const open = `<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='${DOMAIN}' version='1.0'/>`;
+      await until(/mechanisms/, open);
+      await until(/<success/, authOf(endpoint, account));
+      await until(/<bind/, open);
+      return jidIn(await until(/<jid>/, bindOf(account)));
+    };
+    const jid = await logIn().catch((error: unknown) => {
+      // Half a session is none that may be counted.
+      socket.terminate();
+      throw error;
+    });
+    const session = new WebSocketSession(socket, jid);
     hear = (text) => {
       if (text.startsWith('<message')) session.onMessage();
     };
@@ -146,7 +157,7 @@ export class BoshSession {
     const session = new BoshSession(endpoint, agent);
     const created = await session.ask(
       '',
-      `to='${DOMAIN}' wait='60' hold='1' ver='1.6' ${XBOSH} xmpp:version='1.0'`,
+      `to='${DOMAIN}' wait='${WAIT_MS / 1000}' hold='1' ver='1.6' ${XBOSH} xmpp:version='1.0'`,
     );
     session.#sid = / sid=["']([^"']+)/.exec(created)?.[1] ?? '';
     if (!created.includes('mechanisms')) await session.until(/mechanisms/);
@@ -204,12 +215,14 @@ export class BoshSession {
   ask(payload: string, attributes = ''): Promise<string> {
     const body = this.#body(payload, attributes);
     return new Promise((resolve, reject) => {
-      const sent = request(this.endpoint.bosh, { method: 'POST', agent: this.agent }, (response) => {
+      const options = { method: 'POST', agent: this.agent, timeout: WAIT_MS + STEP_MS };
+      const sent = request(this.endpoint.bosh, options, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
         response.on('end', () => resolve(Buffer.concat(chunks).toString()));
       });
+      sent.on('timeout', () => sent.destroy(new Error(`${this.endpoint.name}: no answer`)));
       sent.on('error', reject);
       sent.end(body);
     });

@@ -17,6 +17,8 @@ const WARM_UP_ROUNDS = 5;
 const WARM_UP_SESSIONS = 20;
 const REST_MS = 20_000;
 const LOGINS_AT_A_TIME = 8;
+/** Whoever does not let a client in, be it of ours or of others, is asked again so often: COMPAT ejabberd, which now and then says nothing to one of a thousand. */
+const LOGIN_ATTEMPTS = 3;
 
 /**
  * Web clients at the proxy, and at the endpoints that Prosody and ejabberd have of their own, in turns: how much each does with a second of processor
@@ -55,14 +57,28 @@ async function withEndpoints<T>(
   }
 }
 
-async function openAll<S>(count: number, open: (account: string) => Promise<S>): Promise<S[]> {
+async function openAll<S>(bench: Bench, count: number, open: (account: string) => Promise<S>): Promise<S[]> {
   const opened: S[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {
-    while (next < count) opened.push(await open(`user${next++}`));
+    while (next < count) {
+      const account = `user${next++}`;
+      opened.push(await persistently(bench, () => open(account)));
+    }
   };
   await Promise.all(Array.from({ length: LOGINS_AT_A_TIME }, worker));
   return opened;
+}
+
+async function persistently<S>(bench: Bench, open: () => Promise<S>): Promise<S> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await open();
+    } catch (error) {
+      if (attempt === LOGIN_ATTEMPTS) throw error;
+      bench.progress(`${error instanceof Error ? error.message : String(error)}: one more attempt to log in`);
+    }
+  }
 }
 
 /** @param work does some, and tells how much */
@@ -107,7 +123,7 @@ function webSocketWork(bench: Bench, inFlight: number): Promise<Result> {
     for (const endpoint of endpoints)
       sessions.set(
         endpoint.name,
-        await openAll(SESSIONS, (account) => WebSocketSession.open(endpoint, account)),
+        await openAll(bench, SESSIONS, (account) => WebSocketSession.open(endpoint, account)),
       );
     const title = `WebSocket, ${inFlight} on their way`;
     const milliseconds = bench.quick ? 500 : 800;
@@ -130,7 +146,7 @@ function boshWork(bench: Bench): Promise<Result> {
     for (const endpoint of endpoints)
       sessions.set(
         endpoint.name,
-        await openAll(SESSIONS, (account) => BoshSession.open(endpoint, account, agent)),
+        await openAll(bench, SESSIONS, (account) => BoshSession.open(endpoint, account, agent)),
       );
     const title = 'BOSH';
     const amount = SESSIONS * (bench.quick ? 40 : 80);
@@ -171,7 +187,7 @@ function memory(bench: Bench, transport: 'websocket' | 'bosh'): Promise<Result> 
     const openMore = async (endpoint: WebEndpoint, more: number, prefix: string) =>
       sessions
         .get(endpoint.name)
-        ?.push(...(await openAll(more, (account) => open(endpoint, prefix + account))));
+        ?.push(...(await openAll(bench, more, (account) => open(endpoint, prefix + account))));
     for (const endpoint of endpoints) await openMore(endpoint, WARM_UP_SESSIONS, 'warm-');
     const before = await rest('before');
     for (const endpoint of endpoints) await openMore(endpoint, count, '');
