@@ -1,14 +1,14 @@
 import { constants, type NodeGCPerformanceDetail, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { TrafficWatch } from './traffic-watch.js';
 
-const EVERY_MS = 1_000;
 /** Bytes in a second below which nobody notices that the heap is looked through: some 800 small stanzas. */
 const QUIET_BYTES = 256 * 1024;
 const QUIET_SECONDS = 3;
 /** Growth that is worth it: of this many bytes and of this part of what there was. */
 const GROWTH_BYTES = 8 * 1024 * 1024;
 const GROWTH_PART = 1 / 4;
-const SECONDS_BETWEEN = 60;
+const SECONDS_BETWEEN = 20;
 
 /** The part of V8 that is needed here; another one in tests. */
 export interface Heap {
@@ -23,33 +23,20 @@ export interface Heap {
  * does not need. Thousands of logins leave their garbage just below that half and nothing begins: until the next logins, may be for days, a session takes
  * half as much again as it needs. So when it has become quiet after growth, V8 is made to begin.
  */
-export class IdleCollection {
-  #before = 0;
+export class IdleCollection extends TrafficWatch {
   #quiet = 0;
   #least = Number.POSITIVE_INFINITY;
   #sinceLast = SECONDS_BETWEEN;
-  #timer: NodeJS.Timeout | undefined;
 
-  /** @param bytes all that has ever been received */
   constructor(
-    private readonly bytes: () => number,
+    bytes: () => number,
     private readonly heap: Heap = new V8Heap(),
-  ) {}
-
-  start(): void {
-    this.#timer = setInterval(() => this.look(), EVERY_MS);
-    this.#timer.unref();
+  ) {
+    super(bytes);
   }
 
-  stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  /** To be called once a second. */
-  look(): void {
-    const bytes = this.bytes();
-    this.#quiet = bytes - this.#before < QUIET_BYTES ? this.#quiet + 1 : 0;
-    this.#before = bytes;
+  protected override secondOver(received: number): void {
+    this.#quiet = received < QUIET_BYTES ? this.#quiet + 1 : 0;
     this.#sinceLast += 1;
     const used = this.heap.used();
     this.#least = Math.min(this.#least, used);

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
+import { TrafficWatch } from './traffic-watch.js';
 
-const EVERY_MS = 1_000;
 /** Bytes in a second from which on making garbage costs more than keeping room for it: some 25,000 small stanzas. */
 const BUSY_BYTES = 8 * 1024 * 1024;
 
@@ -9,35 +9,24 @@ const BUSY_BYTES = 8 * 1024 * 1024;
  * no garbage that needs so much: a third of what they cost would be this. With only 1 MB though a busy proxy collects so often that a stanza
  * costs half as much again. So it may grow, but only while there is traffic.
  */
-export class YoungGeneration {
-  #before = 0;
+export class YoungGeneration extends TrafficWatch {
   #grows = true;
-  #timer: NodeJS.Timeout | undefined;
 
-  /**
-   * @param bytes all that has ever been received
-   * @param setFlag for tests
-   */
+  /** @param setFlag for tests */
   constructor(
-    private readonly bytes: () => number,
+    bytes: () => number,
     private readonly setFlag: (flag: string) => void = setFlagsFromString,
-  ) {}
+  ) {
+    super(bytes);
+  }
 
-  start(): void {
+  override start(): void {
     this.#let(false);
-    this.#timer = setInterval(() => this.look(), EVERY_MS);
-    this.#timer.unref();
+    super.start();
   }
 
-  stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  /** To be called once a second. */
-  look(): void {
-    const bytes = this.bytes();
-    this.#let(bytes - this.#before >= BUSY_BYTES);
-    this.#before = bytes;
+  protected override secondOver(received: number): void {
+    this.#let(received >= BUSY_BYTES);
   }
 
   #let(grow: boolean): void {
