@@ -2,8 +2,8 @@ import { constants, type NodeGCPerformanceDetail, PerformanceObserver } from 'no
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { TrafficWatch } from './traffic-watch.js';
 
-/** Bytes in a second below which nobody notices that the heap is looked through: some 800 small stanzas. */
-const QUIET_BYTES = 256 * 1024;
+/** Bytes in a second below which it is quiet: some 200 small stanzas. Logins are far above. */
+const QUIET_BYTES = 64 * 1024;
 const QUIET_SECONDS = 3;
 /** Growth that is worth it: of this many bytes and of this part of what there was. */
 const GROWTH_BYTES = 8 * 1024 * 1024;
@@ -25,8 +25,9 @@ export interface Heap {
  */
 export class IdleCollection extends TrafficWatch {
   #quiet = 0;
-  #least = Number.POSITIVE_INFINITY;
-  #sinceLast = SECONDS_BETWEEN;
+  /** The smallest that the heap has been since the last time; nothing before the first: what was needed to start is garbage. */
+  #least = 0;
+  #since = SECONDS_BETWEEN;
 
   constructor(
     bytes: () => number,
@@ -37,13 +38,12 @@ export class IdleCollection extends TrafficWatch {
 
   protected override secondOver(received: number): void {
     this.#quiet = received < QUIET_BYTES ? this.#quiet + 1 : 0;
-    this.#sinceLast += 1;
+    this.#since += 1;
     const used = this.heap.used();
     this.#least = Math.min(this.#least, used);
-    if (this.#quiet < QUIET_SECONDS || this.#sinceLast < SECONDS_BETWEEN) return;
+    if (this.#quiet < QUIET_SECONDS || this.#since < SECONDS_BETWEEN) return;
     if (used - this.#least < Math.max(GROWTH_BYTES, this.#least * GROWTH_PART)) return;
-    this.#sinceLast = 0;
-    // What lives is known when it is done; less than now it will be.
+    this.#since = 0;
     this.#least = used;
     this.heap.collect();
   }
@@ -51,8 +51,9 @@ export class IdleCollection extends TrafficWatch {
 
 const PATIENCE_MS = 3_000;
 const STEP_MS = 50;
-/** Objects of a step, some 4 MB: V8 looks at its limits when the young generation (1 to 16 MB) is full. */
-const STEP_OBJECTS = 100_000;
+/** Some 4 MB in a step: V8 looks at its limits when the young generation (1 to 16 MB) is full. In pieces, so that none of it grows old. */
+const PIECES = 100;
+const PIECE_OBJECTS = 1_000;
 
 export class V8Heap implements Heap {
   #stop: (() => void) | undefined;
@@ -70,7 +71,7 @@ export class V8Heap implements Heap {
     });
     const steps = setInterval(() => {
       if (performance.now() - began > PATIENCE_MS) this.#stop?.();
-      else Array.from({ length: STEP_OBJECTS }, (_, index) => ({ index }));
+      else for (let piece = 0; piece < PIECES; piece += 1) litter();
     }, STEP_MS);
     steps.unref();
     this.#stop = () => {
@@ -83,6 +84,10 @@ export class V8Heap implements Heap {
     // Begin when more than a hundredth of the way to the limit is gone, and not at its end.
     setFlagsFromString('--incremental-marking-hard-trigger=1');
   }
+}
+
+function litter(): object[] {
+  return Array.from({ length: PIECE_OBJECTS }, (_, index) => ({ index }));
 }
 
 /** @param entry of the type `gc`, which has the detail that its declaration lacks */
