@@ -43,6 +43,8 @@ interface Restored {
   isBehind: boolean;
   /** What the room has sent since. */
   readonly waiting: Buffer[];
+  /** Something more has come than may wait. */
+  isOverfull: boolean;
 }
 
 /** Hands ghosts from one process to the next. */
@@ -106,7 +108,7 @@ export class Standings {
       Object.assign(ghost, { isIn, client, leaves, subjects, affiliation, nonAnonymous });
       ghost.due.push(...due);
       this.ghosts.set(room, ghost);
-      this.#restored.set(room, { isSource, heard, isBehind, waiting: [] });
+      this.#restored.set(room, { isSource, heard, isBehind, waiting: [], isOverfull: false });
     }
   }
 
@@ -142,7 +144,7 @@ export class Standings {
     if (restored === undefined) return false;
     this.#release ??= this.around.context.holdAcknowledgement();
     if (restored.waiting.length < MOST_WAITING) restored.waiting.push(Buffer.from(frame.bytes()));
-    else restored.isBehind = true;
+    else restored.isOverfull = restored.isBehind = true;
     return true;
   }
 
@@ -155,7 +157,7 @@ export class Standings {
     this.#release = undefined;
   }
 
-  #settle(room: string, { isSource, heard, isBehind, waiting }: Restored): void {
+  #settle(room: string, { isSource, heard, isBehind, waiting, isOverfull }: Restored): void {
     const { book, account, context } = this.around;
     const ghost = this.ghosts.get(room);
     const subscription = book.subscription(room, account);
@@ -181,5 +183,8 @@ export class Standings {
       const frame = parseStanza(bytes, context.namespaces);
       if (frame instanceof Frame) this.events.waited(ghost, frame);
     }
+    // An archive is being asked for it, and says itself what it has not.
+    if (isOverfull && ghost.fill === undefined && ghost.missedSince === undefined && ghost.client === 'out')
+      this.events.gap(ghost, heard?.at ?? context.wallClock());
   }
 }

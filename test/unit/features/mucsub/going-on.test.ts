@@ -102,6 +102,25 @@ describe('a server leg that is gone on with by the next process', () => {
       .end();
   });
 
+  it('has a mark for what is more than may wait until then, where there is no archive', () => {
+    const shared = domain();
+    const before = subscribed(available(stage({ settings: ALLOWED, domain: shared, service: [] })));
+    const snapshot = before.snapshots();
+    before.close().expectTold(ACCOUNT, CLAIM).end();
+    const after = unknowing({ settings: ALLOWED, domain: nextProcess(shared), snapshot });
+    for (let n = 1; n <= 1_001; n++)
+      after.fromServer(said('olga', `body ${n}`, `m${n}`)).expectVerdict(SWALLOWED);
+    learns(after, []);
+    for (let n = 1; n <= 1_000; n++)
+      after.expectSent(
+        'client',
+        event('messages', `id-${n}`, inner('olga', `body ${n}`, `m${n}`, `id-${n}`)),
+      );
+    const [since, until] = ['2026-11-20T12:16:40.000Z', '2026-11-20T12:16:40.000Z'];
+    const gap = `<gap xmlns='${NS.mucsubGap}' since='${since}' until='${until}'/>`;
+    after.expectSent('client', event('system', 'id-1001', gap)).end();
+  });
+
   it('is still what the account hears the room by when the process is stopped again before that is known', () => {
     const shared = domain();
     const before = heardOne(shared);
