@@ -46,7 +46,8 @@ export class ChangesTold {
 
   /** Behind the last that has made the occupant what it was to the source before this, unless that is this itself. */
   #begins({ nick, before }: Change, hash: number): number {
-    const last = this.#told.findLastIndex((told) => told.nick === nick && told.after === before);
+    let last = this.#told.length - 1;
+    while (last >= 0 && (this.#told[last]!.nick !== nick || this.#told[last]!.after !== before)) last -= 1;
     return last >= 0 && this.#told[last]!.hash === hash ? last : last + 1;
   }
 
