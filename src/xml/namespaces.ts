@@ -39,6 +39,7 @@ export const NS = {
   hints: 'urn:xmpp:hints',
   mam2: 'urn:xmpp:mam:2',
   resultSets: 'http://jabber.org/protocol/rsm',
+  privacy: 'jabber:iq:privacy',
   ping: 'urn:xmpp:ping',
   roster: 'jabber:iq:roster',
   rosterVersion: 'urn:xmpp:features:rosterver',

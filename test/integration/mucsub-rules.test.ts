@@ -344,21 +344,54 @@ describeRoutes(
       const refused = await sam.iq('set', `<query xmlns='${MAM}'/>`, `to='${room}'`);
       expect(stanzaError(refused)).toBe('forbidden');
     });
+  },
+  { via: ['proxy'], kinds: ['prosody'] },
+);
 
-    test('while nobody is there: private messages and affiliations are kept, presences are not', async () => {
-      const { owner, room } = await setting();
+describeRoutes(
+  'MUC/Sub, while nobody is there',
+  (route) => {
+    /** A private message gets through to a subscriber's ghost. */
+    const isInTheRoom = (owner: RawClient, room: string, nick: string) =>
+      until('the ghost to be in the room', async () => {
+        const id = uniqueId();
+        owner.send(
+          `<message to='${room}/${nick}' type='chat' id='${id}'><body>are you there?</body></message>`,
+        );
+        await features(owner, room);
+        return !owner.stream.inbox.some(({ attrs }) => attrs.id === id && attrs.type === 'error');
+      });
+
+    test('private messages and affiliations are kept, presences are not; contacts see nobody', async () => {
+      const owner = await newSession(route, 'olga');
+      const room = await newRoom(route, owner);
       const bob = await newSession(route, 'bob');
       await join(bob, room, 'bobby');
-      const account = await newAccount(server, 'sam');
+      const account = await newAccount(route.server, 'sam');
       const sam = await logIn(route, account);
       await sam.becomeAvailable();
+      for (const client of [sam, owner]) await client.iq('get', "<query xmlns='jabber:iq:roster'/>");
+      owner.send(`<presence to='${sam.bareJid}' type='subscribe'/>`);
+      await sam.presence(({ attrs }) => attrs.type === 'subscribe', 'a request');
+      sam.send(`<presence to='${owner.bareJid}' type='subscribed'/>`);
+      const full = sam.jid;
+      await owner.presence(({ attrs }) => attrs.from === full, 'sam being there');
       await subscribe(sam, room, 'sammy', ['affiliations', 'presence']);
       await sam.close();
+      await owner.presence(({ attrs }) => attrs.from === full && attrs.type === 'unavailable', 'sam going');
+      await isInTheRoom(owner, room, 'sammy');
       bob.send(`<presence to='${room}/bobby'><show>away</show></presence>`);
       await owner.presence((each) => each.getChild('show') !== undefined, 'bob being away');
       await affiliation(owner, room, bob.bareJid, 'member');
       owner.send(`<message to='${room}/sammy' type='chat' id='p1'><body>later</body></message>`);
       await owner.settle();
+      // Whoever comes now asks the server who is there.
+      owner.send("<presence type='unavailable'/>");
+      await owner.becomeAvailable();
+      const ofSam = ({ attrs }: Element) =>
+        attrs.type === undefined && String(attrs.from).startsWith(sam.bareJid);
+      expect(owner.stream.inbox.filter(ofSam).map(String)).toEqual([]);
+      await join(owner, room, 'olga');
       const again = await logIn(route, account);
       await again.becomeAvailable();
       expect((await again.body('later')).attrs).toMatchObject({ type: 'chat', from: `${room}/olga` });
@@ -367,7 +400,7 @@ describeRoutes(
       expect(await eventsBefore(again, owner)).toEqual([]);
     });
   },
-  { via: ['proxy'], kinds: ['prosody'] },
+  { via: ['proxy'], kinds: ['prosody', 'jabberd2'] },
 );
 
 describeRoutes(

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { PassingStanza } from '../../session/feature.js';
-import { LateMap } from '../../session/late.js';
+import { LateMap, LateSet } from '../../session/late.js';
 import { Frame } from '../../xml/frame.js';
 import { Splice } from '../../xml/splice.js';
 import { parseStanza } from '../../xml/tokenizer.js';
@@ -29,9 +29,14 @@ export class Carried {
   /** By room: for whom the ghost is leaving. */
   readonly #yielding = new LateMap<string, string>();
 
+  /** Rooms that a session without a client is leaving for a ghost of this one. */
+  readonly #takingOver = new LateSet<string>();
+
   constructor(
     private readonly around: Surroundings,
     private readonly ghosts: ReadonlyMap<string, Ghost>,
+    /** Enters a room as a ghost. */
+    private readonly enter: (room: string) => void,
   ) {}
 
   get #full(): string {
@@ -105,24 +110,43 @@ export class Carried {
 
   /** The client enters a room. @returns whether that has to wait for another resource to leave */
   enters(room: string, presence: string): boolean {
-    const { book, account, context } = this.around;
+    const { book, account } = this.around;
     const by = this.#carrier(room);
-    const where = book.whereabouts(room, account);
+    const isTakingOver = this.#takingOver.has(room);
     // A client that is in the room stays there; the room says so.
-    if (by === undefined || where.joined.has(by) || this.#waiting.size >= MOST) return false;
+    const isFree = by === undefined || book.whereabouts(room, account).joined.has(by);
+    if ((isFree && !isTakingOver) || this.#waiting.size >= MOST) return false;
     this.#waiting.set(room, presence);
-    where.sources.add(this.#full);
+    if (by !== undefined && !isTakingOver) this.#asksToYield(room, by);
+    return true;
+  }
+
+  /** A ghost of this session is to take the place of that of one whose client is gone. @returns whether that has to leave before */
+  takesOver(room: string): boolean {
+    const by = this.#carrier(room);
+    if (by === undefined) return false;
+    this.#takingOver.add(room);
+    this.#asksToYield(room, by);
+    return true;
+  }
+
+  #asksToYield(room: string, by: string): void {
+    const { book, account, context } = this.around;
+    book.whereabouts(room, account).sources.add(this.#full);
     this.#tell({ op: 'yield', room, by });
     context.wakeAt(YIELD + room, context.now + YIELDING_TIME);
-    return true;
   }
 
   /** Another resource wants to be in a room in place of the ghost. */
   #yields({ room, by }: Of<'yield'>, to: string): void {
     const { book, account, context } = this.around;
     const ghost = this.ghosts.get(room);
-    if (by !== this.#full || ghost === undefined || ghost.client !== 'out') return;
+    if (by !== this.#full || (ghost !== undefined && ghost.client !== 'out')) return;
     book.knownWhereabouts(room, account)?.leaves(this.#full, context.now);
+    if (ghost === undefined) {
+      this.#tell({ op: 'yielded', room, to });
+      return;
+    }
     ghost.leaves += 1;
     this.#yielding.set(room, to);
     context.send('server', leaveRoom(`${room}/${ghost.nick}`), 'mucsub-ghost');
@@ -139,9 +163,10 @@ export class Carried {
   /** Nobody is in the way any more, or has said nothing for long. */
   mayEnter(room: string): void {
     const presence = this.#waiting.get(room);
-    if (presence === undefined) return;
+    const takesOver = this.#takingOver.delete(room);
     this.#waiting.delete(room);
-    this.around.context.sendAsClient(presence, 'mucsub-joining');
+    if (presence !== undefined) this.around.context.sendAsClient(presence, 'mucsub-joining');
+    else if (takesOver) this.enter(room);
   }
 
   #hasYielded({ room, to }: Of<'yielded'>): void {

@@ -3,7 +3,6 @@ import { prepareJid } from '../../jid.js';
 import { causeOf, mayConcernSelf, type RoomSignals, roomSignals } from '../../knowledge/rooms/signals.js';
 import { PASS, type PassingStanza, type Verdict } from '../../session/feature.js';
 import { LateMap, LateSet } from '../../session/late.js';
-import type { StoreChange } from '../../store/store.js';
 import { NS } from '../../xml/namespaces.js';
 import type { Subscription } from './book.js';
 import { Carried } from './carried.js';
@@ -55,7 +54,7 @@ export class Ghosts {
     storing.whenAcknowledged = (room) => this.catchUp(room);
     this.entering = new Entering(around, this.#ghosts, this.#events, this.#catchingUp, storing, ends);
     this.hidden = new HiddenGhosts(around, this.#events);
-    this.carried = new Carried(around, this.#ghosts);
+    this.carried = new Carried(around, this.#ghosts, (room) => this.#takesPlace(room));
     this.client = new ClientPresence(around, this.#ghosts, this.entering, this.hidden, this.carried);
     this.standings = new Standings(around, this.#ghosts, this.#catchingUp, this.#events, (room) =>
       this.end(room),
@@ -81,15 +80,6 @@ export class Ghosts {
 
   get #full(): string {
     return this.around.context.identity.full;
-  }
-
-  /** Notes in the store how far the rooms have been heard. @returns what is to be written */
-  heard(): StoreChange[] {
-    const { book, account, context } = this.around;
-    return [...this.#ghosts.keys()].flatMap((room) => {
-      if (book.knownWhereabouts(room, account)?.sources.has(this.#full) !== true) return [];
-      return book.heard(context.domain.name, room, account) ?? [];
-    });
   }
 
   /** The subscription is over: the ghost leaves. A client that is in the room stays. */
@@ -167,10 +157,17 @@ export class Ghosts {
   /** From a session that has stayed without its client for this. Until the room has let this one in, both bring what it sends. */
   #takeOver(subscription: Subscription): void {
     const { context, account } = this.around;
+    if (this.carried.takesOver(subscription.room)) return;
     this.entering.enter(subscription, (refusal) => {
       const notice: Notice = { op: 'replaced', room: subscription.room };
       if (refusal === undefined) context.tell(account, JSON.stringify(notice));
     });
+  }
+
+  /** Where there can be only one, which is out. */
+  #takesPlace(room: string): void {
+    const subscription = this.around.book.subscription(room, this.around.account);
+    if (subscription !== undefined) this.#takeUp(subscription);
   }
 
   /** Whether the room has still to put out any ghost of this session that leaves: until then it tells it what is the account's alone. */
@@ -181,9 +178,8 @@ export class Ghosts {
   /** Whether any ghost of this session is the account's. */
   get carries(): boolean {
     const { book, account } = this.around;
-    for (const room of this.#ghosts.keys())
-      if (book.knownWhereabouts(room, account)?.sources.has(this.#full) === true) return true;
-    return false;
+    const isOurs = (room: string) => book.knownWhereabouts(room, account)?.sources.has(this.#full) === true;
+    return [...this.#ghosts.keys()].some(isOurs);
   }
 
   #takeUp(subscription: Subscription): void {
@@ -196,8 +192,8 @@ export class Ghosts {
     }
   }
 
-  /** The client has gone unavailable for everybody: the server has taken the session out of all rooms. */
-  thrownOut(): void {
+  /** The client has gone unavailable for everybody: the server has taken the session out of all rooms. @returns has the ghosts enter again */
+  thrownOut(): () => void {
     const { book, account } = this.around;
     const thrownOut = [...this.#ghosts.values()];
     for (const ghost of thrownOut) {
@@ -208,6 +204,10 @@ export class Ghosts {
       this.#events.unheard(ghost.room);
     }
     this.hidden.clear();
+    return () => this.#enterAgain(thrownOut);
+  }
+
+  #enterAgain(thrownOut: readonly Ghost[]): void {
     this.claim();
     // What the room has still to say to those that are out comes before its word to those that enter.
     for (const { room, due, subjects, isIn } of thrownOut) {

@@ -36,6 +36,7 @@ import { SubscriptionChanges } from './subscription-changes.js';
 import { type Surroundings, surroundingsOf } from './surroundings.js';
 import { TAKE_UP, TakingUp } from './taking-up.js';
 import { Unseen } from './unseen.js';
+import { goesUnseen } from './unseen-session.js';
 import { CONFIGURES, On, SUBSCRIBERS, SUBSCRIBES, WATCHES } from './watches.js';
 
 const BOOK = 'book';
@@ -230,7 +231,7 @@ class MucSubSession implements FeatureSession, Reader {
   }
 
   #writeHeard(): void {
-    const heard = this.#ghosts.heard();
+    const heard = this.#ghosts.standings.heard();
     if (heard.length > 0) this.context.store.write(heard);
   }
 
@@ -317,8 +318,6 @@ class MucSubSession implements FeatureSession, Reader {
     const { keepSeconds, keepSessions } = settings;
     // What the client was sent out of the store and has not acknowledged is for another one.
     if (this.#storing.release()) tellClaim(this.#around);
-    // COMPAT: jabberd2 lets no presence through to a session that is unavailable, so that it cannot know whether it is in a room.
-    if (this.context.serverKind === 'jabberd2') return undefined;
     if (!book.isRead || keepSeconds === 0 || book.kept.size >= keepSessions) return undefined;
     // What another session can take up it takes up.
     if (this.context.domain.sessionsOf(account).length > 1) return undefined;
@@ -350,7 +349,7 @@ class MucSubSession implements FeatureSession, Reader {
 
   #broadcast({ frame }: PassingStanza): Verdict {
     if (frame.to !== undefined) return PASS;
-    if (frame.type === 'unavailable') this.#ghosts.thrownOut();
+    if (frame.type === 'unavailable') goesUnseen(this.#around, this.#ghosts.thrownOut());
     else if (this.#around.book.isRead && this.#delivery.wanted) this.#claim();
     return PASS;
   }

@@ -133,6 +133,15 @@ export class Standings {
     if (changes.length > 0) context.store.write(changes);
   }
 
+  /** Notes in the store how far the rooms have been heard. @returns what is to be written */
+  heard(): StoreChange[] {
+    const { book, account, context } = this.around;
+    return [...this.ghosts.keys()].flatMap((room) => {
+      if (book.knownWhereabouts(room, account)?.sources.has(context.identity.full) !== true) return [];
+      return book.heard(context.domain.name, room, account) ?? [];
+    });
+  }
+
   /** It is not known yet what the account has heard of a room, nor whether it is subscribed to it still. */
   isOpen(room: string): boolean {
     return this.#restored.has(room);

@@ -1,13 +1,16 @@
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { NS } from '../../../../src/xml/namespaces.js';
 import {
   ACCOUNT,
   ALLOWED,
+  asks,
   available,
   domain,
   FULL,
+  MUC,
   query,
   ROOM,
+  type Stage,
   SUBJECT,
   SWALLOWED,
   says,
@@ -71,6 +74,107 @@ describe('where an account can be in a room only once under one nick', () => {
       .fromClient(`<presence to='${ROOM}/sammy' type='unavailable'/>`)
       .expectVerdict('handled mucsub-left')
       .expectSent('client', to(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable')))
+      .end();
+  });
+});
+
+describe('where no presence reaches a session that is unavailable', () => {
+  const GOES = "<presence type='unavailable'/>";
+  const privacy = (inner: string) => query(NS.privacy, inner);
+  const LIST = privacy(
+    `<list name='interstanza-unseen'><item type='jid' value='${MUC}' action='allow' order='1'><presence-out/></item>` +
+      "<item action='deny' order='2'><presence-out/></item></list>",
+  );
+  const ACTIVE = privacy("<active name='interstanza-unseen'/>");
+  const SINCE = "<history maxstanzas='500' since='2026-11-20T12:16:40.000Z'/>";
+  /** The last client is gone, and the server leg is to stay. */
+  function alone() {
+    const at = scene();
+    const book = available(stage(at));
+    subscribed(book);
+    expect(book.goes()).toBe(true);
+    return { shared: at.domain, book: book.fromClient(GOES).expectRequest('account', privacy('')) };
+  }
+  /** Its ghost is in the room, and is told all that was said. */
+  const unseen = (book: Stage) =>
+    book
+      .answerIq('account', privacy(''))
+      .expectRequest('account', LIST)
+      .answerIq('account', privacy(''))
+      .expectRequest('account', ACTIVE)
+      .answerIq('account', privacy(''))
+      .expectSent('server', '<presence><priority>-128</priority></presence>')
+      .expectSent('server', asks('sammy', SINCE))
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectRequest(ROOM, query(NS.lastActivity))
+      .answerIq(ROOM, `<query xmlns='${NS.lastActivity}' seconds='600'/>`);
+
+  it('one without its client is available to rooms alone, and its ghosts enter then', () => {
+    const { book } = alone();
+    unseen(book).end();
+  });
+
+  it.each([
+    ['the account has a list of its own for all its sessions', privacy("<default name='friends'/>")],
+    ['the server has no such lists', { error: 'service-unavailable' }],
+  ])('it does not stay where %s', (_, answer) => {
+    const { book } = alone();
+    book.answerIq('account', answer).expectEndOfKept().end();
+  });
+
+  it('nor where the list is refused: nobody is to see it', () => {
+    const { book } = alone();
+    book.answerIq('account', privacy('')).expectRequest('account', LIST);
+    book.answerIq('account', { error: 'not-acceptable' }).expectEndOfKept().end();
+  });
+
+  const WISH = notice({ op: 'yield', room: ROOM, by: FULL });
+  const DONE = notice({ op: 'yielded', room: ROOM, to: GARDEN });
+  const leaves = (book: Stage) =>
+    book
+      .told(WISH, GARDEN)
+      .expectSent('server', `<presence to='${ROOM}/sammy' type='unavailable'/>`)
+      .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .expectTold(ACCOUNT, DONE)
+      .expectEndOfKept()
+      .end();
+  const toGarden = (xml: string) => xml.replaceAll(FULL, GARDEN);
+
+  it('it leaves the room for a session with a client, whose ghost enters when it is out', () => {
+    const { shared, book } = alone();
+    unseen(book);
+    const other = available(secondStage(shared, GARDEN, 'jabberd2')).expectTold(ACCOUNT, WISH);
+    leaves(book);
+    other.told(DONE, FULL).expectSent('server', asks('sammy', SINCE)).end();
+  });
+
+  it('and for one whose client joins at once', () => {
+    const { shared, book } = alone();
+    unseen(book);
+    const join = (history: string) =>
+      `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'>${history}</x></presence>`;
+    const other = available(secondStage(shared, GARDEN, 'jabberd2')).expectTold(ACCOUNT, WISH);
+    other.fromClient(join('')).expectVerdict('handled mucsub-joining');
+    leaves(book);
+    other
+      .told(DONE, FULL)
+      .expectSent('server', join("<history maxstanzas='0'/>"))
+      .fromServer(toGarden(self('sammy')))
+      .expectRequest(ROOM, query(NS.discoInfo))
+      .answerIq(ROOM, query(NS.discoInfo))
+      .expectSent('client', toGarden(SUBJECT))
+      .end();
+  });
+
+  it('a session that says nothing is waited for five seconds', () => {
+    const { shared, book } = alone();
+    unseen(book).end();
+    available(secondStage(shared, GARDEN, 'jabberd2'))
+      .expectTold(ACCOUNT, WISH)
+      .wake(5_000)
+      .expectSent('server', asks('sammy'))
       .end();
   });
 });
