@@ -430,6 +430,35 @@ describeRoutes(
       await sam.message((each) => isGroupchat(each) && withBody('plain')(each), 'groupchat');
     });
 
+    test.each([
+      ['an admin who is not in the room', 'admin'],
+      ['somebody with the role of a moderator', undefined],
+    ])('%s subscribes somebody else; a participant does not', async (_, rank) => {
+      const owner = await newSession(route, 'olga');
+      const room = await newRoom(route, owner);
+      const bob = await newSession(route, 'bob');
+      const sam = await newSession(route, 'sam');
+      const other = () =>
+        bob.iq(
+          'set',
+          `<subscribe xmlns='${MUCSUB}' nick='sammy' jid='${sam.bareJid}'><event node='urn:xmpp:mucsub:nodes:messages'/></subscribe>`,
+          `to='${room}'`,
+        );
+      if (rank !== undefined) await affiliation(owner, room, bob.bareJid, rank);
+      else {
+        await join(bob, room, 'bobby');
+        expect(stanzaError(await other())).toBe('forbidden');
+        await role(owner, room, 'bobby', 'moderator');
+        await bob.presence(
+          (each) => each.getChild('x', `${MUC}#user`)?.getChild('item')?.attrs.role === 'moderator',
+          'the role',
+        );
+      }
+      expect(stanzaError(await other())).toBe('none');
+      say(owner, room, 'hello');
+      await event(sam, room, 'messages', withBody('hello'));
+    });
+
     test('a private message says that it is one', async () => {
       const owner = await newSession(route, 'olga');
       const room = await newRoom(route, owner);

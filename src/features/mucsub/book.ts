@@ -72,8 +72,9 @@ export class Book {
   readonly progress = new Progress();
   /** By account. */
   readonly #enlisted = new Map<string, readonly Enlisted[]>();
-  /** Full JIDs of sessions whose server leg is kept without a client. */
+  /** Full JIDs of sessions whose server leg is kept without a client, and of occupants who only look what they may in a room. */
   readonly kept = new Set<string>();
+  readonly looking = new Set<string>();
   /** Sessions that are in a room, by room: full JID and account. */
   readonly #insiders = new Map<string, Map<string, string>>();
 

@@ -12,6 +12,7 @@ const HIDDEN: Verdict = { action: 'handled', reason: 'mucsub-hidden' };
 
 /** Whether somebody is in a room only as a ghost, or as the observer. @param nick prepared */
 export function isGhostOf(book: Book, room: string, nick: string): boolean {
+  if (book.looking.size > 0 && book.looking.has(`${room}/${nick}`)) return true;
   const holder = book.holderOf(room, nick);
   const where = holder === undefined ? undefined : book.knownWhereabouts(room, holder);
   return where !== undefined && where.sources.size > 0 && where.joined.size === 0;

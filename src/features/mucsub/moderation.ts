@@ -4,6 +4,7 @@ import type { IqAnswer } from '../../session/feature.js';
 import { NS } from '../../xml/namespaces.js';
 import { REFUSED, type Refusal } from './answers.js';
 import { nickOf } from './nicks.js';
+import type { OwnStanding } from './own-standing.js';
 import type { Surroundings } from './surroundings.js';
 
 /** What a room says about itself. */
@@ -26,7 +27,11 @@ const NO_ROOM: readonly string[] = ['item-not-found', 'bad-request', 'recipient-
 
 /** Asks a room, in the name of the session, what only the room can say: who may do what, and who is there. */
 export class Moderation {
-  constructor(private readonly around: Surroundings) {}
+  constructor(
+    private readonly around: Surroundings,
+    /** Where a room does not tell all its moderators that they are. */
+    private readonly standing: OwnStanding | undefined,
+  ) {}
 
   /** @param done gets undefined when the room does not answer */
   roomInfo(room: string, done: (info: RoomInfo | undefined) => void): void {
@@ -52,7 +57,9 @@ export class Moderation {
     this.#list(room, "role='moderator'", (moderators) => {
       if (Array.isArray(moderators)) done(undefined);
       else if (moderators === undefined) done(REFUSED.noAnswer);
-      else done(NO_ROOM.includes(moderators) ? REFUSED.noRoom : REFUSED.notModerator);
+      else if (NO_ROOM.includes(moderators)) done(REFUSED.noRoom);
+      else if (this.standing === undefined) done(REFUSED.notModerator);
+      else this.standing.moderates(room, (moderates) => done(moderates ? undefined : REFUSED.notModerator));
     });
   }
 

@@ -16,7 +16,7 @@ import {
 } from './answers.js';
 import { type Subscription, subscriptionOf } from './book.js';
 import type { Ghosts } from './ghosts.js';
-import { Moderation } from './moderation.js';
+import type { Moderation } from './moderation.js';
 import { NickRegistration } from './nick-registration.js';
 import type { Notice } from './notices.js';
 import { type MucSubRequest, readRequest } from './requests.js';
@@ -32,7 +32,6 @@ const MOST_WAITING = 100;
 
 /** Answers what clients ask a room or a service about subscriptions. */
 export class Subscribing {
-  readonly #moderation: Moderation;
   readonly #registration: NickRegistration;
   #waiting: (() => void)[] = [];
 
@@ -40,10 +39,10 @@ export class Subscribing {
     private readonly around: Surroundings,
     private readonly services: Services,
     private readonly ghosts: Ghosts,
+    private readonly moderation: Moderation,
     private readonly announce: (change: 'subscribe' | 'unsubscribe', subscription: Subscription) => void,
   ) {
-    this.#moderation = new Moderation(around);
-    this.#registration = new NickRegistration(around, this.#moderation);
+    this.#registration = new NickRegistration(around, moderation);
   }
 
   /** An iq of type get or set with a child in the namespace of MUC/Sub. */
@@ -133,11 +132,11 @@ export class Subscribing {
     const { book, account } = this.around;
     const list = (jids: 'account' | undefined) =>
       this.#answer(asked, subscriptionList([...(book.room(room)?.subscriptions.values() ?? [])], jids));
-    this.#moderation.isModerator(room, (refusal) => {
+    this.moderation.isModerator(room, (refusal) => {
       if (refusal === undefined) list('account');
       else if (book.subscription(room, account) === undefined) this.#refuse(asked, refusal);
       else
-        this.#moderation.roomInfo(room, (info) => list(info?.nonAnonymous === true ? 'account' : undefined));
+        this.moderation.roomInfo(room, (info) => list(info?.nonAnonymous === true ? 'account' : undefined));
     });
   }
 
@@ -166,7 +165,7 @@ export class Subscribing {
 
   /** Whoever names an account, be it the own one, does so as a moderator. */
   #asModerator(asked: Asked, room: string, proceed: () => void): void {
-    this.#moderation.isModerator(room, (refusal) => {
+    this.moderation.isModerator(room, (refusal) => {
       if (refusal === undefined) proceed();
       else this.#refuse(asked, refusal);
     });
@@ -180,7 +179,7 @@ export class Subscribing {
     } else if (book.isAllowed(room, settings.allowSubscription)) {
       proceed();
     } else {
-      this.#moderation.roomInfo(room, (info) => {
+      this.moderation.roomInfo(room, (info) => {
         if (info === undefined) this.#refuse(asked, REFUSED.noAnswer);
         else if (info.exists) this.#refuse(asked, REFUSED.noSubscriptions);
         else if (subscriber !== account) this.#refuse(asked, REFUSED.noRoom);
@@ -259,7 +258,7 @@ export class Subscribing {
       this.#refuse(asked, REFUSED.nickTaken);
       return;
     }
-    this.#moderation.mayBeSubscribed(room, account, preparedNick, password, (refusal) => {
+    this.moderation.mayBeSubscribed(room, account, preparedNick, password, (refusal) => {
       if (refusal !== undefined) this.#refuse(asked, refusal);
       else this.#confirmOther(asked, subscription, former);
     });
@@ -295,7 +294,7 @@ export class Subscribing {
       this.#remove(asked, former);
       return;
     }
-    this.#moderation.roomInfo(room, (info) => {
+    this.moderation.roomInfo(room, (info) => {
       if (info?.exists === false) this.#refuse(asked, REFUSED.noRoom);
       else this.#answer(asked);
     });
