@@ -11,8 +11,11 @@ const SUBPROTOCOL = 'xmpp';
 export interface HandshakeRefusal {
   readonly status: number;
   readonly text: string;
-  readonly headers?: readonly string[];
+  readonly headers?: Readonly<Record<string, string>>;
 }
+
+/** RFC 9110 §15.5.22: what has to be gone over to is said. */
+export const UPGRADE = { Upgrade: 'websocket', Connection: 'Upgrade' } as const;
 
 /** How a handshake is answered. */
 export interface HandshakeAnswer {
@@ -20,6 +23,11 @@ export interface HandshakeAnswer {
   readonly lines: readonly string[];
   /** Present when messages may be compressed. */
   readonly deflate: Deflate | undefined;
+}
+
+/** Whether a header `Upgrade` names WebSocket, alone or among others (RFC 6455 §4.2.1). */
+export function offersWebSocket(upgrade: string | undefined): boolean {
+  return upgrade?.split(',').some((protocol) => protocol.trim().toLowerCase() === 'websocket') === true;
 }
 
 /**
@@ -33,12 +41,14 @@ export function answerHandshake(
 ): HandshakeAnswer | HandshakeRefusal {
   const { headers, method, httpVersion } = request;
   const key = headers['sec-websocket-key'];
-  if (headers.upgrade?.toLowerCase() !== 'websocket') return { status: 400, text: 'This is for WebSocket.' };
-  if (method !== 'GET' || httpVersion !== '1.1') return { status: 405, text: 'WebSocket begins with GET.' };
+  if (!offersWebSocket(headers.upgrade)) return { status: 400, text: 'This is for WebSocket.' };
+  if (method !== 'GET' || httpVersion !== '1.1')
+    return { status: 405, text: 'WebSocket begins with GET, in HTTP/1.1.', headers: { Allow: 'GET' } };
   if (key === undefined || !/^[+/0-9A-Za-z]{22}==$/.test(key))
     return { status: 400, text: 'The Sec-WebSocket-Key is none.' };
   if (headers['sec-websocket-version'] !== '13') {
-    return { status: 426, text: 'Version 13 is spoken here.', headers: ['Sec-WebSocket-Version: 13'] };
+    const headers = { ...UPGRADE, 'Sec-WebSocket-Version': '13' };
+    return { status: 426, text: 'Version 13 is spoken here.', headers };
   }
   const protocols = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim().toLowerCase());
   if (protocols?.includes(SUBPROTOCOL) !== true)

@@ -2,7 +2,6 @@ import { Buffer } from 'node:buffer';
 import {
   createServer,
   type IncomingMessage,
-  type OutgoingHttpHeaders,
   type Server,
   type ServerResponse,
   STATUS_CODES,
@@ -21,9 +20,31 @@ import { WebConnection } from './connection.js';
 import { StreamCutters } from './elements.js';
 import { type Forwarded, readForwarded } from './forwarded.js';
 import { FrameReaders } from './frame-reader.js';
-import { answerHandshake, type HandshakeAnswer, type HandshakeRefusal } from './handshake.js';
+import {
+  answerHandshake,
+  type HandshakeAnswer,
+  type HandshakeRefusal,
+  offersWebSocket,
+} from './handshake.js';
 import { HOST_META, HOST_META_JSON, hostMeta } from './host-meta.js';
 import { MessageReader } from './message.js';
+import {
+  BAD_FORWARDING,
+  BOSH_HERE,
+  corsHeaders,
+  INSECURE,
+  META_PREFLIGHT,
+  METHOD_NOT_ALLOWED,
+  NOT_FOUND,
+  OPEN_HEADERS,
+  ORIGIN_REFUSED,
+  OVER_TLS_ONLY,
+  PREFLIGHT,
+  READ_ONLY,
+  refuse,
+  SAFE_HEADERS,
+  UPGRADE_REQUIRED,
+} from './plain-answers.js';
 import { WebSocketLeg, type WebSocketSurroundings } from './websocket-leg.js';
 
 /** What web clients are taken in by. */
@@ -161,9 +182,11 @@ export class WebServer implements Reception {
     connection: WebConnection,
     form: 'xrd' | 'jrd',
   ): void {
-    const [any] = this.#places;
-    const requester = any === undefined ? undefined : this.#requester(request, connection, any);
+    // What a front end says is believed where one of the listeners believes it: they are all told about.
+    const place = this.#places.find((one) => trusts(one, connection)) ?? this.#places[0];
+    const requester = place === undefined ? undefined : this.#requester(request, connection, place);
     if (requester === undefined) refuse(response, BAD_FORWARDING);
+    else if (request.method === 'OPTIONS') response.writeHead(204, META_PREFLIGHT).end();
     else if (request.method !== 'GET' && request.method !== 'HEAD') refuse(response, READ_ONLY);
     else if (requester.tls === undefined) refuse(response, OVER_TLS_ONLY);
     else {
@@ -191,18 +214,18 @@ export class WebServer implements Reception {
     const requester = this.#requester(request, connection, place);
     const headers =
       place.web.origins.length === 0 ? OPEN_HEADERS : { ...SAFE_HEADERS, ...corsHeaders(origin) };
-    if (requester === undefined) refuse(response, BAD_FORWARDING);
-    else if (!allows(place.web, origin)) {
+    if (!allows(place.web, origin)) {
       refuse(response, ORIGIN_REFUSED);
       this.turnedAway('origin-refused');
-    } else if (request.method === 'OPTIONS') {
+    } else if (requester === undefined) refuse(response, BAD_FORWARDING, headers);
+    else if (request.method === 'OPTIONS') {
       response.writeHead(204, { ...headers, ...PREFLIGHT }).end();
     } else if (place.listener.tls === 'required' && requester.tls === undefined) {
-      refuse(response, INSECURE);
+      refuse(response, INSECURE, headers);
       this.turnedAway('insecure');
     } else if (request.method === 'POST') this.#boshEndpoint.take(request, response, requester, headers);
-    else if (request.method === 'GET' || request.method === 'HEAD') refuse(response, BOSH_HERE);
-    else refuse(response, METHOD_NOT_ALLOWED);
+    else if (request.method === 'GET' || request.method === 'HEAD') refuse(response, BOSH_HERE, headers);
+    else refuse(response, METHOD_NOT_ALLOWED, headers);
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -211,7 +234,7 @@ export class WebServer implements Reception {
       socket.destroy();
       return;
     }
-    if (!/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
+    if (!offersWebSocket(request.headers.upgrade)) {
       // RFC 9110 §7.8: what else is offered beside the request is passed over. COMPAT: Java's client offers `h2c` in every request without TLS.
       socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
       this.#http.emit('connection', socket);
@@ -278,15 +301,14 @@ export class WebServer implements Reception {
 
   /** @returns undefined when what a front end says cannot be believed either way */
   #requester(request: IncomingMessage, connection: WebConnection, place: Place): Requester | undefined {
-    const { socket, tls } = connection;
+    const { tls } = connection;
     const { trusted } = place;
-    const nearest = connection.proxied?.sourceAddress ?? socket.remoteAddress ?? FRONT_END;
     let said: Forwarded | undefined;
-    if (trusted !== undefined && contains(trusted, nearest)) {
+    if (trusted !== undefined && trusts(place, connection)) {
       said = readForwarded(request.headers, trusted);
       if (said === undefined) return undefined;
     }
-    const address = said?.address ?? nearest;
+    const address = said?.address ?? nearestOf(connection);
     return {
       place,
       connection,
@@ -299,14 +321,16 @@ export class WebServer implements Reception {
 
   #turnDown(connection: WebConnection, refusal: HandshakeRefusal, failure: ArrivalFailure): void {
     const { socket } = connection;
-    const head = [
-      `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? 'Refused'}`,
-      'Connection: close',
-      'Content-Type: text/plain; charset=utf-8',
-      `Content-Length: ${Buffer.byteLength(refusal.text)}`,
-      ...(refusal.headers ?? []),
-    ];
-    socket.end(`${head.join('\r\n')}\r\n\r\n${refusal.text}`);
+    const { status, text, headers } = refusal;
+    const head = {
+      ...headers,
+      Connection: ['close', headers?.Connection ?? []].flat().join(', '),
+      'Content-Type': 'text/plain; charset=utf-8',
+      'Content-Length': Buffer.byteLength(text),
+    };
+    const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}`);
+    lines.unshift(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`);
+    socket.end(`${lines.join('\r\n')}\r\n\r\n${text}`);
     connection.lastWords();
     this.turnedAway(failure);
   }
@@ -321,38 +345,6 @@ export class WebServer implements Reception {
     this.#turnDown(connection, { status: 400, text: 'This is no HTTP request.' }, 'request-invalid');
   }
 }
-
-/** A page that is shown an answer as a document must not run what is in it. */
-const SAFE_HEADERS = {
-  'Cache-Control': 'no-store',
-  'Content-Security-Policy': "default-src 'none'; sandbox",
-  'X-Content-Type-Options': 'nosniff',
-} as const;
-
-/** Where pages of all origins may connect. */
-const OPEN_HEADERS: OutgoingHttpHeaders = { ...SAFE_HEADERS, 'Access-Control-Allow-Origin': '*' };
-
-const PREFLIGHT = {
-  'Access-Control-Allow-Methods': 'POST, OPTIONS',
-  'Access-Control-Allow-Headers': 'Content-Type',
-  'Access-Control-Max-Age': '7200',
-} as const;
-
-const BOSH_HERE: HandshakeRefusal = { status: 200, text: 'BOSH (XEP-0124) is spoken here, by POST.' };
-const METHOD_NOT_ALLOWED: HandshakeRefusal = { status: 405, text: 'BOSH is spoken by POST.' };
-const READ_ONLY: HandshakeRefusal = { status: 405, text: 'This is to be read, by GET.' };
-const OVER_TLS_ONLY: HandshakeRefusal = { status: 404, text: 'This is told over https only (XEP-0156).' };
-const UPGRADE_REQUIRED: HandshakeRefusal = {
-  status: 426,
-  text: 'XMPP over WebSocket (RFC 7395) is spoken here.',
-};
-const NOT_FOUND: HandshakeRefusal = { status: 404, text: 'There is nothing here.' };
-const ORIGIN_REFUSED: HandshakeRefusal = { status: 403, text: 'Pages of this origin may not connect here.' };
-const INSECURE: HandshakeRefusal = { status: 403, text: 'Clients need TLS here.' };
-const BAD_FORWARDING: HandshakeRefusal = {
-  status: 400,
-  text: 'There are both Forwarded and X-Forwarded headers, of which one must be the client’s own.',
-};
 
 function pathOf(request: IncomingMessage): string {
   const { url = '/' } = request;
@@ -373,14 +365,19 @@ function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMe
   return Buffer.from(`${head}\r\n`, 'latin1');
 }
 
-/** What lets a page of another origin see the answer; nothing of it depends on who the browser says it is. */
-function corsHeaders(origin: string | undefined): OutgoingHttpHeaders {
-  return origin === undefined ? {} : { 'Access-Control-Allow-Origin': origin, Vary: 'Origin' };
-}
-
 /** Whether pages of an origin may connect. Who sends none is no browser, and could send any. */
 export function allows(web: WebConfig, origin: string | undefined): boolean {
   return origin === undefined || web.origins.length === 0 || web.origins.includes(origin.toLowerCase());
+}
+
+/** Who has made a connection, as far as that is known without HTTP. */
+function nearestOf({ proxied, socket }: WebConnection): string {
+  return proxied?.sourceAddress ?? socket.remoteAddress ?? FRONT_END;
+}
+
+/** Whether who has made a connection is a front end that is believed. */
+function trusts({ trusted }: Place, connection: WebConnection): boolean {
+  return trusted !== undefined && contains(trusted, nearestOf(connection));
 }
 
 function endpointsOf(connection: WebConnection, address: string): ProxiedEndpoints {
@@ -391,12 +388,4 @@ function endpointsOf(connection: WebConnection, address: string): ProxiedEndpoin
     targetAddress: proxied?.targetAddress ?? socket.localAddress ?? FRONT_END,
     targetPort: proxied?.targetPort ?? socket.localPort ?? 0,
   };
-}
-
-function refuse(response: ServerResponse, { status, text }: HandshakeRefusal): void {
-  response.writeHead(status, {
-    'Content-Type': 'text/plain; charset=utf-8',
-    'Content-Length': Buffer.byteLength(text),
-  });
-  response.end(text);
 }

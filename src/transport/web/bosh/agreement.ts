@@ -31,6 +31,8 @@ export interface Agreement {
 }
 
 const VERSION = [1, 11] as const;
+/** As many as a client may have open, whatever it wants to have held. */
+const MOST_REQUESTS = 6;
 
 /** @param request the first */
 export function agree(settings: BoshSettings, request: BoshRequest): Agreement {
@@ -38,8 +40,10 @@ export function agree(settings: BoshSettings, request: BoshRequest): Agreement {
   // Where nothing may wait, nothing is held.
   const hold = wait === 0 ? 0 : Math.min(request.hold ?? 1, settings.hold);
   const polls = hold === 0;
+  // More than the client wanted to have held, be it held or not (XEP-0124 §7.2).
+  const requests = Math.min(Math.max(hold, request.hold ?? 0) + 1, MOST_REQUESTS);
   return {
-    ...{ wait, hold, polls, requests: hold + 1 },
+    ...{ wait, hold, polls, requests },
     inactivity: polls ? settings.pollingInactivity : settings.inactivity,
     acknowledges: request.ack === 1,
     legacy: request.version === undefined,

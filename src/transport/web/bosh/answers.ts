@@ -8,6 +8,8 @@ interface Answered {
   readonly key: string | undefined;
   /** Its bytes, one in a character: a small buffer would keep 8 KiB of others with it. */
   readonly body: string;
+  /** To a request for a pause. */
+  readonly isPause: boolean;
   /** How often it has been asked for again. */
   again: number;
 }
@@ -30,7 +32,7 @@ export class Answers {
   #answered: Answered[] = [];
 
   /**
-   * @param most answers that are kept
+   * @param most answers that are kept, besides those to requests for a pause (XEP-0124 §14.3)
    * @param bytes after which an answer is not added to
    * @param news attributes that the next answer has to have
    */
@@ -72,15 +74,18 @@ export class Answers {
    * Makes the answer to a request, and keeps it.
    * @param payload whether what waits goes along
    * @param ack the last request that has come, where the client is to be told
+   * @param isPause whether it is to a request for a pause
    */
-  next(rid: number, key: string | undefined, payload: boolean, ack: number | undefined) {
+  next(rid: number, key: string | undefined, payload: boolean, ack: number | undefined, isPause: boolean) {
     const news = payload ? this.#head : this.news;
     const elements = payload ? this.#take() : [];
     this.news = [];
     const hasAck = news.some(([name]) => name === 'ack');
     const body = writeBody(hasAck ? news : [...news, ['ack', ack]], elements);
-    this.#answered.push({ rid, key, body: body.toString('latin1'), again: 0 });
-    if (this.#answered.length > this.most) this.#answered.shift();
+    // Of pauses that follow each other the last one will do.
+    if (isPause && this.#answered.at(-1)?.isPause) this.#answered.pop();
+    this.#answered.push({ rid, key, body: body.toString('latin1'), isPause, again: 0 });
+    while (this.#kept > this.most) this.#answered.shift();
     return { body, isEmpty: elements.length === 0 };
   }
 
@@ -107,6 +112,12 @@ export class Answers {
     this.#answered = [];
     this.#queue = [];
     this.#queued = 0;
+  }
+
+  get #kept(): number {
+    let count = 0;
+    for (const { isPause } of this.#answered) if (!isPause) count += 1;
+    return count;
   }
 
   /** The attributes of an answer with what waits. */

@@ -147,6 +147,7 @@ export class BoshEndpoint {
 
   /** Resolves when every client has had its last answer. */
   told(): Promise<void> {
+    for (const leg of this.#sessions.values()) if (leg.ending) leg.destroy();
     if (this.#sessions.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#allTold = resolve;
@@ -180,7 +181,9 @@ export class BoshEndpoint {
       return;
     }
     if (request.sid === undefined) {
-      if (request.rid === undefined) reply.send(terminal('bad-request'));
+      // XEP-0124 §17.1: who names no version goes by HTTP's own codes.
+      if (request.rid === undefined)
+        reply.send(terminal('bad-request'), request.version === undefined ? 'bad-request' : undefined);
       else this.#begin(request, reply, response, requester);
       return;
     }

@@ -27,6 +27,7 @@ interface Held<H> {
   readonly key: string | undefined;
   /** Undefined: its connection is gone, and the client will ask again. */
   handle: H | undefined;
+  readonly isPause: boolean;
   /** How often it has been asked again. */
   again: number;
 }
@@ -87,7 +88,7 @@ export class BoshExchange<H> {
     this.#rate = new RequestRate(this.#agreed.polls, settings.polling * 1000, rid);
     this.#inactivity = this.#agreed.inactivity;
     this.#last = rid;
-    this.#held = [{ rid, since: now, key: undefined, handle, again: 0 }];
+    this.#held = [{ rid, since: now, key: undefined, handle, isPause: false, again: 0 }];
     this.#quietSince = now;
   }
 
@@ -105,6 +106,11 @@ export class BoshExchange<H> {
   /** The client has not named a version: it expects HTTP's own codes. */
   get legacy(): boolean {
     return this.#agreed.legacy;
+  }
+
+  /** It has ended, and its client has still to come for the last words. */
+  get isToBeTold(): boolean {
+    return this.#final !== undefined && !this.#over;
   }
 
   get over(): boolean {
@@ -178,7 +184,8 @@ export class BoshExchange<H> {
     const rid = this.#last + 1;
     this.#last = rid;
     this.#rate.taken(request, rid, at);
-    this.#held.push({ rid, since: at, key: request.key?.toLowerCase(), handle, again: 0 });
+    const isPause = request.pause !== undefined;
+    this.#held.push({ rid, since: at, key: request.key?.toLowerCase(), handle, isPause, again: 0 });
     this.#inactivity = this.#agreed.inactivity;
     if (this.#agreed.acknowledges && request.ack !== undefined) this.#answers.acknowledged(request.ack);
     if (this.#paused) {
@@ -360,6 +367,7 @@ export class BoshExchange<H> {
       held.key,
       payload && held.handle !== undefined,
       ack,
+      held.isPause,
     );
     if (isEmpty) this.#rate.answeredEmpty(held.rid);
     if (held.handle !== undefined) this.#port.answer(held.handle, body, undefined);

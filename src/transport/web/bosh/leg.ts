@@ -247,6 +247,11 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
 
   destroy(): void {
     if (this.#dead) return;
+    // Who polls or has announced a pause comes for the last words later than any socket takes to send them.
+    if (this.#ending && this.#exchange.isToBeTold && !this.around.draining) {
+      this.#owner = NOBODY;
+      return;
+    }
     this.#die();
     this.#exchange.destroy(this.around.draining ? 'system-shutdown' : 'remote-connection-failed');
   }
@@ -264,3 +269,15 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
     this.#owner.legDrained(this);
   }
 }
+
+/** What a client still says to a session that is over is for nobody. */
+const NOBODY: LegOwner = {
+  legData() {},
+  legEnded() {},
+  legLost() {},
+  legDrained() {},
+  legSecured() {},
+  legMoved() {},
+  legMisframed() {},
+  legPaused() {},
+};

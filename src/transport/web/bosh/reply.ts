@@ -2,6 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { gzip, gzipSync } from 'node:zlib';
+import { acceptedCodings, type Codings } from './codings.js';
 import type { TerminalCondition } from './conditions.js';
 
 const compress = promisify(gzip);
@@ -11,8 +12,11 @@ const WORTH_COMPRESSING = 512;
 const COMPRESSED_AT_ONCE = 16_384;
 
 const XML = 'text/xml; charset=utf-8';
-/** What a client may want its answers to be called (XEP-0124 §7.1). */
-const MEDIA_TYPE = /^[a-z]{1,20}\/[a-z0-9.+-]{1,60}(?:; ?charset=utf-8)?$/i;
+/** What a client may want its answers to be called (XEP-0124 §7.1): a media type (RFC 9110 §8.3.1), but with no charset that it is not in. */
+const TOKEN = "[!#$%&'*+.^`|~\\w-]{1,80}";
+const PARAMETER = `[ \\t]*;[ \\t]*(?!charset=)${TOKEN}=(?:${TOKEN}|"[ !#-\\[\\]-~]{0,80}")`;
+const UTF_8 = '[ \\t]*;[ \\t]*charset=(?:utf-8|"utf-8")';
+const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}(?:${UTF_8}|${PARAMETER}){0,4}$`, 'i');
 
 /** HTTP's own codes, for clients older than their successors (XEP-0124 §17.1). */
 const CODES: { readonly [condition in TerminalCondition]?: number } = {
@@ -24,7 +28,7 @@ const CODES: { readonly [condition in TerminalCondition]?: number } = {
 /** What one request is answered by; once. */
 export class Reply {
   #sent = false;
-  readonly #gzips: boolean;
+  readonly #codings: Codings;
 
   /** @param headers that every answer has to this origin */
   constructor(
@@ -33,7 +37,7 @@ export class Reply {
     private readonly headers: OutgoingHttpHeaders,
     public contentType: string = XML,
   ) {
-    this.#gzips = takesGzip(request.headers['accept-encoding']);
+    this.#codings = acceptedCodings(request.headers['accept-encoding']);
   }
 
   /**
@@ -44,7 +48,8 @@ export class Reply {
     if (this.#sent) return;
     this.#sent = true;
     const code = (condition === undefined ? undefined : CODES[condition]) ?? 200;
-    if (!this.#gzips || body.length < WORTH_COMPRESSING) this.#write(code, body, false);
+    const { gzip: gzips, identity } = this.#codings;
+    if (!gzips || (identity && body.length < WORTH_COMPRESSING)) this.#write(code, body, false);
     else if (body.length <= COMPRESSED_AT_ONCE) this.#write(code, gzipSync(body), true);
     else {
       return compress(body).then(
@@ -61,7 +66,7 @@ export class Reply {
       ...this.headers,
       'Content-Type': this.contentType,
       'Content-Length': body.length,
-      ...(this.#gzips && { Vary: [this.headers.Vary ?? [], 'Accept-Encoding'].flat().join(', ') }),
+      ...(this.#codings.gzip && { Vary: [this.headers.Vary ?? [], 'Accept-Encoding'].flat().join(', ') }),
       ...(compressed && { 'Content-Encoding': 'gzip' }),
     });
     response.end(body);
@@ -71,13 +76,4 @@ export class Reply {
 /** The media type a client asks for, where it is one. */
 export function wantedType(content: string | undefined): string | undefined {
   return content !== undefined && MEDIA_TYPE.test(content) ? content : undefined;
-}
-
-/** RFC 9110 §12.5.3, as far as it matters: named, and not with a weight of nothing. */
-function takesGzip(accepted: string | string[] | undefined): boolean {
-  if (accepted === undefined) return false;
-  return String(accepted)
-    .toLowerCase()
-    .split(',')
-    .some((part) => /^\s*(gzip|\*)\s*(;\s*q=(?!0(\.0*)?\s*$).*)?$/.test(part));
 }

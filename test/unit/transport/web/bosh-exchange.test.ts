@@ -133,7 +133,7 @@ describe('§7: how a session begins', () => {
     play.exchange.header({ from: 'example.org', id: 's1', version: '1.0' });
     play.write('<features/>');
     play.expect(
-      "100: <body xmlns:xmpp='urn:xmpp:xbosh' sid='sid' wait='60' requests='3' hold='2' polling='5' inactivity='30' maxpause='120' ver='1.11' ack='100' xmpp:restartlogic='true' from='example.org' authid='s1' xmpp:version='1.0'><features/></body>",
+      "100: <body xmlns:xmpp='urn:xmpp:xbosh' sid='sid' wait='60' requests='6' hold='2' polling='5' inactivity='30' maxpause='120' ver='1.11' ack='100' xmpp:restartlogic='true' from='example.org' authid='s1' xmpp:version='1.0'><features/></body>",
     );
   });
 
@@ -161,6 +161,22 @@ describe('§7: how a session begins', () => {
     ['nonsense', '1.11'],
   ])('the lower version of both: %s', (asked, told) => {
     expect(new Play({ version: asked }).write('<f/>').take().at(-1)).toContain(` ver='${told}'`);
+  });
+
+  it.each([
+    [{ hold: 1 }, 1, 2],
+    [{}, 1, 2],
+    [{ hold: 2 }, 2, 3],
+    // "This value must be larger than the 'hold' attribute value specified in the session request."
+    [{ hold: 4 }, 2, 5],
+    [{ hold: 5 }, 2, 6],
+    [{ hold: 255 }, 2, 6],
+    [{ hold: 0 }, 0, 1],
+    [{ wait: 0 }, 0, 1],
+    [{ wait: 0, hold: 1 }, 0, 2],
+  ])('§7.2: there may be more requests than are held: %o', (wanted, hold, requests) => {
+    const answer = new Play(wanted).write('<f/>').take().at(-1);
+    expect(answer).toContain(` requests='${requests}' hold='${hold}' `);
   });
 
   it('what comes along with the first request is delivered behind the header', () => {
@@ -297,6 +313,16 @@ describe('§14: request ids', () => {
     for (const rid of [101, 102, 103]) play.ask(rid).write(`<n${rid}/>`);
     play.take();
     play.ask(102, {}, 'again').expect('again: <body><n102/></body>');
+    play.ask(101, {}, 'lost').expect(/^lost: .*item-not-found/, 'over: lost');
+  });
+
+  it('§14.3: answers to requests for a pause are kept besides', () => {
+    const play = Play.begun({ hold: 1 }).ask(101).write('<n101/>');
+    play.ask(102).write('<n102/>').ask(103, { pause: 10 }).ask(104, { pause: 10 }).take();
+    play.ask(101, {}, 'again').expect('again: <body><n101/></body>');
+    play.ask(104, {}, 'again').expect('again: <body/>');
+    play.ask(105).write('<n105/>').take();
+    play.ask(104, {}, 'again').expect('again: <body/>');
     play.ask(101, {}, 'lost').expect(/^lost: .*item-not-found/, 'over: lost');
   });
 

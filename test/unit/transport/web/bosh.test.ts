@@ -269,6 +269,32 @@ describe('a session over BOSH', () => {
     );
   });
 
+  it('the last words wait for whoever asks more seldom than a socket takes to send them', async () => {
+    const { begin, advance, middlebox } = await open();
+    const { session, ask } = await begin("ver='1.6'", {});
+    const end = () => {
+      session.write(`${ERROR('conflict')}</stream:stream>`);
+      session.port.end('client');
+      session.port.finished(summaryOf('over'));
+    };
+    expect((await ask(101, '', "pause='60'")).body).toBe(`<body ${NS}/>`);
+    end();
+    for (let second = 0; second < 50; second += 1) advance(1_000);
+    expect(middlebox.sessionCount).toBe(0);
+    expect((await ask(102)).body).toMatch(/condition='remote-stream-error'><stream:error .*<conflict /);
+    expect((await ask(103)).body).toContain("condition='item-not-found'");
+  });
+
+  it('but not for ever', async () => {
+    const { begin, advance } = await open();
+    const { session, ask } = await begin();
+    session.write('</stream:stream>');
+    session.port.end('client');
+    session.port.finished(summaryOf('over'));
+    for (let second = 0; second < 31; second += 1) advance(1_000);
+    expect((await ask(101)).body).toContain("condition='item-not-found'");
+  });
+
   it('XEP-0124 §13: an end without an error has no condition', async () => {
     const { begin } = await open();
     const { session, ask } = await begin();
@@ -331,6 +357,15 @@ describe('HTTP', () => {
     ).toBeUndefined();
   });
 
+  it('whoever takes nothing but gzip is sent nothing else, however small it is', async () => {
+    const { begin } = await open();
+    const { session, ask } = await begin();
+    session.write('<presence/>');
+    const answer = await ask(101, '', '', { 'Accept-Encoding': 'gzip, identity;q=0' });
+    expect(answer.headers['content-encoding']).toBe('gzip');
+    expect(answer.body).toContain('<presence');
+  });
+
   it('§14.2: answers go out in the order of their requests, whatever compressing one of them takes', async () => {
     const { begin } = await open();
     const { session, ask } = await begin("ver='1.6'");
@@ -348,7 +383,9 @@ describe('HTTP', () => {
   });
 
   it('clients of before version 1.6 are told by HTTP’s own codes', async () => {
-    const { begin } = await open();
+    const { begin, post } = await open();
+    expect((await post(`<body ${NS} to='a.test'/>`)).status).toBe(400);
+    expect((await post(`<body ${NS} to='a.test' ver='1.6'/>`)).status).toBe(200);
     const { ask } = await begin('');
     expect((await ask(5_000)).status).toBe(404);
     const { ask: other } = await begin('');
@@ -391,6 +428,60 @@ describe('HTTP', () => {
   ])('%s', async (_what, options, status) => {
     const { post } = await open();
     expect((await post('', {}, options)).status).toBe(status);
+  });
+
+  it('RFC 9110 §15.5.6: what is not allowed says what is; pages may read that too', async () => {
+    const { post } = await open();
+    expect(await post('', {}, { method: 'PUT' })).toMatchObject({
+      status: 405,
+      headers: { allow: 'GET, HEAD, OPTIONS, POST', 'access-control-allow-origin': '*' },
+    });
+    const strict = await open([
+      'http://127.0.0.1:0/bosh?origin=https://a.example&tls=required&forwarded=192.0.2.1',
+    ]);
+    const headers = { Origin: 'https://a.example' };
+    for (const method of ['POST', 'GET', 'DELETE'])
+      expect((await strict.post('', headers, { method })).headers['access-control-allow-origin']).toBe(
+        'https://a.example',
+      );
+    const evil = await strict.post('', { Origin: 'https://evil.example' });
+    expect(evil.headers['access-control-allow-origin']).toBeUndefined();
+  });
+
+  it('RFC 9112 §9.3: who speaks HTTP/1.0 has one answer for each connection, or more where it wants to', async () => {
+    const { port } = await open();
+    const body = `<body ${NS} rid='1' to='a.test' ver='1.6' wait='0'/>`;
+    const socket = await dial(port);
+    let answers = '';
+    socket.on('data', (chunk) => {
+      answers += chunk.toString();
+    });
+    const ask = (more: string) =>
+      socket.write(`POST /bosh HTTP/1.0\r\n${more}Content-Length: ${body.length}\r\n\r\n${body}`);
+    ask('Connection: keep-alive\r\n');
+    await until(() => answers.endsWith('>'));
+    expect(answers).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(answers).toMatch(/\r\nConnection: keep-alive\r\n/i);
+    expect(answers).not.toMatch(/transfer-encoding/i);
+    ask('');
+    await closed(socket);
+    expect(answers.match(/HTTP\/1\.1 200/g)).toHaveLength(2);
+  });
+
+  it('RFC 9110 §10.1.1: whoever waits to be told that it may go on is told', async () => {
+    const { port } = await open();
+    const body = `<body ${NS} rid='1' to='a.test' ver='1.6' wait='0'/>`;
+    const socket = await dial(port);
+    let answers = '';
+    socket.on('data', (chunk) => {
+      answers += chunk.toString();
+    });
+    socket.write(
+      `POST /bosh HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    await until(() => answers.startsWith('HTTP/1.1 100 Continue'));
+    socket.write(body);
+    await until(() => answers.includes('sid='));
   });
 
   it('tls=required: by the word of the front end; a session stays on the secure way', async () => {

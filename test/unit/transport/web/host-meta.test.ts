@@ -66,5 +66,30 @@ describe('XEP-0156: how web clients connect', () => {
     expect(JSON.parse(json.text).links).toHaveLength(2);
     const clear = await fetch(`http://127.0.0.1:${plain}/.well-known/host-meta`);
     expect(clear.status).toBe(404);
+    // §4: pages that ask before they ask.
+    const preflight = await ask({ port: secure, path: '/.well-known/host-meta.json', method: 'OPTIONS' });
+    expect(preflight).toMatchObject({
+      status: 204,
+      headers: { 'access-control-allow-origin': '*', 'access-control-allow-methods': 'GET, HEAD, OPTIONS' },
+    });
+    const written = await ask({ port: secure, path: '/.well-known/host-meta', method: 'PUT' });
+    expect(written).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD, OPTIONS' } });
+  });
+
+  it('behind a front end, by its word: which of the listeners believes it makes no difference', async () => {
+    const { middlebox } = await openMiddlebox({
+      flags: { listeners: ['ws://127.0.0.1:0/ws', 'http://127.0.0.1:0/bosh?forwarded=127.0.0.1'] },
+      session: (port) => new ScriptedSession(port),
+    });
+    const [url = ''] = middlebox.urls;
+    const at = `http://127.0.0.1:${new URL(url).port}/.well-known/host-meta.json`;
+    const headers = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'chat.example.org' };
+    expect(await (await fetch(at, { headers })).json()).toEqual({
+      links: [
+        { rel: 'urn:xmpp:alt-connections:websocket', href: 'wss://chat.example.org/ws' },
+        { rel: 'urn:xmpp:alt-connections:xbosh', href: 'https://chat.example.org/bosh' },
+      ],
+    });
+    expect((await fetch(at, { headers: { 'X-Forwarded-Proto': 'http' } })).status).toBe(404);
   });
 });

@@ -95,8 +95,33 @@ describe('the handshake (RFC 6455 §4.2, RFC 7395 §3.1)', () => {
 
   it('what is offered instead of WebSocket is passed over: there is nothing else on its path', async () => {
     const { connect, sessions } = await open();
-    expect((await connect({ Upgrade: 'h2c' }, '/ws')).status).toBe(426);
+    const socket = await connect({ Upgrade: 'h2c' }, '/ws');
+    expect(socket.status).toBe(426);
+    // RFC 9110 §15.5.22.
+    expect(socket.received.toString()).toMatch(/\r\nUpgrade: websocket\r\n/);
     expect(sessions).toEqual([]);
+  });
+
+  it('RFC 6455 §4.4: who speaks another version is told which one to speak', async () => {
+    const { connect } = await open();
+    const answer = (await connect({ 'Sec-WebSocket-Version': '12' })).received.toString();
+    expect(answer).toMatch(/\r\nSec-WebSocket-Version: 13\r\n/);
+    expect(answer).toMatch(/\r\nUpgrade: websocket\r\n/);
+    expect(answer).toMatch(/\r\nConnection: close, Upgrade\r\n/);
+  });
+
+  it.each([
+    ['several subprotocols', { 'Sec-WebSocket-Protocol': 'chat, xmpp , x' }],
+    ['another protocol besides', { Upgrade: 'h2c, WebSocket' }],
+    ['more options of the connection', { Connection: 'keep-alive, Upgrade' }],
+  ])('RFC 6455 §4.2.1: lets in who names %s', async (_what, headers) => {
+    const { connect, session } = await open();
+    const socket = await connect(headers);
+    expect(socket.status).toBe(101);
+    expect(socket.received.toString()).toContain('Sec-WebSocket-Protocol: xmpp\r\n');
+    socket.say(OPEN);
+    const it = await session();
+    await until(() => it.read !== '');
   });
 
   it('lets pages of listed origins in, and programs that name none', async () => {
