@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer';
 import { streamHeader } from '../../stream/header.js';
-import type { Frame } from '../../xml/frame.js';
+import { type Frame, StanzaKind } from '../../xml/frame.js';
 import type { StreamHeader } from '../../xml/header.js';
 import { FROM_SERVER, type XmlLimits } from '../../xml/limits.js';
 import { type NamespaceTable, NS, STREAM_ID } from '../../xml/namespaces.js';
+import { escapeAttribute } from '../../xml/serialize.js';
 import { Tokenizer, type TokenizerSink } from '../../xml/tokenizer.js';
 
 /** What the bytes of a stream consist of, one call for each part, in their order. */
@@ -117,6 +118,33 @@ class Knife implements TokenizerSink {
     this.#inStream = false;
     this.#parts?.streamEnd();
   }
+}
+
+/** Languages of streams that are known at a time. */
+const MOST_LANGUAGES = 64;
+const declarations = new Map<string, Buffer>();
+
+/** The attribute that says the language of a stream, the same for all who have it. */
+export function languageDeclaration(lang: string): Buffer {
+  let declaration = declarations.get(lang);
+  if (declaration === undefined) {
+    if (declarations.size === MOST_LANGUAGES) declarations.clear();
+    declaration = Buffer.from(` xml:lang='${escapeAttribute(lang)}'`);
+    declarations.set(lang, declaration);
+  }
+  return declaration;
+}
+
+/**
+ * A stanza with the language that it has on its stream (RFC 7395 §3.3.3: "complete with all relevant namespace and language declarations").
+ * @param pieces of the element `frame`
+ */
+export function inLanguage(pieces: readonly Buffer[], frame: Frame, declaration: Buffer): readonly Buffer[] {
+  if (frame.kind === StanzaKind.Other || frame.attributeAt('xml:lang') >= 0) return pieces;
+  const [first, ...rest] = pieces;
+  if (first === undefined) return pieces;
+  const { rootNameEnd } = frame.records;
+  return [first.subarray(0, rootNameEnd), declaration, first.subarray(rootNameEnd), ...rest];
 }
 
 function selfContained(frame: Frame): readonly Buffer[] {

@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer';
+import { type Buffer, isUtf8 } from 'node:buffer';
 import { PerMessageDeflate, Receiver } from 'ws';
 import type { StreamErrorCondition } from '../../stream/errors.js';
 import { Inflater } from './deflate.js';
@@ -14,7 +14,7 @@ export const NORMAL = 1_000;
 const PROTOCOL_ERROR = 1_002;
 export const UNSUPPORTED_DATA = 1_003;
 export const NO_CODE = 1_005;
-const INVALID_DATA = 1_007;
+export const INVALID_DATA = 1_007;
 export const POLICY_VIOLATION = 1_008;
 const TOO_BIG = 1_009;
 
@@ -22,12 +22,12 @@ const TOO_BIG = 1_009;
 export type Fault = readonly [code: number, condition: StreamErrorCondition, text: string];
 
 const TOO_LONG: Fault = [TOO_BIG, 'policy-violation', 'A message is too big.'];
+const NO_UTF_8: Fault = [INVALID_DATA, 'not-well-formed', 'The reason of a close frame is not UTF-8.'];
 const NOT_DEFLATED: Fault = [INVALID_DATA, 'not-well-formed', 'A message cannot be inflated.'];
 const NO_FRAME: Fault = [PROTOCOL_ERROR, 'bad-format', 'What comes is no WebSocket frame.'];
 
 /** By the codes of ws and zlib. */
 const FAULTS: ReadonlyMap<string, Fault> = new Map<string, Fault>([
-  ['WS_ERR_INVALID_UTF8', [INVALID_DATA, 'not-well-formed', 'A message is not UTF-8.']],
   ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', TOO_LONG],
   ['WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH', TOO_LONG],
   ['ERR_BUFFER_TOO_LARGE', TOO_LONG],
@@ -76,7 +76,7 @@ export class FrameReader extends Receiver {
       maxPayload,
       maxFragments: MOST_FRAGMENTS,
       maxBufferedChunks: MOST_CHUNKS,
-      // The tokenizer does, and knows more about it.
+      // The tokenizer does, and knows more about it, and `conclude` below.
       skipUTF8Validation: true,
       extensions: inflater === undefined ? {} : { [PerMessageDeflate.extensionName]: inflater },
     });
@@ -84,7 +84,11 @@ export class FrameReader extends Receiver {
     this.on('message', (data, binary) => this.#events?.message(data, binary));
     this.on('ping', (data) => this.#events?.pinged(data));
     this.on('pong', () => this.#events?.ponged());
-    this.on('conclude', (code) => this.#events?.concluded(code));
+    this.on('conclude', (code, reason) => {
+      // RFC 6455 §5.5.1; ws does not look, for it does not look at messages either.
+      if (isUtf8(reason)) this.#events?.concluded(code);
+      else this.#fault = NO_UTF_8;
+    });
   }
 
   /** Whether it is the same as a new one: between two messages, and after none that was the last. */

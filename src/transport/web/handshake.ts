@@ -15,7 +15,7 @@ export interface HandshakeRefusal {
 }
 
 /** RFC 9110 §15.5.22: what has to be gone over to is said. */
-export const UPGRADE = { Upgrade: 'websocket', Connection: 'Upgrade' } as const;
+export const UPGRADE = { Upgrade: 'websocket', Connection: 'close, Upgrade' } as const;
 
 /** How a handshake is answered. */
 export interface HandshakeAnswer {

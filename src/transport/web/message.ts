@@ -1,12 +1,14 @@
 import { Buffer } from 'node:buffer';
 import type { StreamErrorCondition } from '../../stream/errors.js';
 import { type HeaderAttributes, streamHeader } from '../../stream/header.js';
+import { SPACE } from '../../xml/characters.js';
 import { declarationError } from '../../xml/declaration.js';
 import type { Frame } from '../../xml/frame.js';
 import type { XmlLimits } from '../../xml/limits.js';
 import { type NamespaceTable, NS } from '../../xml/namespaces.js';
 import { escapeAttribute } from '../../xml/serialize.js';
 import { Tokenizer } from '../../xml/tokenizer.js';
+import { INVALID_DATA, POLICY_VIOLATION } from './frame-reader.js';
 
 /** What one message of a client is (RFC 7395 §3.3). */
 export type Message =
@@ -15,7 +17,13 @@ export type Message =
   /** One element; `bytes` belong in the stream. */
   | { readonly kind: 'element'; readonly bytes: Buffer }
   /** Not one element, or no XML: the condition it is refused with, and a sentence that says why. */
-  | { readonly kind: 'misframed'; readonly condition: StreamErrorCondition; readonly why: string };
+  | {
+      readonly kind: 'misframed';
+      readonly condition: StreamErrorCondition;
+      readonly why: string;
+      /** That the connection is closed with (RFC 6455 §7.4.1). */
+      readonly code: number;
+    };
 
 const LESS = 0x3c;
 const QUESTION = 0x3f;
@@ -24,7 +32,12 @@ const STREAM = Buffer.from(streamHeader({ to: 'localhost', version: '1.0' }));
 const CLOSE: Message = { kind: 'close' };
 
 function misframed(why: string, condition: StreamErrorCondition = 'bad-format'): Message {
-  return { kind: 'misframed', condition, why: `A message must be one element: ${why}.` };
+  return {
+    kind: 'misframed',
+    condition,
+    why: `A message must be one element: ${why}.`,
+    code: POLICY_VIOLATION,
+  };
 }
 
 /**
@@ -48,7 +61,7 @@ export class MessageReader {
   /** @param message all of it; must not be written to afterwards */
   read(message: Buffer): Message {
     if (message[0] !== LESS) return misframed("this one does not begin with '<'");
-    const bytes = message[1] === QUESTION ? withoutDeclaration(message) : message;
+    const bytes = withoutSpace(message[1] === QUESTION ? withoutDeclaration(message) : message);
     const tokenizer = this.#tokenizer ?? this.#fresh();
     this.#tokenizer = tokenizer;
     this.#elements = 0;
@@ -68,6 +81,8 @@ export class MessageReader {
         kind: 'misframed',
         condition: error.condition,
         why: `A message cannot be read: ${error.reason}.`,
+        // RFC 6455 §8.1.
+        code: error.reason === 'invalid-utf8' ? INVALID_DATA : POLICY_VIOLATION,
       };
     return this.#elements === 1 || this.#other
       ? misframed('there is more in this one')
@@ -102,8 +117,17 @@ export class MessageReader {
 
 /** COMPAT: RFC 7395 §3.3.3 advises against a declaration in front of each message, and some clients serialise whole documents. */
 function withoutDeclaration(message: Buffer): Buffer {
-  const end = message.indexOf(GREATER) + 1;
-  return end > 0 && declarationError(message, 0, end) === undefined ? message.subarray(end) : message;
+  let end = message.indexOf(GREATER) + 1;
+  if (end === 0 || declarationError(message, 0, end) !== undefined) return message;
+  while (end < message.length && SPACE[message[end]!] === 1) end += 1;
+  return message.subarray(end);
+}
+
+/** White space may end a document, and is no part of the element: on a stream it would be a sign of life. */
+function withoutSpace(message: Buffer): Buffer {
+  let { length: end } = message;
+  while (end > 0 && SPACE[message[end - 1]!] === 1) end -= 1;
+  return end === message.length ? message : message.subarray(0, end);
 }
 
 function attributesOf(frame: Frame): HeaderAttributes {

@@ -43,6 +43,8 @@ export const OVER_TLS_ONLY: HandshakeRefusal = {
   status: 404,
   text: 'This is told over https only (XEP-0156).',
 };
+export const NO_REQUEST: HandshakeRefusal = { status: 400, text: 'This is no HTTP request.' };
+export const HEADERS_TOO_LARGE: HandshakeRefusal = { status: 431, text: 'The headers are too large.' };
 export const UPGRADE_REQUIRED: HandshakeRefusal = {
   status: 426,
   text: 'XMPP over WebSocket (RFC 7395) is spoken here.',

@@ -32,9 +32,11 @@ import {
   BAD_FORWARDING,
   BOSH_HERE,
   corsHeaders,
+  HEADERS_TOO_LARGE,
   INSECURE,
   META_PREFLIGHT,
   METHOD_NOT_ALLOWED,
+  NO_REQUEST,
   NOT_FOUND,
   OPEN_HEADERS,
   ORIGIN_REFUSED,
@@ -105,7 +107,9 @@ export class WebServer implements Reception {
     this.#http = createServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 });
     this.#http.on('request', (request, response) => this.#requested(request, response));
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
-    this.#http.on('clientError', (_error, socket) => this.#unreadable(socket));
+    this.#http.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+      this.#unreadable(socket, error.code === 'HPE_HEADER_OVERFLOW' ? HEADERS_TOO_LARGE : NO_REQUEST),
+    );
   }
 
   get clock() {
@@ -323,8 +327,8 @@ export class WebServer implements Reception {
     const { socket } = connection;
     const { status, text, headers } = refusal;
     const head = {
+      Connection: 'close',
       ...headers,
-      Connection: ['close', headers?.Connection ?? []].flat().join(', '),
       'Content-Type': 'text/plain; charset=utf-8',
       'Content-Length': Buffer.byteLength(text),
     };
@@ -336,20 +340,22 @@ export class WebServer implements Reception {
   }
 
   /** What comes is no HTTP. */
-  #unreadable(socket: Duplex): void {
+  #unreadable(socket: Duplex, refusal: HandshakeRefusal): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined || !socket.writable) {
       socket.destroy();
       return;
     }
-    this.#turnDown(connection, { status: 400, text: 'This is no HTTP request.' }, 'request-invalid');
+    this.#turnDown(connection, refusal, 'request-invalid');
   }
 }
 
 function pathOf(request: IncomingMessage): string {
   const { url = '/' } = request;
-  const query = url.indexOf('?');
-  return query < 0 ? url : url.slice(0, query);
+  // RFC 9112 §3.2.2: a request to a proxy has all of the URL.
+  const path = url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, '');
+  const query = path.indexOf('?');
+  return (query < 0 ? path : path.slice(0, query)) || '/';
 }
 
 /** A request as it came, as far as its head goes, but for the protocols that it offers to go over to. */

@@ -3,10 +3,17 @@ import type { Socket } from 'node:net';
 import type { LegLoss, TlsFacts } from '../../session/port.js';
 import type { StreamErrorCondition } from '../../stream/errors.js';
 import { type HeaderAttributes, streamHeader } from '../../stream/header.js';
+import type { Frame } from '../../xml/frame.js';
 import type { StreamHeader } from '../../xml/header.js';
 import { type LegOwner, SocketLeg, type TransportLeg } from '../leg.js';
 import { compress, type Deflate } from './deflate.js';
-import { StreamCutter, type StreamCutters, type StreamParts } from './elements.js';
+import {
+  inLanguage,
+  languageDeclaration,
+  StreamCutter,
+  type StreamCutters,
+  type StreamParts,
+} from './elements.js';
 import {
   type Fault,
   type FrameEvents,
@@ -54,6 +61,8 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts, FrameE
   #reader: FrameReader | undefined;
   readonly #deflate: Deflate | undefined;
   readonly #cutter: StreamCutter;
+  /** What stanzas without a language of their own are in. */
+  #language: Buffer | undefined;
   /** The client's first `<open/>` has come. */
   #opened = false;
   /** What the client still sends means nothing. */
@@ -125,10 +134,12 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts, FrameE
   }
 
   header(header: StreamHeader): void {
+    this.#language = header.lang === undefined ? undefined : languageDeclaration(header.lang);
     this.#frame(TEXT, openMessage(header));
   }
 
-  element(pieces: readonly Buffer[]): void {
+  element(element: readonly Buffer[], frame: Frame): void {
+    const pieces = this.#language === undefined ? element : inLanguage(element, frame, this.#language);
     // What belongs to authentication is not told by its size.
     const compressed =
       this.#deflate === undefined || !this.#trusted ? undefined : compress(pieces, this.#deflate);
@@ -218,7 +229,7 @@ export class WebSocketLeg implements TransportLeg, LegOwner, StreamParts, FrameE
 
   #take(message: Message): void {
     if (message.kind === 'misframed') {
-      this.#refuse(message.condition, message.why, POLICY_VIOLATION);
+      this.#refuse(message.condition, message.why, message.code);
       return;
     }
     if (!this.#opened && message.kind === 'element') {

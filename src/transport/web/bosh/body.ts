@@ -41,6 +41,7 @@ const LARGEST_RID = Number.MAX_SAFE_INTEGER;
 const LESS = 0x3c;
 const QUESTION = 0x3f;
 const GREATER = 0x3e;
+const MARK = Buffer.from('\uFEFF');
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -89,9 +90,9 @@ export function sessionHint(beginning: Buffer): string | undefined {
   return /\bsid\s*=\s*["']([\w-]{1,64})["']/.exec(beginning.toString('latin1', 0, HINT_BYTES))?.[1];
 }
 
-/** Without a declaration and white space around it: a request is a document. */
+/** Without a byte order mark, a declaration and white space around it: a request is a document (XML 1.0 §4.3.3). */
 function trimmed(body: Buffer): Buffer {
-  let start = 0;
+  let start = MARK.equals(body.subarray(0, MARK.length)) ? MARK.length : 0;
   let { length: end } = body;
   while (start < end && SPACE[body[start]!] === 1) start += 1;
   if (body[start] === LESS && body[start + 1] === QUESTION) {

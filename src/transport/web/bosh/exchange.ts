@@ -95,7 +95,8 @@ export class BoshExchange<H> {
   /** Passes on what the first request says. To be called when all around is ready to hear of it. */
   begin(request: BoshRequest, now: number): void {
     this.#deliver(Buffer.from(streamHeader(request.stream)), request.payload);
-    this.flush(now);
+    if (request.terminate && !this.#over) this.#terminated(now);
+    else this.flush(now);
   }
 
   /** Bytes that wait for a request. */

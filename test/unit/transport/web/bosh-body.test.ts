@@ -51,6 +51,12 @@ describe('a request', () => {
     );
   });
 
+  it('XML 1.0 §4.3.3: a byte order mark is no part of it', () => {
+    expect(read(`\uFEFF<body ${BIND} rid='1'/>`)?.rid).toBe(1);
+    expect(read(`\uFEFF\uFEFF<body ${BIND} rid='1'/>`)).toBeUndefined();
+    expect(read(`<body ${BIND} rid='1'/>\uFEFF`)).toBeUndefined();
+  });
+
   it('with any prefix, as any other element', () => {
     expect(read("<b:body xmlns:b='http://jabber.org/protocol/httpbind' rid='1'/>")?.rid).toBe(1);
   });

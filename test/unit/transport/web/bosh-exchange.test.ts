@@ -207,6 +207,14 @@ describe('§8: requests are held until there is something to say', () => {
       .expect();
   });
 
+  it('§16.3: who asks for another stream is answered as if he had asked for nothing', () => {
+    Play.begun({ hold: 1 })
+      .ask(101, { stream: { to: 'other.example', lang: 'en' } })
+      .expect()
+      .write('<a/>')
+      .expect('101: <body><a/></body>');
+  });
+
   it('what is written while nobody asks waits', () => {
     Play.begun().write('<a/>', '<b/>').expect().ask(101).expect('101: <body><a/><b/></body>');
   });
@@ -511,6 +519,14 @@ describe('§13, §17: the end', () => {
         '102: <body/>',
         'over: ended',
       );
+  });
+
+  it('by the client, before anything else', () => {
+    new Play({ terminate: true, payload: '<presence/>' }).expect(
+      ...[/^deliver .*<stream:stream/, 'deliver <presence/>', 'deliver </stream:stream>'],
+      /^100: <body .* sid='sid'.* type='terminate'\/>$/,
+      'over: ended',
+    );
   });
 
   it('by the session, while a request is held', () => {

@@ -424,6 +424,13 @@ describe('HTTP', () => {
   it.each([
     ['another path', { path: '/other' }, 404],
     ['a look around', { method: 'GET' }, 200],
+    ['one without a body', { method: 'HEAD' }, 200],
+    ['one with a query', { method: 'GET', path: '/bosh?x=/other' }, 200],
+    // RFC 9112 §3.2.2.
+    ['one by the whole URL', { method: 'GET', path: 'http://a.test:8080/bosh?x' }, 200],
+    ['one by the whole URL of another path', { method: 'GET', path: 'http://a.test/bosh/bosh' }, 404],
+    ['one by a URL without a path', { method: 'GET', path: 'http://a.test' }, 404],
+    ['one by no path at all', { method: 'OPTIONS', path: '*' }, 404],
     ['another method', { method: 'PUT' }, 405],
   ])('%s', async (_what, options, status) => {
     const { post } = await open();

@@ -24,14 +24,25 @@ describe('§3.3.3: each message is one element', () => {
       kind: 'element',
       bytes: Buffer.from("<r xmlns='urn:xmpp:sm:3'/>"),
     });
+    expect(read("<?xml version='1.0'?>\r\n<presence/>")).toEqual({
+      kind: 'element',
+      bytes: Buffer.from('<presence/>'),
+    });
     expect(read("<?xml version='1.1'?><presence/>").kind).toBe('misframed');
+  });
+
+  it('white space may end a document, and is nothing on the stream', () => {
+    for (const text of ['<presence/>\n', '<presence/> \r\n\t'])
+      expect(read(text)).toEqual({ kind: 'element', bytes: Buffer.from('<presence/>') });
+    expect(read(`<close xmlns='${FRAMING}'/>\n`)).toEqual({ kind: 'close' });
   });
 
   it.each([
     ['nothing', '', 'bad-format'],
     ['white space', ' ', 'bad-format'],
     ['white space in front', ' <presence/>', 'bad-format'],
-    ['white space behind', '<presence/>\n', 'bad-format'],
+    ['white space between two', '<presence/>\n<presence/>', 'bad-format'],
+    ['text behind', '<presence/>\nx', 'bad-format'],
     ['text', 'hello', 'bad-format'],
     ['two elements', '<presence/><presence/>', 'bad-format'],
     ['an element and the half of another', '<presence/><presence', 'bad-format'],
@@ -62,7 +73,9 @@ describe('§3.3.3: each message is one element', () => {
 
   it('not what is no UTF-8', () => {
     const bytes = Buffer.concat([Buffer.from('<a>'), Buffer.from([0xff]), Buffer.from('</a>')]);
-    expect(read(bytes)).toMatchObject({ kind: 'misframed', condition: 'not-well-formed' });
+    // RFC 6455 §7.4.1.
+    expect(read(bytes)).toMatchObject({ kind: 'misframed', condition: 'not-well-formed', code: 1007 });
+    expect(read('<a')).toMatchObject({ kind: 'misframed', code: 1008 });
   });
 
   it('not what is larger or deeper than any client may send', () => {

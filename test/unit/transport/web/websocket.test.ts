@@ -65,6 +65,19 @@ async function open(listeners: string[] = ['ws://127.0.0.1:0/ws']) {
   return { ...running, port, sessions, connect, session };
 }
 
+/** The text messages that have come to a client, each in one frame. */
+function textsIn({ received }: RawWebSocket): string[] {
+  const texts: string[] = [];
+  for (let at = received.indexOf('\r\n\r\n') + 4; at + 1 < received.length; ) {
+    const short = received[at + 1]!;
+    const start = at + (short === 126 ? 4 : 2);
+    const end = start + (short === 126 ? received.readUInt16BE(at + 2) : short);
+    if (received[at] === 0x81) texts.push(received.toString('utf8', start, end));
+    at = end;
+  }
+  return texts;
+}
+
 const refused = (metrics: { registry(strangers: () => number): { metrics(): Promise<string> } }) =>
   metrics.registry(() => 0).metrics();
 
@@ -99,6 +112,7 @@ describe('the handshake (RFC 6455 §4.2, RFC 7395 §3.1)', () => {
     expect(socket.status).toBe(426);
     // RFC 9110 §15.5.22.
     expect(socket.received.toString()).toMatch(/\r\nUpgrade: websocket\r\n/);
+    await socket.until('the end', () => socket.closed);
     expect(sessions).toEqual([]);
   });
 
@@ -246,6 +260,14 @@ describe('what is slow before there is a session', () => {
     await until(() => middlebox.admission.strangers === 0);
   });
 
+  it('RFC 6585 §5: headers that are too large are told so', async () => {
+    const { port } = await open();
+    const socket = await dial(port);
+    socket.write(`GET /ws HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`);
+    await readUntil(socket, 'HTTP/1.1 431 ');
+    await closed(socket);
+  });
+
   it('what is no HTTP is answered and cut off', async () => {
     const { port, middlebox } = await open();
     const socket = await dial(port);
@@ -323,6 +345,33 @@ describe('messages and the stream', () => {
     expect(socket.text.replace(/[^\x20-\x7e]+/g, '|')).toMatch(
       /<open [^>]*\/>\|.*<message xmlns='jabber:client'\/>\|.*<presence xmlns='jabber:client'\/>\|.*<close xmlns='[^']*'\/>\|/,
     );
+  });
+
+  it('RFC 7395 §3.3.3: a stanza says the language that it has on the stream, if it does not say its own', async () => {
+    const { connect, session } = await open();
+    const socket = await connect();
+    const it = await session();
+    const stream = STREAM.replace("from='a.test'", "from='a.test' xml:lang='de'");
+    for (const bytes of [
+      stream,
+      "<message id='1'><body>x</body></message><message xml:lang='fr'/>",
+      "<presence xmlns='jabber:client'/><c:iq xmlns:c='jabber:client' id='2'/>",
+      "<r xmlns='urn:xmpp:sm:3'/><stream:features/>",
+      // The next stream says nothing of it.
+      `${STREAM}<message id='last'/>`,
+    ])
+      it.port.write('client', Buffer.from(bytes));
+    await socket.until('the last', () => socket.text.includes('last'));
+    const elements = textsIn(socket).filter((text) => !text.startsWith('<open'));
+    expect(elements).toEqual([
+      "<message xml:lang='de' xmlns='jabber:client' id='1'><body>x</body></message>",
+      "<message xmlns='jabber:client' xml:lang='fr'/>",
+      "<presence xml:lang='de' xmlns='jabber:client'/>",
+      "<c:iq xml:lang='de' xmlns='jabber:client' xmlns:c='jabber:client' id='2'/>",
+      "<r xmlns='urn:xmpp:sm:3'/>",
+      "<stream:features xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'/>",
+      "<message xmlns='jabber:client' id='last'/>",
+    ]);
   });
 
   it('a slow reader is waited for, and told when it is done', async () => {
@@ -408,6 +457,20 @@ describe('what breaks the framing', () => {
       ['data', 'misframed not-well-formed'],
       1008,
     ],
+    [
+      'a message that is no UTF-8',
+      [frame(0x81, Buffer.from([0x3c, 0x61, 0x3e, 0xff, 0x3c, 0x2f, 0x61, 0x3e]))],
+      ['misframed not-well-formed'],
+      1007,
+    ],
+    [
+      'a close frame whose reason is no UTF-8',
+      [frame(0x88, Buffer.from([0x03, 0xe8, 0xff]))],
+      ['misframed not-well-formed'],
+      1007,
+    ],
+    ['a close frame with a code that is none', [frame(0x88, Buffer.from([0x03, 0xe7]))], NOTHING_READ, 1002],
+    ['a ping of more than 125 bytes', [frame(0x89, 'x'.repeat(126))], NOTHING_READ, 1002],
     ['a frame without a mask', [frame(0x81, OPEN, false)], NOTHING_READ, 1002],
     ['a reserved bit', [frame(0xc1, OPEN)], NOTHING_READ, 1002],
     ['a continuation of nothing', [frame(0x80, OPEN)], NOTHING_READ, 1002],
