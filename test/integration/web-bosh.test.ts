@@ -109,7 +109,7 @@ describeRoutes(
         url,
         `<body xmlns='${HTTP_BIND}' rid='7' to='${server.domain}' wait='0' hold='1' ver='1.6'/>`,
       );
-      expect(polled.body).toContain("wait='0' requests='1' hold='0'");
+      expect(polled.body).toContain("wait='0' requests='2' hold='0'");
       expect(polled.body).toContain("inactivity='75'");
     });
 
