@@ -15,7 +15,9 @@ import { type ArrivalFailure, FRONT_END, type Reception } from '../arrival.js';
 import type { LegOwner, TransportLeg } from '../leg.js';
 import { contains, networksOf } from '../listener.js';
 import type { ProxiedEndpoints } from '../proxy-protocol.js';
+import { seeOther } from './bosh/conditions.js';
 import { BoshEndpoint } from './bosh/endpoint.js';
+import { Reply } from './bosh/reply.js';
 import { WebConnection } from './connection.js';
 import { StreamCutters } from './elements.js';
 import { type Forwarded, readForwarded } from './forwarded.js';
@@ -225,7 +227,9 @@ export class WebServer implements Reception {
     else if (request.method === 'OPTIONS') {
       response.writeHead(204, { ...headers, ...PREFLIGHT }).end();
     } else if (place.listener.tls === 'required' && requester.tls === undefined) {
-      refuse(response, INSECURE, headers);
+      const { publicHost, path } = place.web;
+      if (request.method !== 'POST' || publicHost === undefined) refuse(response, INSECURE, headers);
+      else new Reply(request, response, headers).send(seeOther(`https://${publicHost}${path}`));
       this.turnedAway('insecure');
     } else if (request.method === 'POST') this.#boshEndpoint.take(request, response, requester, headers);
     else if (request.method === 'GET' || request.method === 'HEAD') refuse(response, BOSH_HERE, headers);

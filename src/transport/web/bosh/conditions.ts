@@ -1,5 +1,6 @@
-import type { Buffer } from 'node:buffer';
-import { writeBody } from './body.js';
+import { Buffer } from 'node:buffer';
+import { escapeText } from '../../../xml/serialize.js';
+import { type BodyAttributes, writeBody } from './body.js';
 
 /** Why a session over BOSH is terminated (XEP-0124 §17.2). */
 export type TerminalCondition =
@@ -20,6 +21,15 @@ export function terminal(condition: TerminalCondition): Buffer {
     ['type', 'terminate'],
     ['condition', condition],
   ]);
+}
+
+/** Where BOSH is spoken instead (XEP-0124 §17.2). */
+export function seeOther(uri: string): Buffer {
+  const attributes: BodyAttributes = [
+    ['type', 'terminate'],
+    ['condition', 'see-other-uri'],
+  ];
+  return writeBody(attributes, [Buffer.from(`<uri>${escapeText(uri)}</uri>`)]);
 }
 
 /** The client may send the request again (XEP-0124 §17.3). */

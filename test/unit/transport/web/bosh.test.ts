@@ -504,6 +504,18 @@ describe('HTTP', () => {
     expect(other.session.events).toEqual([]);
   });
 
+  it('XEP-0124 §17.2: whoever should have come over TLS is told where, if that is known', async () => {
+    const { post, sessions } = await open([
+      'http://127.0.0.1:0/bosh?tls=required&forwarded=192.0.2.1&public=chat.example.org:8443',
+    ]);
+    const answer = await post(`<body ${NS} rid='1' to='a.test' ver='1.6'/>`);
+    expect(answer.status).toBe(200);
+    expect(answer.body).toBe(
+      `<body ${NS} type='terminate' condition='see-other-uri'><uri>https://chat.example.org:8443/bosh</uri></body>`,
+    );
+    expect(sessions).toEqual([]);
+  });
+
   it('who is known has no place among strangers any more', async () => {
     const { begin, middlebox } = await open();
     const { session, ask } = await begin();
