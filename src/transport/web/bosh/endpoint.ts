@@ -147,7 +147,6 @@ export class BoshEndpoint {
 
   /** Resolves when every client has had its last answer. */
   told(): Promise<void> {
-    for (const leg of this.#sessions.values()) if (leg.ending) leg.destroy();
     if (this.#sessions.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#allTold = resolve;

@@ -285,6 +285,19 @@ describe('a session over BOSH', () => {
     expect((await ask(103)).body).toContain("condition='item-not-found'");
   });
 
+  it('when the process goes, who is between two requests and comes for the last words hears them', async () => {
+    const { begin, middlebox } = await open();
+    const { session, ask } = await begin();
+    session.onShutdown = () => {
+      session.write(`${ERROR('system-shutdown')}</stream:stream>`);
+      session.port.end('client', 'system-shutdown');
+      session.port.finished(summaryOf('over'));
+    };
+    const drained = middlebox.drain();
+    expect((await ask(101)).body).toBe(`<body ${NS} type='terminate' condition='system-shutdown'/>`);
+    await drained;
+  });
+
   it('but not for ever', async () => {
     const { begin, advance } = await open();
     const { session, ask } = await begin();
