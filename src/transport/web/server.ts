@@ -49,6 +49,7 @@ import {
   SAFE_HEADERS,
   UPGRADE_REQUIRED,
 } from './plain-answers.js';
+import { headWithoutUpgrade, pathOf } from './request-head.js';
 import { WebSocketLeg, type WebSocketSurroundings } from './websocket-leg.js';
 
 /** What web clients are taken in by. */
@@ -352,27 +353,6 @@ export class WebServer implements Reception {
     }
     this.#turnDown(connection, refusal, 'request-invalid');
   }
-}
-
-function pathOf(request: IncomingMessage): string {
-  const { url = '/' } = request;
-  // RFC 9112 §3.2.2: a request to a proxy has all of the URL.
-  const path = url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, '');
-  const query = path.indexOf('?');
-  return (query < 0 ? path : path.slice(0, query)) || '/';
-}
-
-/** A request as it came, as far as its head goes, but for the protocols that it offers to go over to. */
-function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
-  let head = `${method} ${url} HTTP/${httpVersion}\r\n`;
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at]!.toLowerCase();
-    const value = rawHeaders[at + 1]!;
-    if (name === 'upgrade' || name === 'http2-settings') continue;
-    if (name !== 'connection') head += `${rawHeaders[at]}: ${value}\r\n`;
-    else if (/\bclose\b/i.test(value)) head += 'Connection: close\r\n';
-  }
-  return Buffer.from(`${head}\r\n`, 'latin1');
 }
 
 /** Whether pages of an origin may connect. Who sends none is no browser, and could send any. */
