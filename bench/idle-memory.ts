@@ -25,19 +25,17 @@ export const IDLE_MEMORY: Measurement = {
   name: 'idle-memory',
   about: 'resident memory of an idle session, plain, direct TLS, STARTTLS',
   async run(bench) {
-    const counts = bench.quick ? [1_000] : [1_000, 5_000];
     const results: Result[] = [];
     for (const kind of KINDS) {
-      for (const count of counts) {
-        results.push(await measure(bench, kind, count));
-        await stopAll();
-      }
+      results.push(...(await measure(bench, kind, bench.quick ? [1_000] : [1_000, 5_000])));
+      await stopAll();
     }
     return results;
   },
 };
 
-async function measure(bench: Bench, kind: Kind, count: number): Promise<Result> {
+/** @param counts of sessions, rising: those before stay */
+async function measure(bench: Bench, kind: Kind, counts: readonly number[]): Promise<Result[]> {
   const { place } = bench;
   const { tls, title, target } = kind;
   const upstream = await startBackend(place);
@@ -46,23 +44,30 @@ async function measure(bench: Bench, kind: Kind, count: number): Promise<Result>
   const { port } = proxy;
   await load.ask({ do: 'connect', path: 'warm-up', port, tls, count: WARM_UP_SESSIONS }, 'connected');
   const before = await atRest(bench, proxy, `idle memory, ${title}: before`);
-  await load.ask({ do: 'connect', path: 'idle', port, tls, count }, 'connected');
-  const justAfter = residentBytes(proxy.child.pid);
-  const after = await atRest(bench, proxy, `idle memory, ${title}: ${count} sessions`);
-  const each = (from: number, to: number): number => (to - from) / count / 1024;
-  const resident = each(before.resident, after.resident);
-  const heap = each(before.heap, after.heap).toFixed(1);
-  const external = each(before.external, after.external).toFixed(1);
-  const first = each(before.resident, justAfter).toFixed(1);
-  return {
-    name: `idle-${tls === 'off' ? 'plain' : tls}-${count}`,
-    title: `idle session, ${title}, ${count}`,
-    unit: 'KB',
-    value: resident,
-    least: resident,
-    most: resident,
-    target,
-    better: 'less',
-    detail: `heap ${heap} KB, external ${external} KB; resident before the pause ${first} KB`,
-  };
+  const results: Result[] = [];
+  let connected = 0;
+  for (const count of counts) {
+    const more = count - connected;
+    connected = count;
+    await load.ask({ do: 'connect', path: `idle-${count}`, port, tls, count: more }, 'connected');
+    const justAfter = residentBytes(proxy.child.pid);
+    const after = await atRest(bench, proxy, `idle memory, ${title}: ${count} sessions`);
+    const each = (from: number, to: number): number => (to - from) / count / 1024;
+    const resident = each(before.resident, after.resident);
+    const heap = each(before.heap, after.heap).toFixed(1);
+    const external = each(before.external, after.external).toFixed(1);
+    const first = each(before.resident, justAfter).toFixed(1);
+    results.push({
+      name: `idle-${tls === 'off' ? 'plain' : tls}-${count}`,
+      title: `idle session, ${title}, ${count}`,
+      unit: 'KB',
+      value: resident,
+      least: resident,
+      most: resident,
+      target,
+      better: 'less',
+      detail: `heap ${heap} KB, external ${external} KB; resident before the pause ${first} KB`,
+    });
+  }
+  return results;
 }
