@@ -74,6 +74,7 @@ export class ServerNegotiation {
   /** The server has said what it offers, or answers in the old way without. */
   isOpen(): void {
     this.side.state = 'open';
+    this.side.session.setDeadline('features', Number.POSITIVE_INFINITY);
     if (this.#opening !== undefined) this.side.outbox.bytes(this.#opening);
     this.side.session.client.negotiation.answer();
   }

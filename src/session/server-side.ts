@@ -88,6 +88,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
     this.kind = 'unknown';
     this.negotiation.restart();
     this.header = undefined;
+    this.session.setDeadline('features', Number.POSITIVE_INFINITY);
     this.port.connect(domain.name);
   }
 
@@ -138,6 +139,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
     this.state = 'opening';
     this.negotiation.restart();
     this.tokenizer.restart();
+    this.session.expectsFeatures();
     this.outbox.text(
       streamHeader({
         to: domain.name,
@@ -147,6 +149,27 @@ export class ServerSide extends LegSide implements TokenizerSink {
         version: client.header === undefined || speaksFeatures(client.header) ? '1.0' : undefined,
       }),
     );
+  }
+
+  /** A time is over. @returns true when it is the server that has not said what is due: then that is the end */
+  saysNothing(): boolean {
+    const { client } = this.session;
+    if (this.gone || !(isNegotiating(this.state) || client.state === 'bind-requested')) return false;
+    this.#failedEarly('silent');
+    this.giveUp();
+    client.fail('remote-connection-failed', 'The server behind does not answer.');
+    return true;
+  }
+
+  /** For the operator, who has to find out which server it is and why. */
+  #failedEarly(how: string): void {
+    const { domain } = this.session;
+    this.port.log('warn', 'upstream failed before a session', {
+      domain: domain.name,
+      upstream: this.upstream,
+      state: this.state,
+      how,
+    });
   }
 
   /** Asks the server to go on with a stream of before (XEP-0198 §5). */
@@ -204,6 +227,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
   lost(cause: LegLoss): void {
     if (this.gone) return;
     const { state } = this;
+    if (isNegotiating(state)) this.#failedEarly(cause);
     if (cause === 'ended' && (state === 'closing' || state === 'closed')) this.end();
     else this.destroy();
     this.gone = true;
@@ -320,6 +344,7 @@ export class ServerSide extends LegSide implements TokenizerSink {
         break;
       case 'forward-error':
         if (this.negotiation.triesAgain(frame)) break;
+        if (isNegotiating(this.state)) this.#failedEarly(frame.childCount > 0 ? frame.childName(0) : 'error');
         this.session.endsFor('server-error');
         client.passError(frame);
         break;
@@ -337,7 +362,10 @@ export class ServerSide extends LegSide implements TokenizerSink {
     // Until our new header is out the server has nothing to say (RFC 6120 §6.4.6).
     const restarts = client.saslProfile === NS.sasl;
     const broken = restarts && this.stopAndLook();
-    if (!restarts) this.state = 'negotiating';
+    if (!restarts) {
+      this.state = 'negotiating';
+      this.session.expectsFeatures();
+    }
     if (start !== undefined) start.fromServer(frame);
     else {
       client.outbox.range(frame.buffer, frame.start, frame.end);
@@ -387,6 +415,17 @@ export class ServerSide extends LegSide implements TokenizerSink {
     this.giveUp();
     this.session.client.fail('internal-server-error', 'The server behind does not follow the protocol.');
   }
+}
+
+/** From a connection on to features: the server is to say something, and not the client. */
+function isNegotiating(state: ServerState): boolean {
+  return (
+    state === 'connecting' ||
+    state === 'opening' ||
+    state === 'negotiating' ||
+    state === 'starttls' ||
+    state === 'securing'
+  );
 }
 
 /** Seconds, when the server does not say for how long it holds a session. */

@@ -5,6 +5,7 @@ import type { Session } from './session.js';
 
 export type DeadlineName =
   | 'authentication'
+  | 'features'
   | 'start'
   | 'keepalive'
   | 'close'
@@ -15,6 +16,9 @@ export type DeadlineName =
 
 /** How long the other side may take to end its stream once ours has ended; ms (RFC 6120 §4.4). */
 const CLOSE_TIME = 5_000;
+
+/** How long a server may take from our header, or from SASL's success, to its features; ms. Connecting has a limit of its own. */
+const FEATURES_TIME = 15_000;
 
 /** What a session waits for no longer than so long, and that its peers are there at all. */
 export class SessionDeadlines {
@@ -52,6 +56,11 @@ export class SessionDeadlines {
     this.#deadlines.set('close', this.session.now + CLOSE_TIME);
   }
 
+  /** The server is to say what it offers. */
+  expectFeatures(): void {
+    this.#deadlines.set('features', this.session.now + FEATURES_TIME);
+  }
+
   wake(now: number): void {
     for (const name of this.#deadlines.due(now)) this.#reached(name);
   }
@@ -59,7 +68,11 @@ export class SessionDeadlines {
   #reached(deadline: string): void {
     switch (deadline) {
       case 'authentication':
-        this.session.client.fail('connection-timeout', 'Log in sooner after connecting.');
+        if (!this.session.server.saysNothing())
+          this.session.client.fail('connection-timeout', 'Log in sooner after connecting.');
+        break;
+      case 'features':
+        this.session.server.saysNothing();
         break;
       case 'start':
         this.session.client.start?.timeUp();

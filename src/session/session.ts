@@ -324,6 +324,12 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.wakeTimesChanged();
   }
 
+  /** The server has been told something that its features answer. */
+  expectsFeatures(): void {
+    this.#deadlines.expectFeatures();
+    this.wakeTimesChanged();
+  }
+
   inOthersTurn(now: number): void {
     this.now = now;
     this.domain.settlesLater(this);

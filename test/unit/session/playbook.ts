@@ -73,6 +73,7 @@ export class Playbook {
   /** What the client's transport has been told that the stream is ended for. */
   endedFor: string | undefined;
   readonly kept = { client: 0, server: 0 };
+  readonly logged: string[] = [];
   wakesAt = Number.POSITIVE_INFINITY;
   now = 1_000;
   #sent = { client: '', server: '' };
@@ -205,7 +206,10 @@ export class Playbook {
         const name = `${metric} ${reason}`;
         this.counted.set(name, (this.counted.get(name) ?? 0) + 1);
       },
-      log: () => {},
+      log: (level, event, fields = {}) => {
+        const said = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
+        this.logged.push([level, event, ...said].join(' '));
+      },
       authenticated: () => {},
       finished: (summary) => {
         expect(this.summary, 'finished twice').toBeUndefined();
