@@ -15,7 +15,7 @@ const WARM_UP_ROUNDS = 5;
  * nothing.
  */
 const WARM_UP_SESSIONS = 20;
-const REST_MS = 20_000;
+const REST_MS = 30_000;
 const LOGINS_AT_A_TIME = 8;
 /** Whoever does not let a client in, be it of ours or of others, is asked again so often: COMPAT ejabberd, which now and then says nothing to one of a thousand. */
 const LOGIN_ATTEMPTS = 3;
