@@ -300,6 +300,8 @@ export class Session implements SessionEvents, BoundSurroundings {
     client.bytes += bytes;
     client.stanzas += stanzas;
     this.client = client;
+    // What the former one had not read is no news of this one's queue.
+    this.server.readAgain(OTHER_LEG_FULL);
     from.endsFor('resumed');
     from.server.close();
     from.flush();
@@ -372,9 +374,12 @@ export class Session implements SessionEvents, BoundSurroundings {
     return leg === 'client' ? this.client : this.server;
   }
 
-  /** Writes what a leg's outbox holds; a full queue stops the other leg from being read. */
+  /** Writes what a leg's outbox holds; a full queue stops the other leg from being read, until it is empty or nobody's any more. */
   #write(side: LegSide, source: LegSide): void {
-    if (side.write()) return;
+    if (side.write()) {
+      if (side.gone || side.ended) source.readAgain(OTHER_LEG_FULL);
+      return;
+    }
     const { queueBytes, fromServer, afterAuth } = this.settings.config.limits;
     const { stanzaBytes } = side === this.client ? fromServer : afterAuth;
     if (this.port.unsent(side.leg) > OVERFLOW * queueBytes + stanzaBytes) {
