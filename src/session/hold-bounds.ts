@@ -48,8 +48,8 @@ export class HoldBounds {
     session.server.readAgain(CLIENT_BEHIND);
   }
 
-  /** It has not in time. @returns whether it was waited for */
-  notAnswered(): boolean {
+  /** It has not in time, or is gone: the server is read again. @returns whether it was waited for */
+  nobodyIsBehind(): boolean {
     if (!this.#behind) return false;
     this.#behind = false;
     this.session.server.readAgain(CLIENT_BEHIND);

@@ -76,6 +76,7 @@ export class Hold {
   begin(): boolean {
     const { session } = this;
     if (this.#state !== 'attached') return this.held;
+    this.#bounds.nobodyIsBehind();
     if (this.#collecting !== undefined || (!this.serverIsThere && !this.#serverResumes)) {
       if (this.#nothingWaits) this.release();
       else this.end(this.#collecting ?? 'hold-server-lost');
@@ -282,7 +283,7 @@ export class Hold {
   /** The client has not acknowledged in time what it was asked for. */
   notAnswered(): void {
     this.#collected();
-    if (this.#bounds.notAnswered() && this.#state === 'attached') this.session.client.lost('reset');
+    if (this.#bounds.nobodyIsBehind() && this.#state === 'attached') this.session.client.lost('reset');
   }
 
   // The end.
@@ -301,6 +302,7 @@ export class Hold {
   #stopWaiting(): void {
     const { session } = this;
     if (this.#state === 'attached') this.#since = session.now;
+    this.#bounds.nobodyIsBehind();
     session.domain.holds.delete(this.resumption.id);
     this.#noteHandled();
     session.bound!.missed.wantsNoMore();

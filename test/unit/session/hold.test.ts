@@ -245,6 +245,21 @@ describe('a client that is there and does not acknowledge', () => {
     acknowledged.toServer(`<a xmlns='${SM}' h='2'/>`).done();
   });
 
+  test('or is lost: the server is read until it has ended its stream', () => {
+    const play = behind().lost('client').commands('destroy client', 'resume server', 'store hold +++');
+    play
+      .stored()
+      .toServer(`<a xmlns='${SM}' h='3'/></stream:stream>`)
+      .server(`${message(4)}</stream:stream>`)
+      .commands('end server', 'store hold +')
+      .done();
+  });
+
+  test('nor is it waited for any more when it ends its stream', () => {
+    const play = behind().client('</stream:stream>').commands('resume server', 'store hold +++');
+    play.stored().toServer(`<a xmlns='${SM}' h='3'/></stream:stream>`).done();
+  });
+
   test('in the end it counts as gone, and so much is not held', () => {
     behind()
       .passes(61)
