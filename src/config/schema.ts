@@ -96,7 +96,7 @@ export const FILE_SCHEMA = z.strictObject({
       afterAuth: xmlLimits.optional(),
       fromServer: xmlLimits.optional(),
       unauthenticatedTime: seconds.min(1).optional(),
-      // Below Node's own high-water mark the queue would be full before anybody was told that it drains.
+      // Node's own high-water mark: below it no queue is said to drain. Where a newer Node has a higher one, that is the least.
       queueBytes: z
         .int()
         .min(16_384)

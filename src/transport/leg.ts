@@ -108,7 +108,10 @@ export class SocketLeg implements TransportLeg {
   readonly #limit: number;
   readonly #onWritten: () => void;
 
-  /** @param limit bytes that may wait before `write` says so; not less than the socket's own high-water mark (16 KiB). */
+  /**
+   * @param limit bytes that may wait before `write` says so; not less than the socket's own high-water mark, which is 16 KiB on Node 20 and
+   * 64 KiB from 22 on
+   */
   constructor(
     readonly name: Leg,
     socket: Socket,
@@ -117,7 +120,7 @@ export class SocketLeg implements TransportLeg {
   ) {
     this.#socket = socket;
     this.#owner = owner;
-    this.#limit = limit;
+    this.#limit = Math.max(limit, socket.writableHighWaterMark);
     // One function for all writes: Node merges completions that share their callback.
     this.#onWritten = () => {
       this.#reportDue = false;
@@ -164,7 +167,7 @@ export class SocketLeg implements TransportLeg {
     this.#held = bytes;
     this.#total += bytes.length;
     if (this.#socket.writableLength + bytes.length <= this.#limit) return true;
-    // The limit is above the socket's own, which thus owes a 'drain'.
+    // The limit is not below the socket's own, which thus owes a 'drain'.
     this.#drainWanted = true;
     return false;
   }
