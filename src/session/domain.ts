@@ -39,7 +39,7 @@ export class DomainRuntime implements DomainContext {
   readonly #probes: Set<string>;
   readonly backlogs: Backlogs;
   readonly sightings: Sightings;
-  readonly #unsettled = new Set<Unsettled>();
+  readonly #unsettled: Set<Unsettled>;
   readonly tokens: TokensAtHand;
   readonly doubts: Doubts;
   readonly ended: EndedHolds;
@@ -65,6 +65,7 @@ export class DomainRuntime implements DomainContext {
     this.#sessions = former === undefined ? new Map() : former.#sessions;
     this.#held = former === undefined ? new Map() : former.#held;
     this.#probes = former === undefined ? new Set() : former.#probes;
+    this.#unsettled = former === undefined ? new Set() : former.#unsettled;
     this.#features = features;
     this.pipeline = new Pipeline(
       features.filter((feature) => config.features[feature.name] !== false),

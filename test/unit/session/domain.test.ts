@@ -1,15 +1,33 @@
 import { expect, test } from 'vitest';
 import { createDomains } from '../../../src/session/domain.js';
+import type { Playbook } from './playbook.js';
 import { message, resumable } from './resumable.js';
+
+/** The domain before and behind a change of its settings. */
+function changed(before: Playbook) {
+  const { config } = before.session.settings;
+  const settings = new Map(
+    [...config.domains].map(([name, domain]) => [name, { ...domain, hold: { ...domain.hold, seconds: 60 } }]),
+  );
+  const domains = createDomains({ ...config, domains: settings }, [], before.domains);
+  return { former: before.domains.get('example.org')!, present: domains.get('example.org')! };
+}
+
+test('a change of settings: what one does to a session of before goes out at the end of its turn', () => {
+  const before = resumable();
+  const { former, present } = changed(before);
+  const settled: string[] = [];
+  former.settlesLater({ flush: () => settled.push('former') });
+  present.settleOthers();
+  present.settlesLater({ flush: () => settled.push('present') });
+  former.settleOthers();
+  expect(settled).toEqual(['former', 'present']);
+  before.done();
+});
 
 test('a change of settings: sessions that begin afterwards know of those before, and of what they have left', () => {
   const before = resumable();
-  const { config } = before.session.settings;
-  const changed = new Map(
-    [...config.domains].map(([name, domain]) => [name, { ...domain, hold: { ...domain.hold, seconds: 60 } }]),
-  );
-  const domains = createDomains({ ...config, domains: changed }, [], before.domains);
-  const [former, present] = [before.domains.get('example.org')!, domains.get('example.org')!];
+  const { former, present } = changed(before);
   expect(present).not.toBe(former);
   expect(present.sessionsOf('a@example.org')).toHaveLength(1);
   // What the server was not acknowledged may come out on a session that began behind the change.
