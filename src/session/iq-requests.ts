@@ -118,8 +118,9 @@ export class IqRequests {
     this.#next = this.#earliest();
   }
 
+  /** Those that were refused have nothing to wait for. */
   #earliest(): number {
-    let next = Number.POSITIVE_INFINITY;
+    let next = this.#refused.length > 0 ? 0 : Number.POSITIVE_INFINITY;
     for (const request of this.#open.values()) if (request.deadline < next) next = request.deadline;
     return next;
   }
