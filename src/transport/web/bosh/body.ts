@@ -132,9 +132,11 @@ function contextIn(body: Frame, table: NamespaceTable): NamespaceContext {
   const declared = body
     .attributeNames(() => true)
     .filter((name) => name.startsWith('xmlns:') && name !== 'xmlns:stream');
-  if (declared.length === 0) return standardContext(table);
+  // Of one with a prefix, which is none of the wrapper's own.
+  const inherited = body.attribute('xmlns') ?? HTTP_BIND;
+  if (declared.length === 0 && inherited === HTTP_BIND) return standardContext(table);
   const declarations = new Map([
-    ['', NS.client as string],
+    ['', inherited === HTTP_BIND ? (NS.client as string) : inherited],
     ['stream', body.attribute('xmlns:stream') ?? NS.stream],
   ]);
   for (const name of declared) declarations.set(name.slice('xmlns:'.length), body.attribute(name) ?? '');

@@ -49,6 +49,8 @@ export class BoshExchange<H> {
   readonly #port: ExchangePort<H>;
   readonly #settings: BoshSettings;
   readonly #agreed: Agreement;
+  /** What the first request has said of the stream. */
+  readonly #stream: HeaderAttributes;
   readonly #keys: KeySequence;
   readonly #answers: Answers;
   readonly #rate: RequestRate;
@@ -79,6 +81,7 @@ export class BoshExchange<H> {
     this.#port = port;
     this.#settings = settings;
     this.#agreed = agree(settings, request);
+    this.#stream = request.stream;
     this.#keys = new KeySequence(request);
     this.#answers = new Answers(
       this.#agreed.requests,
@@ -193,12 +196,18 @@ export class BoshExchange<H> {
       this.#paused = false;
       this.#port.paused(false);
     }
-    if (request.restart) this.#deliver(Buffer.from(streamHeader(request.stream)));
+    if (request.restart) this.#deliver(this.#header(request));
     else this.#deliver(request.payload);
     // What it said may have been the end of it.
     if (this.#over) return;
     if (request.terminate) this.#terminated(now);
     else if (request.pause !== undefined) this.#pause(request.pause, now);
+  }
+
+  /** Of a stream that begins anew: what it should say and does not is as it was (XEP-0206 §5). */
+  #header({ stream }: BoshRequest): Buffer {
+    const { to, lang } = this.#stream;
+    return Buffer.from(streamHeader({ ...stream, to: stream.to ?? to, lang: stream.lang ?? lang }));
   }
 
   #deliver(...pieces: readonly Buffer[]): void {

@@ -51,6 +51,22 @@ describe('a request', () => {
     );
   });
 
+  it('its elements are in the namespace that they are in, be it that of the wrapper’s parent only', () => {
+    const sasl = 'urn:ietf:params:xml:ns:xmpp-sasl';
+    const payload = (text: string) => read(text)?.payload.toString();
+    expect(
+      payload(
+        `<b:body xmlns:b='http://jabber.org/protocol/httpbind' xmlns='${sasl}' rid='1'><abort/></b:body>`,
+      ),
+    ).toBe(`<abort xmlns='${sasl}'/>`);
+    // COMPAT: what would be in the wrapper's is a stanza.
+    for (const body of [
+      `<body ${BIND} rid='1'><iq/></body>`,
+      `<b:body xmlns:b='http://jabber.org/protocol/httpbind' rid='1'><iq/></b:body>`,
+    ])
+      expect(payload(body)).toBe('<iq/>');
+  });
+
   it('XML 1.0 §4.3.3: a byte order mark is no part of it', () => {
     expect(read(`\uFEFF<body ${BIND} rid='1'/>`)?.rid).toBe(1);
     expect(read(`\uFEFF\uFEFF<body ${BIND} rid='1'/>`)).toBeUndefined();

@@ -618,6 +618,18 @@ describe('XEP-0206 §5: restart', () => {
       .ask(101, { restart: true, payload: '<ignored/>' })
       .expect(/^deliver <\?xml.*<stream:stream [^>]*>$/);
   });
+
+  it('says what the first request has said, where it does not say it itself', () => {
+    Play.begun({ stream: { to: 'example.org', lang: 'de', version: '1.0' } })
+      .ask(101, { restart: true, stream: { version: '1.0' } })
+      .expect(/^deliver .* to='example.org' version='1.0' xml:lang='de'>$/)
+      .write('<features/>')
+      .ask(102, { restart: true, stream: { to: 'example.org', from: 'a@example.org', lang: 'fr' } })
+      .expect(
+        '101: <body><features/></body>',
+        /^deliver .* to='example.org' from='a@example.org' xml:lang='fr'>$/,
+      );
+  });
 });
 
 describe('whatever happens', () => {
