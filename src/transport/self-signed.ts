@@ -1,6 +1,7 @@
 import { generateKeyPair, randomBytes } from 'node:crypto';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { domainToASCII } from 'node:url';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { makeFolder, whyNot } from '../files.js';
@@ -18,7 +19,7 @@ const SUBJECT_ALT_NAME = '2.5.29.17';
 /** Where the self-signed certificate of a domain lies. */
 export function selfSignedFiles(dataDir: string, domain: string): { certFile: string; keyFile: string } {
   // A domain of the configuration has no slash; a port or an IPv6 literal has characters that not every file system takes.
-  const name = domain.replaceAll(/[^a-z0-9.-]/g, '_');
+  const name = (domainToASCII(domain) || domain).replaceAll(/[^a-z0-9.-]/g, '_');
   return {
     certFile: join(dataDir, `${name}.self-signed.crt`),
     keyFile: join(dataDir, `${name}.self-signed.key`),
@@ -86,7 +87,8 @@ async function makeCertificate(domain: string, now: number): Promise<{ certifica
   certificate.serialNumber = serialNumber(randomBytes(16));
   certificate.validity.notBefore = new Date(now - DAY_MS);
   certificate.validity.notAfter = new Date(now + VALID_DAYS * DAY_MS);
-  const name = [{ name: 'commonName', value: domain.slice(0, 64) }];
+  const ascii = new URL(`http://${domain}/`).hostname;
+  const name = [{ name: 'commonName', value: ascii.slice(0, 64) }];
   certificate.setSubject(name);
   certificate.setIssuer(name);
   // COMPAT: without a keyUsage, which need not be there. For libpurple on NSS (Pidgin) a self-signed certificate whose
@@ -94,17 +96,16 @@ async function makeCertificate(domain: string, now: number): Promise<{ certifica
   certificate.setExtensions([
     { name: 'basicConstraints', cA: false, critical: true },
     { name: 'extKeyUsage', serverAuth: true },
-    { id: SUBJECT_ALT_NAME, value: subjectAltName(domain) },
+    { id: SUBJECT_ALT_NAME, value: subjectAltName(ascii, domain) },
   ]);
   certificate.sign(forge.pki.privateKeyFromPem(pair.privateKey), forge.md.sha256.create());
   return { certificate: forge.pki.certificateToPem(certificate), key: pair.privateKey };
 }
 
-/** DER of `SEQUENCE { dNSName domain, otherName { id-on-xmppAddr, UTF8String domain } }`; forge itself knows no otherName. */
-function subjectAltName(domain: string): string {
+/** DER of `SEQUENCE { dNSName ascii, otherName { id-on-xmppAddr, UTF8String domain } }`; forge itself knows no otherName. */
+function subjectAltName(ascii: string, domain: string): string {
   const { asn1, util } = forge;
   const { CONTEXT_SPECIFIC, UNIVERSAL } = asn1.Class;
-  const ascii = new URL(`http://${domain}/`).hostname;
   const dnsName = asn1.create(CONTEXT_SPECIFIC, 2, false, ascii);
   const xmppAddr = asn1.create(CONTEXT_SPECIFIC, 0, true, [
     asn1.create(UNIVERSAL, asn1.Type.OID, false, asn1.oidToDer(XMPP_ADDR).getBytes()),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import forge from 'node-forge';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { selfSignedPair, serialNumber } from '../../../src/transport/self-signed.js';
+import { selfSignedFiles, selfSignedPair, serialNumber } from '../../../src/transport/self-signed.js';
 
 describe('the self-signed certificate of a domain', () => {
   let folder: string;
@@ -25,6 +25,15 @@ describe('the self-signed certificate of a domain', () => {
     const { pair } = await selfSignedPair(folder, 'one.test');
     const certificate = forge.pki.certificateFromPem(pair.certificate.toString());
     expect(certificate.getExtension('keyUsage')).toBeFalsy();
+  });
+
+  it('is for an internationalised domain in both spellings (RFC 5280 §7.2), with a file of its own', async () => {
+    const { pair } = await selfSignedPair(folder, 'почта.рф');
+    const { subject, subjectAltName } = new X509Certificate(pair.certificate);
+    expect(subject).toBe('CN=xn--80a1acny.xn--p1ai');
+    expect(subjectAltName).toBe('DNS:xn--80a1acny.xn--p1ai, othername:XmppAddr:почта.рф');
+    expect(pair.warnings).toEqual([]);
+    expect(selfSignedFiles(folder, 'почта.рф')).not.toEqual(selfSignedFiles(folder, 'книга.рф'));
   });
 
   it.each([
