@@ -1,3 +1,4 @@
+import { domainToASCII, domainToUnicode } from 'node:url';
 import type { Config, DomainConfig } from '../config/model.js';
 import { FEATURES } from '../features/index.js';
 import { prepareJid } from '../jid.js';
@@ -192,6 +193,7 @@ export class DomainRuntime implements DomainContext {
  * The domains of a configuration, each with its pipeline compiled.
  * @param features all that there are; each domain's configuration may switch some off
  * @param former of the configuration before: a domain whose features are the same keeps its state and its sessions
+ * @returns by name; an internationalised one by its other spelling, too (RFC 7622 §3.2.1: A-labels and U-labels are the same domain)
  */
 export function createDomains(
   config: Config,
@@ -207,5 +209,8 @@ export function createDomains(
     const kept = known?.serves(domain, features) === true ? known : undefined;
     domains.set(domain.name, kept ?? new DomainRuntime(domain, features, namespaces, known));
   }
+  for (const [name, domain] of [...domains])
+    for (const other of [domainToASCII(name), domainToUnicode(name)])
+      if (other !== '' && !domains.has(other)) domains.set(other, domain);
   return domains;
 }

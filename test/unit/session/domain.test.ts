@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createDomains } from '../../../src/session/domain.js';
-import type { Playbook } from './playbook.js';
+import { Playbook } from './playbook.js';
 import { message, resumable } from './resumable.js';
 
 /** The domain before and behind a change of its settings. */
@@ -37,4 +37,17 @@ test('a change of settings: sessions that begin afterwards know of those before,
   expect(present.ended.handled('resume-me', 'a@example.org')).toBe(0);
   expect(present.sessionsOf('a@example.org')).toHaveLength(0);
   before.done();
+});
+
+test('RFC 7622 §3.2.1: an internationalised domain is the same in both spellings', () => {
+  const { config } = new Playbook().session.settings;
+  const [any] = config.domains.values();
+  for (const [name, other] of [
+    ['bücher.example', 'xn--bcher-kva.example'],
+    ['xn--bcher-kva.example', 'bücher.example'],
+  ] as const) {
+    const domains = createDomains({ ...config, domains: new Map([[name, { ...any!, name }]]) }, []);
+    expect(domains.get(other)?.name).toBe(name);
+    expect(domains.get(other)).toBe(domains.get(name));
+  }
 });
