@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import { domainToASCII } from 'node:url';
 import { DIRECT_TLS_PORT, PARALLEL_CONNECTS, STARTTLS_PORT } from './defaults.js';
 import type { CertificateCheck, ListenerConfig, UpstreamConfig, WebConfig } from './model.js';
 import { didYouMean, shown } from './problem.js';
@@ -215,8 +216,20 @@ function parseAddress(
   const parameters = readParameters(url, parsed, known);
   const { direct } = scheme;
   const port = parsed.port === '' ? scheme.port : Number(parsed.port);
-  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : decodeURIComponent(hostname).toLowerCase();
+  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostOf(url, hostname);
   return { direct, host: bare, port, parameters };
+}
+
+/** A host as it is looked up; URLs of schemes that nobody else knows have it as it was written, in percent-encoding. */
+function hostOf(url: string, written: string): string {
+  let host = '';
+  try {
+    host = domainToASCII(decodeURIComponent(written));
+  } catch {
+    // No UTF-8.
+  }
+  if (host === '') throw new AddressError(`${shown(url)} has a host that is neither a name nor an address`);
+  return host;
 }
 
 /** Parameters that are a list may be there more than once. */

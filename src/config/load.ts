@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { FEATURES } from '../features/index.js';
 import { whyNot } from '../files.js';
+import { prepareJid } from '../jid.js';
 import { SESSION_START } from '../session/start/offer.js';
 import { CertificateError, readKeyPair } from '../transport/certificate-files.js';
 import { AddressError, isLoopback, parseHostPort, parseListener, parseUpstream } from './addresses.js';
@@ -56,12 +57,17 @@ export async function loadConfig(flags: ConfigFlags, cwd: string = process.cwd()
   const locate = (path: KeyPath): string => file?.locate(path) ?? path.map(String).join('.');
   const builder = new Builder(settings, flags, fileDir, cwd, locate, problems);
   const config = builder.build();
-  const warnings = problems.length > 0 ? [] : await checkFiles(config, locate, problems);
+  const inDomain = (name: string, ...path: KeyPath): string =>
+    locate(['domains', builder.written.get(name) ?? name, ...path]);
+  const warnings = problems.length > 0 ? [] : await checkFiles(config, inDomain, problems);
   if (problems.length > 0) throw new ConfigError(problems);
   return { config, warnings: [...warnings, ...exposures(config)] };
 }
 
 class Builder {
+  /** Domains as the file has them. */
+  readonly written = new Map<string, string>();
+
   constructor(
     readonly settings: FileSettings,
     readonly flags: ConfigFlags,
@@ -144,6 +150,7 @@ class Builder {
         this.problems.push(`${this.locate(path)}: the domain ${name} is there twice`);
         continue;
       }
+      this.written.set(name, written);
       const { certificate, features, hold, upstreams } = value;
       this.#checkFeatures(features ?? {}, path);
       domains.set(name, {
@@ -216,8 +223,9 @@ class Builder {
   }
 
   #domainName(written: string, place: string): string | undefined {
-    const name = written.toLowerCase();
-    if (name === '' || name.endsWith('.') || /[\s/@"'<>&]/.test(name)) {
+    // In the spelling by which what clients say is compared with it.
+    const name = prepareJid(written) ?? '';
+    if (name === '' || written.endsWith('.') || /[/@]/.test(name) || !URL.canParse(`http://${name}/`)) {
       this.problems.push(`${place}: ${shown(written)} is not a domain name`);
       return undefined;
     }
@@ -276,24 +284,22 @@ function merge<T extends KeepaliveConfig | object>(
 
 async function checkFiles(
   config: Config,
-  locate: (path: KeyPath) => string,
+  inDomain: (name: string, ...path: KeyPath) => string,
   problems: string[],
 ): Promise<readonly string[]> {
   const warnings: string[] = [];
   for (const { name, certificate, upstreams } of config.domains.values()) {
     for (const [index, { caFile }] of upstreams.entries()) {
       const wrong = caFile === undefined ? undefined : await wrongWithAuthorities(caFile);
-      if (wrong !== undefined)
-        problems.push(`${locate(['domains', name, 'upstreams', index, 'caFile'])}: ${wrong}`);
+      if (wrong !== undefined) problems.push(`${inDomain(name, 'upstreams', index, 'caFile')}: ${wrong}`);
     }
     if (certificate === undefined) continue;
-    const path = ['domains', name, 'certificate'];
     try {
       const pair = await readKeyPair(certificate.certFile, certificate.keyFile, name);
-      for (const warning of pair.warnings) warnings.push(`${locate(path)}: ${warning}`);
+      for (const warning of pair.warnings) warnings.push(`${inDomain(name, 'certificate')}: ${warning}`);
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error;
-      problems.push(`${locate([...path, error.part])}: ${error.message}`);
+      problems.push(`${inDomain(name, 'certificate', error.part)}: ${error.message}`);
     }
   }
   return warnings;

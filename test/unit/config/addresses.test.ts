@@ -14,6 +14,7 @@ describe('the address of a listener', () => {
     });
     expect(parseListener('xmpps://[::1]')).toMatchObject({ host: '::1', port: 5223, tls: 'direct' });
     expect(parseListener('xmpp://LocalHost:0/')).toMatchObject({ host: 'localhost', port: 0 });
+    expect(parseListener('xmpp://Bücher.example')).toMatchObject({ host: 'xn--bcher-kva.example' });
   });
 
   it('takes its parameters', () => {
@@ -30,6 +31,9 @@ describe('the address of a listener', () => {
     ['nonsense', /is not an address like xmpp:\/\/host:port/],
     ['xmpp://h:99999', /is not an address/],
     ['xmpp://', /names no host|is not an address/],
+    ['xmpp://%zz', /has a host that is neither a name nor an address/],
+    ['xmpp://%00', /has a host that is neither a name nor an address/],
+    ['xmpp://a%20b', /has a host that is neither a name nor an address/],
     ['xmpp://user@h:1', /may only have host, port and parameters/],
     ['xmpp://h/path', /may only have host, port and parameters/],
     ['xmpp://h?tsl=off', /unknown parameter "tsl" \(did you mean "tls"\?\)/],

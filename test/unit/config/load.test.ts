@@ -102,6 +102,25 @@ describe('flags alone', () => {
     ]);
   });
 
+  it.each(['xn--a', '256.1.1.1', 'a%b.test', 'a..test', 'a.test.', 'u@a.test', 'a.test/r', ''])(
+    'name no domain: %j',
+    async (name) => {
+      const flags = { ...NO_FLAGS, domains: [name], upstreams: ['xmpp://h'] };
+      expect(await problems(loadConfig(flags))).toEqual([`--domain: "${name}" is not a domain name`]);
+    },
+  );
+
+  it.each([
+    ['Bücher.Example', 'bücher.example'],
+    ['ＷＩＤＥ.test', 'wide.test'],
+    ['xn--bcher-kva.example', 'xn--bcher-kva.example'],
+    ['[::1]', '[::1]'],
+    ['почта.рф', 'почта.рф'],
+  ])('name a domain in the spelling in which it is compared: %s', async (written, name) => {
+    const { config } = await loadConfig({ ...NO_FLAGS, domains: [written], upstreams: ['xmpp://h'] });
+    expect([...config.domains.keys()]).toEqual([name]);
+  });
+
   it('must say what to serve', async () => {
     expect(await problems(loadConfig(NO_FLAGS))).toEqual([
       'there is no domain to serve: say --domain and --upstream, or --config with a file',
@@ -252,6 +271,13 @@ describe('a file', () => {
       `${DOMAIN}    certificate:\n      certFile: none.crt\n      keyFile: none.key\n`,
       [
         `${file}, line 5, domains.a.test.certificate.certFile: cannot read the certificate file ${join(folder, 'none.crt')}: there is no such file`,
+      ],
+    ],
+    [
+      'the same of a domain that is written in other letters',
+      `${DOMAIN.replace('a.test', 'A.Test')}    certificate:\n      certFile: none.crt\n      keyFile: none.key\n`,
+      [
+        `${file}, line 5, domains.A.Test.certificate.certFile: cannot read the certificate file ${join(folder, 'none.crt')}: there is no such file`,
       ],
     ],
     [
