@@ -49,7 +49,7 @@ export class IdleCollection extends TrafficWatch {
   }
 }
 
-const PATIENCE_MS = 3_000;
+const PATIENCE_MS = 1_000;
 const STEP_MS = 50;
 /** Some 4 MB in a step: V8 looks at its limits when the young generation (1 to 16 MB) is full. In pieces, so that none of it grows old. */
 const PIECES = 100;
@@ -62,7 +62,7 @@ export class V8Heap implements Heap {
     return getHeapStatistics().used_heap_size;
   }
 
-  /** Over within 3 s. `gc()` would stop the process for as long as it takes, 70 ms at 50 MB. */
+  /** Over within a second: if V8 does not begin by then, it has just looked. `gc()` would stop the process for as long as it takes, 70 ms at 50 MB. */
   collect(): void {
     if (this.#stop !== undefined) return;
     const began = performance.now();
