@@ -377,9 +377,10 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
 
   /** Carries out what is left of the commands; that may bring about further events, until all is quiet. */
   #leaveEvent(): void {
-    const client = this.#client;
     try {
       for (;;) {
+        // What happens here may have given this session the leg of another one, or that one its own.
+        const client = this.#client;
         client?.settle();
         const isFlushed = client?.takeFlushed() === true;
         // What the server is told for this goes out in one write with what there is for it.

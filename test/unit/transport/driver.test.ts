@@ -215,6 +215,34 @@ describe('commands', () => {
     await readUntil(second, 'to the other!');
   });
 
+  it('go out on a leg that a session has got from another one while it was told what has been flushed', async () => {
+    const upstream = await openServer((socket) => socket.on('data', () => undefined));
+    const open: SessionPort[] = [];
+    const { ports } = await scripted((session, port) => {
+      open.push(port);
+      session.onData = (leg) => {
+        if (leg === 'client') port.connect('a.test');
+      };
+      session.onConnected = () => {
+        port.write('server', Buffer.from('x'));
+        port.whenFlushed('server');
+      };
+      session.onFlushed = () => {
+        const other = open.find((one) => one !== port);
+        other?.handOver('client', port);
+        port.write('client', Buffer.from('resumed'));
+        port.whenFlushed('client');
+        session.onFlushed = (leg) => port.write(leg, Buffer.from(', and heard of'));
+      };
+    }, upstream);
+    const newcomer = await dial(ports[0]!);
+    await until(() => open.length === 1);
+    const former = await dial(ports[0]!);
+    await until(() => open.length === 2);
+    former.write('go');
+    await readUntil(newcomer, 'resumed, and heard of');
+  });
+
   it('report what has been flushed, each mark by itself, and only when the kernel has it', async () => {
     const flushed: number[] = [];
     let port: SessionPort | undefined;
