@@ -361,6 +361,11 @@ export class Playbook {
     return this;
   }
 
+  /** Whether the session wants what comes on this leg. */
+  isRead(leg: Leg): boolean {
+    return !this.#paused.has(leg);
+  }
+
   /** Forgets the commands so far. */
   sendsOnly(): this {
     this.#commands = [];
