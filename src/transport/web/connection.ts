@@ -63,7 +63,7 @@ export class WebConnection extends Sleeper {
       this.#waits();
     });
     // Who asks and does not read makes nothing pile up for long. Of several answers one is written at a time.
-    response.once('prefinish', () => {
+    response.on('prefinish', () => {
       this.#taking = response;
       this.#waits();
     });

@@ -82,9 +82,10 @@ export class Answers {
     this.news = [];
     const hasAck = news.some(([name]) => name === 'ack');
     const body = writeBody(hasAck ? news : [...news, ['ack', ack]], elements);
-    // Of pauses that follow each other the last one will do.
-    if (isPause && this.#answered.at(-1)?.isPause) this.#answered.pop();
-    this.#answered.push({ rid, key, body: body.toString('latin1'), isPause, again: 0 });
+    const answer = { rid, key, body: body.toString('latin1'), isPause, again: 0 };
+    // Of pauses that follow each other the last one will do. A new array has no room for more, as one that is pushed to would.
+    const former = isPause && this.#answered.at(-1)?.isPause ? this.#answered.slice(0, -1) : this.#answered;
+    this.#answered = [...former, answer];
     while (this.#kept > this.most) this.#answered.shift();
     return { body, isEmpty: elements.length === 0 };
   }
@@ -134,8 +135,11 @@ export class Answers {
       count += 1;
     }
     this.#queued -= bytes;
-    if (this.#queued === 0) this.#isOfStream = false;
-    return this.#queue.splice(0, count);
+    if (this.#queued > 0) return this.#queue.splice(0, count);
+    this.#isOfStream = false;
+    const all = this.#queue;
+    this.#queue = [];
+    return all;
   }
 
   #endsElement(count: number): boolean {

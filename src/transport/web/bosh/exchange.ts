@@ -133,13 +133,20 @@ export class BoshExchange<H> {
     else if (rid > this.#last + this.#agreed.requests + (isUrgent(request) ? 1 : 0))
       this.violated('item-not-found', handle);
     else {
-      this.#wait(rid, request, handle, now);
+      if (rid === this.#last + 1 && !this.#mustWait(request))
+        this.#take({ rid, request, handle, at: now }, now);
+      else this.#wait(rid, request, handle, now);
       this.#takeInOrder(now);
       this.flush(now);
     }
   }
 
-  /** It waits for its turn, which may be at once. */
+  /** The session does not read, and there is something to be read. */
+  #mustWait({ payload }: BoshRequest): boolean {
+    return this.#blocked && payload.length > 0;
+  }
+
+  /** It waits for its turn. */
   #wait(rid: number, request: BoshRequest, handle: H, now: number): void {
     const early = this.#early.find((one) => one.rid === rid);
     if (early === undefined) this.#early.push({ rid, request, handle, at: now });
@@ -168,8 +175,8 @@ export class BoshExchange<H> {
     while (!this.#over) {
       const at = this.#early.findIndex((one) => one.rid === this.#last + 1);
       const next = this.#early[at];
-      if (next === undefined || (this.#blocked && next.request.payload.length > 0)) return;
-      this.#early.splice(at, 1);
+      if (next === undefined || this.#mustWait(next.request)) return;
+      this.#early = this.#early.filter((one) => one !== next);
       this.#take(next, now);
     }
   }
@@ -189,7 +196,9 @@ export class BoshExchange<H> {
     this.#last = rid;
     this.#rate.taken(request, rid, at);
     const isPause = request.pause !== undefined;
-    this.#held.push({ rid, since: at, key: request.key?.toLowerCase(), handle, isPause, again: 0 });
+    const held = { rid, since: at, key: request.key?.toLowerCase(), handle, isPause, again: 0 };
+    // An array that is pushed to makes room for sixteen more, and most sessions have one request that is held.
+    this.#held = [...this.#held, held];
     this.#inactivity = this.#agreed.inactivity;
     if (this.#agreed.acknowledges && request.ack !== undefined) this.#answers.acknowledged(request.ack);
     if (this.#paused) {

@@ -248,7 +248,7 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   destroy(): void {
     if (this.#dead) return;
     // Who polls or has announced a pause comes for the last words later than any socket takes to send them.
-    if (this.#ending && this.#exchange.isToBeTold && !this.around.draining) {
+    if (this.#ending && this.#exchange.isToBeTold) {
       this.#owner = NOBODY;
       return;
     }

@@ -334,6 +334,14 @@ describe('§14: request ids', () => {
     play.ask(101, {}, 'lost').expect(/^lost: .*item-not-found/, 'over: lost');
   });
 
+  it('§14.3: but of pauses that follow each other the last one only', () => {
+    const play = Play.begun({ hold: 1 });
+    for (const rid of [101, 102, 103]) play.ask(rid, { pause: 10 });
+    play.take();
+    play.ask(103, {}, 'again').expect('again: <body/>');
+    play.ask(102, {}, 'lost').expect(/^lost: .*item-not-found/, 'over: lost');
+  });
+
   it('§9.2: what the client has acknowledged is not kept', () => {
     const play = Play.begun({ ack: 1, hold: 1 });
     play.ask(101).write('<a/>').take();
