@@ -42,8 +42,12 @@ export function agree(settings: BoshSettings, request: BoshRequest): Agreement {
   const polls = hold === 0;
   // More than the client wanted to have held, be it held or not (XEP-0124 §7.2).
   const requests = Math.min(Math.max(hold, request.hold ?? 0) + 1, MOST_REQUESTS);
+  // Without a spread, by which V8 would give each of them a shape of its own.
   return {
-    ...{ wait, hold, polls, requests },
+    wait,
+    hold,
+    requests,
+    polls,
     inactivity: polls ? settings.pollingInactivity : settings.inactivity,
     acknowledges: request.ack === 1,
     legacy: request.version === undefined,

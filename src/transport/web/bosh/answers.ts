@@ -83,9 +83,9 @@ export class Answers {
     const hasAck = news.some(([name]) => name === 'ack');
     const body = writeBody(hasAck ? news : [...news, ['ack', ack]], elements);
     const answer = { rid, key, body: body.toString('latin1'), isPause, again: 0 };
-    // Of pauses that follow each other the last one will do. A new array has no room for more, as one that is pushed to would.
+    // Of pauses that follow each other the last one will do. A new array has no room for more, as one that is pushed to has.
     const former = isPause && this.#answered.at(-1)?.isPause ? this.#answered.slice(0, -1) : this.#answered;
-    this.#answered = [...former, answer];
+    this.#answered = former.concat(answer);
     while (this.#kept > this.most) this.#answered.shift();
     return { body, isEmpty: elements.length === 0 };
   }

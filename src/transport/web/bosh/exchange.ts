@@ -198,7 +198,7 @@ export class BoshExchange<H> {
     const isPause = request.pause !== undefined;
     const held = { rid, since: at, key: request.key?.toLowerCase(), handle, isPause, again: 0 };
     // An array that is pushed to makes room for sixteen more, and most sessions have one request that is held.
-    this.#held = [...this.#held, held];
+    this.#held = this.#held.concat(held);
     this.#inactivity = this.#agreed.inactivity;
     if (this.#agreed.acknowledges && request.ack !== undefined) this.#answers.acknowledged(request.ack);
     if (this.#paused) {
