@@ -142,4 +142,6 @@ export interface SessionEvents {
   onPaused(paused: boolean, now: number): void;
   /** The proxy is going down: the client is told `system-shutdown` and both streams are closed. */
   onShutdown(now: number): void;
+  /** One of the calls above has thrown and the session is given up: others are not to find it any more. Does not throw. */
+  onFault(): void;
 }

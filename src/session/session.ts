@@ -204,6 +204,26 @@ export class Session implements SessionEvents, BoundSurroundings {
     this.#settle();
   }
 
+  onFault(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    const { bound } = this;
+    // One by one: any of them may be where the fault is.
+    for (const step of [
+      () => this.client.start?.abandon(),
+      () => this.hold?.release(),
+      () => bound !== undefined && this.domain.leave(bound.identity),
+      () => bound?.close(),
+      () => this.hold?.finished(),
+    ]) {
+      try {
+        step();
+      } catch {
+        // The first fault is in the log; this may be no more than what follows from it.
+      }
+    }
+  }
+
   // What the two sides and the bound session share.
 
   get toClient(): Outbox {

@@ -453,6 +453,7 @@ export class SessionDriver extends Sleeper implements SessionPort, LegOwner, Con
       bytesFromClient: 0,
       bytesFromServer: 0,
     });
+    this.#session?.onFault();
     this.abandon();
   }
 }

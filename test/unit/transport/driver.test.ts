@@ -381,8 +381,12 @@ describe('commands', () => {
 });
 
 describe('a session that throws', () => {
-  it('is ended and counted; the others go on', async () => {
+  it('is ended and counted, and told so; the others go on', async () => {
+    let told = 0;
     const { ports, metrics, middlebox, logged } = await scripted((session, port) => {
+      session.onFault = () => {
+        told += 1;
+      };
       session.onData = (_leg, chunk) => {
         if (chunk.toString() === 'bad') throw new Error('a bug');
         port.write('client', chunk);
@@ -396,6 +400,7 @@ describe('a session that throws', () => {
     await readUntil(good, 'good');
     expect(middlebox.sessionCount).toBe(1);
     expect(metrics.countOf('stream_error', 'internal-fault')).toBe(1);
+    expect(told).toBe(1);
     expect(logged.join('')).toContain('session-fault');
   });
 });

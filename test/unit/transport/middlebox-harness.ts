@@ -241,6 +241,7 @@ export class ScriptedSession implements SessionEvents {
   onMisframed: SessionEvents['onMisframed'] = () => undefined;
   onPaused: SessionEvents['onPaused'] = () => undefined;
   onShutdown: SessionEvents['onShutdown'] = () => undefined;
+  onFault: SessionEvents['onFault'] = () => undefined;
 
   constructor(readonly port: SessionPort) {}
 }

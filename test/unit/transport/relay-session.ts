@@ -73,6 +73,7 @@ export class RelaySession implements SessionEvents {
   }
 
   onStored(): void {}
+  onFault(): void {}
 
   onLoaded(): void {}
   onPublished(): void {}
