@@ -243,11 +243,13 @@ export class ServerSide extends LegSide implements TokenizerSink {
   }
 
   onHeader(header: StreamHeader): void {
-    if (SERVER_STREAM[this.state].header === undefined) {
+    const rule = SERVER_STREAM[this.state].header;
+    if (rule === undefined) {
       this.#broke('header');
       return;
     }
-    this.state = 'negotiating';
+    if (rule.next === undefined) return;
+    this.state = rule.next;
     this.header = header;
     // A server that was asked in the old way answers in the old way: no features follow. An error does without `from`.
     if (header.version === undefined && header.from !== undefined) this.negotiation.isOpen();

@@ -100,6 +100,8 @@ export const SERVER_STREAM: { readonly [state in ServerState]: Row } = {
   },
   // What was under way when we closed still belongs to the client if it is there to read it.
   closing: {
+    // The client may have gone before the server has said anything.
+    header: { action: 'ignore' },
     stanza: { action: 'stanza' },
     'stream-error': { action: 'forward-error' },
     'sm-request': { action: 'ignore' },

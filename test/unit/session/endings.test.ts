@@ -131,6 +131,21 @@ describe('RFC 6120 §4.4: closing a stream', () => {
       .done();
   });
 
+  test('a client that has gone before the server says anything: that is no mistake of the server’s', () => {
+    const play = new Playbook({ listener: { tls: 'required' } })
+      .client(HEADER)
+      .toClient(/<starttls/)
+      .connected()
+      .toServer(HEADER)
+      .lost('client')
+      .toServer('</stream:stream>')
+      .server(`${SERVER_HEADER}<stream:features/></stream:stream>`)
+      .commands('connect example.org', 'destroy client', 'end server')
+      .finishes('client-reset');
+    expect(play.counted.get('stream_error server-unexpected')).toBeUndefined();
+    expect(play.logged).toEqual([]);
+  });
+
   test('the proxy goes down: both sides are told', () => {
     new Playbook()
       .bound()
