@@ -112,6 +112,7 @@ export const SERVER_STREAM: { readonly [state in ServerState]: Row } = {
     'sm-legacy': { action: 'ignore' },
     features: { action: 'ignore' },
     sasl: { action: 'ignore' },
+    'sasl-success': { action: 'ignore' },
     other: { action: 'ignore' },
     close: { action: 'finish', next: 'closed' },
   },

@@ -146,6 +146,15 @@ describe('RFC 6120 §4.4: closing a stream', () => {
     expect(play.logged).toEqual([]);
   });
 
+  test('nor is that it accepts a client that has gone meanwhile', () => {
+    const auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>";
+    const play = new Playbook().negotiated().client(auth).toServer(auth).lost('client');
+    play.commands('destroy client').toServer('</stream:stream>');
+    play.server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></stream:stream>").commands('end server');
+    play.finishes('client-reset');
+    expect(play.logged).toEqual([]);
+  });
+
   test('the proxy goes down: both sides are told', () => {
     new Playbook()
       .bound()
