@@ -370,7 +370,8 @@ export class BoshExchange<H> {
     let next = this.#goneAt;
     if (this.#waits) next = Math.min(next, this.#dueAt);
     const [early] = this.#early;
-    if (early !== undefined) next = Math.min(next, early.at + this.#agreed.inactivity * 1000);
+    if (early !== undefined && !this.#blocked)
+      next = Math.min(next, early.at + this.#agreed.inactivity * 1000);
     this.#port.wakeAt(next);
   }
 

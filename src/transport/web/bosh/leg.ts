@@ -49,6 +49,8 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   #owner: LegOwner;
   #dead = false;
   #ending = false;
+  /** Its end, of which a client is to hear that was known by then. */
+  #waitsForClient = false;
   #drainWanted = false;
   #unblockWanted = false;
   /** The stream's error, which goes out with the end of the stream and not before. */
@@ -221,6 +223,7 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
   end(own?: StreamErrorCondition): void {
     if (this.#dead || this.#ending) return;
     this.#ending = true;
+    this.#waitsForClient = this.trusted;
     const word = this.#ownWord(own);
     if (word !== undefined) this.#exchange.end(word);
     else if (this.#error === undefined) this.#exchange.end(undefined);
@@ -247,8 +250,9 @@ export class BoshLeg extends Sleeper implements TransportLeg, StreamParts, Excha
 
   destroy(): void {
     if (this.#dead) return;
-    // Who polls or has announced a pause comes for the last words later than any socket takes to send them.
-    if (this.#ending && this.#exchange.isToBeTold) {
+    // Who polls or has announced a pause comes for the last words later than any socket takes to send them. Strangers are not
+    // waited for: there could be any number of them.
+    if (this.#waitsForClient && this.#exchange.isToBeTold) {
       this.#owner = NOBODY;
       return;
     }

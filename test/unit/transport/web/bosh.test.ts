@@ -271,7 +271,8 @@ describe('a session over BOSH', () => {
 
   it('the last words wait for whoever asks more seldom than a socket takes to send them', async () => {
     const { begin, advance, middlebox } = await open();
-    const { session, ask } = await begin("ver='1.6'", {});
+    const { session, ask } = await begin();
+    session.port.authenticated();
     const end = () => {
       session.write(`${ERROR('conflict')}</stream:stream>`);
       session.port.end('client');
@@ -298,14 +299,24 @@ describe('a session over BOSH', () => {
     await drained;
   });
 
-  it('but not for ever', async () => {
+  it.each([
+    ['but not for ever', true, 29, 2],
+    ['nor for strangers, of whom there may be any number', false, 4, 2],
+  ])('%s', async (_what, known, waited, more) => {
     const { begin, advance } = await open();
-    const { session, ask } = await begin();
-    session.write('</stream:stream>');
-    session.port.end('client');
-    session.port.finished(summaryOf('over'));
-    for (let second = 0; second < 31; second += 1) advance(1_000);
-    expect((await ask(101)).body).toContain("condition='item-not-found'");
+    const end = async () => {
+      const { session, ask } = await begin();
+      if (known) session.port.authenticated();
+      session.write('</stream:stream>');
+      session.port.end('client');
+      session.port.finished(summaryOf('over'));
+      return ask;
+    };
+    const [inTime, late] = [await end(), await end()];
+    for (let second = 0; second < waited; second += 1) advance(1_000);
+    expect((await inTime(101)).body).toBe(`<body ${NS} type='terminate'/>`);
+    for (let second = 0; second < more; second += 1) advance(1_000);
+    expect((await late(101)).body).toContain("condition='item-not-found'");
   });
 
   it('XEP-0124 §13: an end without an error has no condition', async () => {
