@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Config, ListenerTls } from '../../../src/config/model.js';
 import { FEATURES } from '../../../src/features/index.js';
-import { createDomains } from '../../../src/session/domain.js';
+import { createDomains, type DomainRuntime } from '../../../src/session/domain.js';
 import type { Leg, SessionPort, SessionSummary } from '../../../src/session/port.js';
 import { Session } from '../../../src/session/session.js';
 import { BIND, HEADER, MECHANISMS, Playbook, SERVER_HEADER, SM3 } from './playbook.js';
@@ -28,7 +28,19 @@ interface Scene {
   readonly overruns: boolean;
   /** What happens next, and how many bytes of it. */
   readonly choices: readonly number[];
+  /** What else happens, and when. */
+  readonly mishap?: { readonly what: Mishap; readonly turn: number };
 }
+
+const MISHAPS = [
+  'client lost',
+  'client ends',
+  'server lost',
+  'server ends',
+  'cannot be connected',
+  'shutdown',
+] as const;
+type Mishap = (typeof MISHAPS)[number];
 
 const scene: fc.Arbitrary<Scene> = fc.record({
   listener: fc.constantFrom<ListenerTls>('off', 'optional', 'required', 'direct'),
@@ -38,6 +50,10 @@ const scene: fc.Arbitrary<Scene> = fc.record({
   overruns: fc.boolean(),
   choices: fc.array(fc.nat(9_999), { minLength: 1, maxLength: 60 }),
 });
+
+const disturbed = fc
+  .tuple(scene, fc.record({ what: fc.constantFrom(...MISHAPS), turn: fc.nat(120) }))
+  .map(([plain, mishap]): Scene => ({ ...plain, mishap }));
 
 /** One end: says what is next when it has heard what it waits for. */
 class Peer {
@@ -92,14 +108,21 @@ class Stage implements SessionPort {
   #id = 0;
   #now = 1_000;
   #connected = false;
+  #connects = true;
+  #wakesAt = Number.POSITIVE_INFINITY;
   summary: SessionSummary | undefined;
   echoed = 0;
+
+  get domain(): DomainRuntime {
+    return this.session.settings.domains.get('example.org')!;
+  }
 
   constructor(private readonly scene: Scene) {
     const { upstream, session } = new Playbook();
     const { config: any } = session.settings;
     const upstreams = [{ ...upstream, tls: scene.upstream }];
-    const domain = { ...any.domains.get('example.org')!, upstreams };
+    const hold = { seconds: 60, stanzas: 100, bytes: 100_000 };
+    const domain = { ...any.domains.get('example.org')!, upstreams, hold };
     const config: Config = { ...any, domains: new Map([['example.org', domain]]) };
     const listener = { url: '', host: '', port: 0, tls: scene.listener, acceptProxyFrom: [] };
     this.session = new Session(this, {
@@ -117,7 +140,7 @@ class Stage implements SessionPort {
     const script: [RegExp | undefined, string][] = [[undefined, HEADER]];
     // What follows TLS is said when the handshake is over.
     if (asksForTls) script.push([/<starttls.*<\/stream:features>/, STARTTLS], [/<handshake\/>/, HEADER]);
-    const behind = `<enable xmlns='urn:xmpp:sm:3'/><presence/>${SAID}`;
+    const behind = `<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>${SAID}`;
     script.push([/<mechanisms.*<\/stream:features>/, AUTH], [/<success[^>]*>/, HEADER]);
     if (hurries) script.push([/<bind.*<\/stream:features>/, ASK + behind], [/<iq[^>]*id='b1'.*?<\/iq>/, '']);
     else script.push([/<bind.*<\/stream:features>/, ASK], [/<iq[^>]*id='b1'.*?<\/iq>/, behind]);
@@ -162,10 +185,12 @@ class Stage implements SessionPort {
   /** Until nothing happens any more. */
   play(): this {
     for (let turns = 0; turns < 5_000; turns++) {
+      if (turns === this.scene.mishap?.turn) this.#disturb(this.scene.mishap.what);
       const possible: (() => void)[] = [...this.#due];
       for (const leg of ['client', 'server'] as const)
         if (this.#deliverable(leg)) possible.push(() => this.#deliver(leg));
-      if (possible.length === 0) return this;
+      if (possible.length === 0 && turns >= (this.scene.mishap?.turn ?? 0)) return this;
+      if (possible.length === 0) continue;
       const chosen = possible[this.#choice() % possible.length]!;
       const due = this.#due.indexOf(chosen);
       if (due >= 0) this.#due.splice(due, 1);
@@ -173,6 +198,31 @@ class Stage implements SessionPort {
       this.#serve();
     }
     throw new Error('it does not come to rest');
+  }
+
+  /** Lets time pass until it is woken no more. */
+  waits(): this {
+    for (let wakes = 0; this.#wakesAt < Number.POSITIVE_INFINITY; wakes++) {
+      if (wakes > 100) throw new Error('it does not come to its end');
+      this.#now = Math.max(this.#now, this.#wakesAt);
+      this.#wakesAt = Number.POSITIVE_INFINITY;
+      this.session.onWake(this.#now);
+      this.play();
+    }
+    return this;
+  }
+
+  #disturb(what: Mishap): void {
+    if (this.summary !== undefined) return;
+    if (what === 'shutdown') this.session.onShutdown(this.#now);
+    else if (what === 'cannot be connected') this.#connects = false;
+    else {
+      const leg = what.startsWith('client') ? 'client' : 'server';
+      if (this.#over.has(leg) || (leg === 'server' && !this.#connected)) return;
+      if (what.endsWith('lost')) this.#over.add(leg);
+      else this.#peer(leg).queue = Buffer.alloc(0);
+      this.session.onLost(leg, what.endsWith('lost') ? 'reset' : 'ended', this.#now);
+    }
   }
 
   #deliverable(leg: Leg): boolean {
@@ -237,6 +287,10 @@ class Stage implements SessionPort {
 
   connect(): void {
     this.#later(() => {
+      if (!this.#connects) {
+        this.session.onConnectFailed('refused', this.#now);
+        return;
+      }
       this.#connected = true;
       const { value } = this.session.settings.config.domains.values().next();
       const tls = this.scene.upstream === 'direct' ? FACTS : undefined;
@@ -263,7 +317,9 @@ class Stage implements SessionPort {
     this.#paused.delete(leg);
   }
 
-  wakeAt(): void {}
+  wakeAt(time: number): void {
+    if (this.summary === undefined) this.#wakesAt = time;
+  }
 
   randomId(): string {
     this.#id += 1;
@@ -294,6 +350,7 @@ class Stage implements SessionPort {
 
   finished(summary: SessionSummary): void {
     this.summary = summary;
+    this.#wakesAt = Number.POSITIVE_INFINITY;
   }
 }
 
@@ -306,6 +363,18 @@ describe('a login comes to its end in whatever order its events come', () => {
         expect(stage.summary?.reason).toBe('client-closed');
       }),
       { numRuns: 300 },
+    );
+  });
+
+  test('property: and whatever happens to it on the way, it is over in the end', () => {
+    fc.assert(
+      fc.property(disturbed, (drawn) => {
+        const stage = new Stage(drawn).play().waits();
+        expect(stage.summary).toBeDefined();
+        expect(stage.domain.sessionsOf('a@example.org')).toEqual([]);
+        expect(stage.domain.holds.size).toBe(0);
+      }),
+      { numRuns: 600 },
     );
   });
 });
