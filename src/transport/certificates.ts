@@ -29,6 +29,7 @@ export class CertificateStore {
   #presented = new Map<string, Presented>();
   #domains: readonly DomainConfig[] = [];
   #dataDir = '';
+  #reading: Promise<void> = Promise.resolve();
   readonly #log: Logger;
   #watchers: FSWatcher[] = [];
   #settling: NodeJS.Timeout | undefined;
@@ -45,8 +46,18 @@ export class CertificateStore {
    * Reads the certificates of all domains; on a mistake everything stays as it was.
    * @throws CertificateError
    */
-  async load(domains: Iterable<DomainConfig>, dataDir: string): Promise<void> {
-    const list = [...domains];
+  load(domains: Iterable<DomainConfig>, dataDir: string): Promise<void> {
+    return this.#inTurn(() => this.#load([...domains], dataDir));
+  }
+
+  /** One after the other: what is read for the domains of before must not take the place of what has been read since. */
+  #inTurn(read: () => Promise<void>): Promise<void> {
+    const done = this.#reading.then(read);
+    this.#reading = done.catch(() => undefined);
+    return done;
+  }
+
+  async #load(list: readonly DomainConfig[], dataDir: string): Promise<void> {
     const presented = new Map<string, Presented>();
     for (const domain of list) {
       const pair = await this.#pairOf(domain, dataDir);
@@ -65,7 +76,7 @@ export class CertificateStore {
   async reload(): Promise<boolean> {
     const before = this.#presented;
     try {
-      await this.load(this.#domains, this.#dataDir);
+      await this.#inTurn(() => this.#load(this.#domains, this.#dataDir));
     } catch (error) {
       this.#log.error(
         `certificates not reloaded, the old ones stay in use: ${error instanceof Error ? error.message : String(error)}`,

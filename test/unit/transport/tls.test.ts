@@ -490,6 +490,25 @@ describe('certificates', () => {
     );
   });
 
+  it('are those of the configuration that was given last, though those of the one before are still being read', async () => {
+    const folder = join(dataDir, 'many');
+    const { certificates, config } = await openMiddlebox({
+      flags: { listeners: ['xmpps://127.0.0.1:0'] },
+      session: (port) => new ScriptedSession(port),
+    });
+    const [any] = config.domains.values();
+    const { pair } = await selfSignedPair(folder, 'a.test');
+    const { certFile, keyFile } = selfSignedFiles(folder, 'a.test');
+    const named = (name: string) => ({ ...any!, name, certificate: { certFile, keyFile } });
+    const many = Array.from({ length: 20 }, (_, n) => named(`a${n}.test`));
+    await certificates.load(many, folder);
+    const reloaded = certificates.reload();
+    await certificates.load([named('b.test')], folder);
+    await reloaded;
+    expect(certificates.fingerprintOf('b.test')).toBe(pair.sha256);
+    expect(certificates.fingerprintOf('a0.test')).toBeUndefined();
+  });
+
   it('made by the proxy itself are RSA 2048, for the domain, kept private, and used again', async () => {
     const folder = join(dataDir, 'made');
     const first = await selfSignedPair(folder, 'münchen.test');
