@@ -187,7 +187,10 @@ export class Serving {
 
   /** Reads configuration and certificates again. A mistake changes nothing and is said in the log. */
   reload(): Promise<void> {
-    this.#reloading = this.#reloading.then(() => this.#reloadNow());
+    this.#reloading = this.#reloading
+      .then(() => this.#reloadNow())
+      // A mistake of ours is no reason to end the sessions that are up.
+      .catch((error: unknown) => this.#log.error({ err: error }, 'not reloaded'));
     return this.#reloading;
   }
 

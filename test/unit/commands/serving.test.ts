@@ -84,6 +84,33 @@ it.each([
   else expect(advice).toBeUndefined();
 });
 
+it('a fault while the configuration is read again ends nothing, and the next time it is read', async () => {
+  const flags = {
+    domains: ['a.test'],
+    upstreams: ['xmpp://127.0.0.1:1'],
+    listeners: ['xmpp://127.0.0.1:0?tls=off'],
+    data: folder,
+  };
+  const lines: string[] = [];
+  const serving = new Serving(
+    flags,
+    await loadConfig(flags),
+    createLog('info', { write: (line) => lines.push(line) }),
+  );
+  await serving.start();
+  Object.assign(flags, { domains: undefined });
+  await serving.reload();
+  Object.assign(flags, { domains: ['a.test'] });
+  await serving.reload();
+  serving.stop();
+  const said = lines.map((line): unknown => JSON.parse(line));
+  expect(said).toMatchObject([
+    { msg: 'ready' },
+    { level: 50, msg: 'not reloaded' },
+    { msg: 'configuration reloaded' },
+  ]);
+});
+
 it('a port that cannot be opened is explained', () => {
   const because = (code: string) => whyNot(Object.assign(new Error(code), { code }), 80);
   expect(because('EACCES')).toBe(
