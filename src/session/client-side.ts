@@ -232,6 +232,7 @@ export class ClientSide extends LegSide implements TokenizerSink {
     if (this.state === 'closed' || this.gone) return;
     if (this.state === 'securing') {
       this.#failure ??= { condition, text };
+      this.session.server.close();
       return;
     }
     if (this.#errorSent) this.close();

@@ -178,6 +178,37 @@ describe('RFC 6120 §4.4: closing a stream', () => {
   });
 });
 
+describe('a client that has asked for TLS and does not shake hands', () => {
+  const asked = () =>
+    new Playbook({ listener: { tls: 'required' } })
+      .client(HEADER)
+      .toClient(/<starttls/)
+      .connected()
+      .toServer(HEADER)
+      .server(`${SERVER_HEADER}<stream:features/>`)
+      .client("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+      .toClient(/<proceed/)
+      .commands('connect example.org', 'startTls client');
+
+  test('is cut off when its time is over, a moment later', () => {
+    const play = asked()
+      .passes(31)
+      .toServer('</stream:stream>')
+      .server('</stream:stream>')
+      .commands('end server');
+    play.passes(6).commands('destroy server', 'destroy client').finishes('connection-timeout').done();
+  });
+
+  test('hears why if it does so in that moment', () => {
+    const play = asked()
+      .passes(31)
+      .toServer('</stream:stream>')
+      .secured('client')
+      .toClient(/<connection-timeout /);
+    play.commands('end client').server('</stream:stream>').commands('end server').done();
+  });
+});
+
 describe('a slow reader stops its own source and nobody else', () => {
   test('the client does not read: the server is not read, until the queue is empty', () => {
     const play = new Playbook().bound();

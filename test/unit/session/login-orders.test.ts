@@ -35,8 +35,12 @@ interface Scene {
 const MISHAPS = [
   'client lost',
   'client ends',
+  'client silent',
+  'client shakes no hands',
   'server lost',
   'server ends',
+  'server silent',
+  'server shakes no hands',
   'cannot be connected',
   'shutdown',
 ] as const;
@@ -101,6 +105,8 @@ class Stage implements SessionPort {
   readonly #server: Peer;
   readonly #paused = new Set<Leg>();
   readonly #over = new Set<Leg>();
+  /** Nothing comes from there any more, not even a handshake or an end. */
+  readonly #silent = new Set<Leg>();
   /** Events that are due, in any order. */
   readonly #due: (() => void)[] = [];
   readonly #flushed = new Map<Leg, boolean>();
@@ -123,7 +129,9 @@ class Stage implements SessionPort {
     const upstreams = [{ ...upstream, tls: scene.upstream }];
     const hold = { seconds: 60, stanzas: 100, bytes: 100_000 };
     const domain = { ...any.domains.get('example.org')!, upstreams, hold };
-    const config: Config = { ...any, domains: new Map([['example.org', domain]]) };
+    const looksAfter = { whitespace: 0, ping: 60, timeout: 30 };
+    const keepalive = { client: looksAfter, server: looksAfter };
+    const config: Config = { ...any, keepalive, domains: new Map([['example.org', domain]]) };
     const listener = { url: '', host: '', port: 0, tls: scene.listener, acceptProxyFrom: [] };
     this.session = new Session(this, {
       ...{ config, listener, peer: '127.0.0.1', now: this.#now },
@@ -216,7 +224,9 @@ class Stage implements SessionPort {
     if (this.summary !== undefined) return;
     if (what === 'shutdown') this.session.onShutdown(this.#now);
     else if (what === 'cannot be connected') this.#connects = false;
-    else {
+    else if (what === 'client silent') this.#silent.add('client');
+    else if (what === 'server silent') this.#silent.add('server');
+    else if (!what.endsWith('no hands')) {
       const leg = what.startsWith('client') ? 'client' : 'server';
       if (this.#over.has(leg) || (leg === 'server' && !this.#connected)) return;
       if (what.endsWith('lost')) this.#over.add(leg);
@@ -226,6 +236,7 @@ class Stage implements SessionPort {
   }
 
   #deliverable(leg: Leg): boolean {
+    if (this.#silent.has(leg)) return false;
     if (this.#over.has(leg) || (leg === 'server' && !this.#connected)) return false;
     return this.#peer(leg).queue.length > 0 && (this.scene.overruns || !this.#paused.has(leg));
   }
@@ -280,6 +291,7 @@ class Stage implements SessionPort {
   startTls(leg: Leg): void {
     expect(this.#peer(leg).queue.length, `${leg}: nothing stands behind <starttls/> or <proceed/>`).toBe(0);
     this.#later(() => {
+      if (this.#silent.has(leg) || this.scene.mishap?.what === `${leg} shakes no hands`) return;
       this.session.onSecured(leg, FACTS, this.#now);
       this.#later(() => this.#peer(leg).hears('<handshake/>'));
     });
@@ -300,6 +312,7 @@ class Stage implements SessionPort {
 
   end(leg: Leg): void {
     this.#later(() => {
+      if (this.#silent.has(leg)) return;
       this.#over.add(leg);
       this.session.onLost(leg, 'ended', this.#now);
     });
