@@ -21,15 +21,25 @@ const VALUES: ReadonlyMap<string, boolean> = new Map([
 /** Forms that a session may have under way. */
 const MOST_OPEN = 32;
 
+/** What a form says, by field. */
+type Values = ReadonlyMap<string, string>;
+
 type Open =
   | { readonly room: string; readonly kind: 'get' | 'destroy' }
-  | { readonly room: string; readonly kind: 'submit'; readonly allowed: boolean };
+  | {
+      readonly room: string;
+      readonly kind: 'submit';
+      readonly allowed: boolean | undefined;
+      readonly values: Values;
+    };
 
 /** What the option of a room is kept in. */
 export interface RoomOptions {
   isAllowed(room: string): boolean;
   /** The room's owner has set it, and the room has accepted the rest of the form. */
   set(room: string, allowed: boolean): void;
+  /** Its owner has changed something else, of which it tells nobody. */
+  changed(room: string): void;
   /** Its owner has destroyed the room. */
   destroyed(room: string): void;
 }
@@ -40,6 +50,8 @@ export interface RoomOptions {
  */
 export class Forms {
   readonly #open = new LateMap<string, Open>();
+  /** By room, what its form was last known to say. */
+  readonly #known = new LateMap<string, Values>();
 
   constructor(
     private readonly context: FeatureContext,
@@ -61,13 +73,14 @@ export class Forms {
     if (query?.getChild('destroy') !== undefined) this.#note(id, { room, kind: 'destroy' });
     const form = query?.getChild('x', NS.dataForms);
     const fields = form?.getChildren('field').filter(({ attrs }) => isOption(attrs.var)) ?? [];
-    if (form === undefined || fields.length === 0) return PASS;
+    if (form === undefined) return PASS;
     for (const field of fields) form.remove(field);
     if (form.attrs.type === 'submit') {
       const allowed = VALUES.get(fields.at(-1)?.getChildText('value')?.trim() ?? '');
-      if (allowed === undefined) return this.#refuse(frame);
-      this.#note(id, { room, kind: 'submit', allowed });
+      if (allowed === undefined && fields.length > 0) return this.#refuse(frame);
+      this.#note(id, { room, kind: 'submit', allowed, values: valuesOf(form) });
     }
+    if (fields.length === 0) return PASS;
     return { action: 'replace', bytes: Buffer.from(serializeElement(iq)), reason: 'mucsub-form' };
   }
 
@@ -79,14 +92,33 @@ export class Forms {
     if (open === undefined || open.room !== prepareJid(bare(frame.from ?? ''))) return PASS;
     this.#open.delete(frame.id ?? '');
     if (frame.type !== 'result') return PASS;
-    if (open.kind === 'submit') this.options.set(open.room, open.allowed);
+    if (open.kind === 'submit') {
+      if (open.allowed !== undefined) this.options.set(open.room, open.allowed);
+      this.#isConfigured(open.room, open.values);
+    }
     if (open.kind === 'destroy') this.options.destroyed(open.room);
     if (open.kind !== 'get') return PASS;
     const iq = stanza.tree();
     const form = iq.getChild('query', NS.mucOwner)?.getChild('x', NS.dataForms);
     if (form === undefined) return PASS;
+    if (this.context.serverKind === 'jabberd2') this.#keep(open.room, valuesOf(form));
     addOption(form, this.options.isAllowed(open.room));
     return { action: 'replace', bytes: Buffer.from(serializeElement(iq)), reason: 'mucsub-form' };
+  }
+
+  /** COMPAT: mu-conference does not say that a room is configured otherwise (XEP-0045 §10.2.1). What a form changes is told by the one before. */
+  #isConfigured(room: string, values: Values): void {
+    if (this.context.serverKind !== 'jabberd2') return;
+    const known = this.#known.get(room);
+    this.#keep(room, new Map([...(known ?? []), ...values]));
+    const isChanged = ([name, value]: [string, string]) =>
+      known === undefined || (known.has(name) && known.get(name) !== value);
+    if ([...values].some(isChanged)) this.options.changed(room);
+  }
+
+  #keep(room: string, values: Values): void {
+    if (this.#known.size >= MOST_OPEN) this.#known.delete(this.#known.keys().next().value!);
+    this.#known.set(room, values);
   }
 
   /** Nothing of a form holds of which something cannot be understood. */
@@ -100,6 +132,18 @@ export class Forms {
     if (this.#open.size >= MOST_OPEN) this.#open.delete(this.#open.keys().next().value!);
     this.#open.set(id, open);
   }
+}
+
+/** A boolean is the same however it is written. */
+function valuesOf(form: Element): Values {
+  const fields = form.getChildren('field').filter(({ attrs }) => attrs.var !== 'FORM_TYPE');
+  return new Map(
+    fields.map((field) => {
+      const values = field.getChildren('value').map((value) => value.getText().trim());
+      const written = values.join('\n');
+      return [String(field.attrs.var), String(VALUES.get(written) ?? written)];
+    }),
+  );
 }
 
 function isOption(name: unknown): boolean {

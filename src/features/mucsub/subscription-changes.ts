@@ -32,14 +32,15 @@ export class SubscriptionChanges implements RoomOptions {
   set(room: string, allowed: boolean): void {
     if (this.isAllowed(room) === allowed) return;
     if (!allowed) {
-      this.#tellConfigured(room);
+      // Which the room knows nothing of: the last that subscribers hear of it.
+      this.changed(room);
       this.#endAll(room, false);
     }
     this.around.context.store.write([this.around.book.allow(this.around.context.domain.name, room, allowed)]);
   }
 
-  /** The room knows nothing of the option, so that it does not say that it is configured otherwise (XEP-0045 §10.2.1): the last that subscribers hear of it. */
-  #tellConfigured(room: string): void {
+  /** The room is configured otherwise and does not say so (XEP-0045 §10.2.1). */
+  changed(room: string): void {
     const { book, account, context } = this.around;
     for (const { account: other, events } of book.room(room)?.subscriptions.values() ?? []) {
       if (!events.includes('config')) continue;
@@ -53,7 +54,7 @@ export class SubscriptionChanges implements RoomOptions {
     }
   }
 
-  /** Somebody else's session has switched the option off. */
+  /** Somebody else's session has configured it. */
   configured({ room, xml }: Extract<Notice, { op: 'configured' }>): void {
     if (this.#isMine(room)) this.#give(room, Buffer.from(xml));
   }

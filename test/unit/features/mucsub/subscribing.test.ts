@@ -209,6 +209,66 @@ describe('a change that is refused leaves the subscription as it was', () => {
   });
 });
 
+describe('a room that does not say that it is configured otherwise', () => {
+  const form = (type: string, title: string, logs = '0') =>
+    query(
+      NS.mucOwner,
+      `<x xmlns='${NS.dataForms}' type='${type}'><field var='FORM_TYPE'><value>${NS.mucOwner}</value></field>` +
+        `<field var='title'><value>${title}</value></field><field var='logs'><value>${logs}</value></field></x>`,
+    );
+  const configured = event(
+    'config',
+    'id-1',
+    `<message xmlns='${NS.client}' type='groupchat' from='${ROOM}' to='${ACCOUNT}'><x xmlns='${NS.mucUser}'><status code='104'/></x></message>`,
+  );
+  /** An owner who may have been shown the form submits it, and the room accepts it. */
+  const submits = (shown: string | undefined, submitted: string, answer = 'result') => {
+    const book = subscribed(
+      available(stage({ settings: ALLOWED, serverKind: 'jabberd2', service: [] })),
+      'sammy',
+      ['config'],
+    );
+    const shows = (title: string) =>
+      book
+        .fromClient(`<iq type='get' id='f1' to='${ROOM}'>${query(NS.mucOwner)}</iq>`)
+        .fromServer(`<iq type='result' id='f1' from='${ROOM}' to='${FULL}'>${title}</iq>`);
+    if (shown !== undefined)
+      shows(form('form', shown)).expectVerdict(
+        'changed mucsub-form',
+        `<iq xmlns='${NS.client}' type='result' id='f1' from='${ROOM}' to='${FULL}'>${form(
+          'form',
+          shown,
+        ).replace(
+          '</x>',
+          "<field type='boolean' var='allow_subscription' label='Allow subscription'><value>1</value></field></x>",
+        )}</iq>`,
+      );
+    return book
+      .fromClient(`<iq type='set' id='f2' to='${ROOM}'>${submitted}</iq>`)
+      .fromServer(`<iq type='${answer}' id='f2' from='${ROOM}' to='${FULL}'/>`);
+  };
+
+  it.each([
+    ['what its form has shown has been changed', 'Party', form('submit', 'Feast')],
+    ['nobody knows what it was', undefined, form('submit', 'Feast')],
+  ])('is an event of config where %s', (_, shown, submitted) => {
+    submits(shown, submitted).expectSent('client', configured).end();
+  });
+
+  it.each([
+    ['all is as it was', 'Party', form('submit', 'Party', 'false'), 'result'],
+    [
+      'all is left as it is',
+      undefined,
+      query(NS.mucOwner, `<x xmlns='${NS.dataForms}' type='submit'/>`),
+      'result',
+    ],
+    ['the room refuses it', 'Party', form('submit', 'Feast'), 'error'],
+  ])('is none where %s', (_, shown, submitted, answer) => {
+    submits(shown, submitted, answer).end();
+  });
+});
+
 describe('the option, switched off', () => {
   it.each([
     ['with an empty nick', '', ''],
