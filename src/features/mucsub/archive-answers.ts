@@ -38,7 +38,7 @@ interface Question {
   readonly before: string | undefined;
 }
 
-/** Answers what subscribers ask of the archive of a room that has none, out of the log of its events. Everybody else asks the room. */
+/** Answers what subscribers ask of the archive of a room that has none, out of the log of its events, and refuses them everybody else. */
 export class ArchiveAnswers {
   constructor(
     private readonly around: Surroundings,
@@ -49,12 +49,16 @@ export class ArchiveAnswers {
   /** A query of the client's to the archive of a room. */
   query(stanza: PassingStanza): Verdict {
     const { frame } = stanza;
-    const { book, account, context } = this.around;
+    const { book, account, context, settings } = this.around;
     const to = frame.to ?? '';
     const room = prepareJid(to);
     if (room === undefined || !lacksArchive(this.around, room)) return PASS;
-    if (book.subscription(room, account) === undefined) return PASS;
     const asked = { name: 'iq', id: frame.id, from: to, to: context.identity.full } as const;
+    if (book.subscription(room, account) === undefined) {
+      if (!book.isAllowed(room, settings.allowSubscription)) return PASS;
+      this.#refuse(asked, REFUSED.noArchive);
+      return ANSWERED;
+    }
     const query = stanza.tree().getChild('query', NS.mam2);
     if (query === undefined) return PASS;
     if (frame.type === 'get') this.#answer(resultAnswer(asked, `<query xmlns='${NS.mam2}'>${FORM}</query>`));
@@ -89,13 +93,16 @@ export class ArchiveAnswers {
     kinds: readonly LoggedKind[],
     made: (said: Frame, told: Told) => string,
   ): void {
-    if (!this.#isIn(room)) this.#refuse(asked, REFUSED.noArchive);
-    else if (question === undefined) this.#refuse(asked, REFUSED.badQuery);
-    else
-      this.storing.whole(room, (told) => {
-        const ofKind = told.filter(({ kind }) => kinds.includes(kind));
-        this.#tell(asked, question, ofKind, made);
-      });
+    // A client may ask as soon as it is there, and its ghost not be in yet.
+    this.ghosts.entering.whenSettled(() => {
+      if (!this.#isIn(room)) this.#refuse(asked, REFUSED.noArchive);
+      else if (question === undefined) this.#refuse(asked, REFUSED.badQuery);
+      else
+        this.storing.whole(room, (told) => {
+          const ofKind = told.filter(({ kind }) => kinds.includes(kind));
+          this.#tell(asked, question, ofKind, made);
+        });
+    }, room);
   }
 
   /** Who is not let into the room does not read what is said in it. */

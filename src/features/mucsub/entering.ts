@@ -31,7 +31,7 @@ const TIMEOUT = 'timeout ';
 
 /** Gets ghosts into rooms, and again when they were put out. */
 export class Entering {
-  readonly #waiting: (() => void)[] = [];
+  #waiting: { readonly room: string | undefined; readonly done: () => void }[] = [];
   #hasBegun: boolean;
 
   constructor(
@@ -152,19 +152,24 @@ export class Entering {
   /**
    * Calls `done` when every ghost of this session that has come to a room by itself is in it or refused: it may have found that the room is not
    * the one that was subscribed to.
+   * @param room only that one's matters
    */
-  whenSettled(done: () => void): void {
-    if (this.#isSettled || this.#waiting.length >= MOST_WAITING) done();
-    else this.#waiting.push(done);
+  whenSettled(done: () => void, room?: string): void {
+    if (this.#isSettled(room) || this.#waiting.length >= MOST_WAITING) done();
+    else this.#waiting.push({ room, done });
   }
 
-  get #isSettled(): boolean {
-    return this.#hasBegun && [...this.ghosts.values()].every(({ isIn, isEntering }) => isIn || !isEntering);
+  #isSettled(room: string | undefined): boolean {
+    const ghosts = room === undefined ? [...this.ghosts.values()] : [this.ghosts.get(room)];
+    return this.#hasBegun && ghosts.every((ghost) => ghost?.isIn !== false || !ghost.isEntering);
   }
 
   /** To be called when that may be so. */
   #settles(): void {
-    if (this.#waiting.length > 0 && this.#isSettled) for (const done of this.#waiting.splice(0)) done();
+    if (this.#waiting.length === 0) return;
+    const settled = this.#waiting.filter(({ room }) => this.#isSettled(room));
+    this.#waiting = this.#waiting.filter((each) => !settled.includes(each));
+    for (const { done } of settled) done();
   }
 
   /** Takes another nick, as a ghost. @param done told whether the room allows it */

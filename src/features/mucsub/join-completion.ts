@@ -43,14 +43,19 @@ export class JoinCompletion {
     });
   }
 
-  /** Something that a room says. */
-  message(frame: Frame): void {
-    const room = prepareJid(bare(frame.from ?? ''));
-    if (
-      room !== undefined &&
-      frame.findChild('subject', NS.client) >= 0 &&
-      frame.findChild('body', NS.client) < 0
-    )
-      this.#open.delete(room);
+  /**
+   * Something that a room says.
+   * @returns whether it is nothing that anybody has said: the name of the room, and who has set its subject, which a subscriber would be told each time he joins
+   */
+  message(frame: Frame): boolean {
+    const from = frame.from ?? '';
+    const room = prepareJid(bare(from));
+    if (room === undefined || !this.#open.has(room)) return false;
+    const hasBody = frame.findChild('body', NS.client) >= 0;
+    if (!hasBody && frame.findChild('subject', NS.client) >= 0) this.#open.delete(room);
+    const { book, account } = this.around;
+    const isOfRoom = hasBody && !from.includes('/') && frame.attributeEquals('type', 'groupchat');
+    const isWord = frame.findChild('x', NS.mucUser) >= 0 || frame.findChild('delay', NS.delay) >= 0;
+    return isOfRoom && !isWord && book.subscription(room, account) !== undefined;
   }
 }

@@ -24,6 +24,7 @@ import { readNotice, tellClaim } from './notices.js';
 import { HandingOver } from './observer/handing-over.js';
 import { OwnArchive } from './own-archive.js';
 import { LOOKED, OwnStanding } from './own-standing.js';
+import { notAcceptable } from './room-refusals.js';
 import { Services } from './services.js';
 import { Speaking } from './speaking.js';
 import { READ, Storing } from './storing.js';
@@ -102,7 +103,7 @@ export class MucSubSession implements FeatureSession, Reader {
     this.#completion = new JoinCompletion(around);
     this.#speaking = new Speaking(around, this.#ghosts, () => this.#watchGhosts());
     this.#forms = new Forms(context, this.#changes);
-    this.#unseen = new Unseen(around);
+    this.#unseen = new Unseen(around, this.#ghosts);
     if (around.settings.observer !== undefined)
       this.#handingOver = new HandingOver(around, this.#delivery, this.#ghosts, this.#arrivals);
     this.#archive = new ArchiveAnswers(around, this.#storing, this.#ghosts);
@@ -152,8 +153,11 @@ export class MucSubSession implements FeatureSession, Reader {
         return this.#unseen.roleChange(stanza);
       case On.SelfPing:
         return this.#ghosts.size === 0 ? PASS : this.#speaking.selfPing(stanza);
-      case On.RoomMessage:
-        return this.#roomSays(stanza);
+      case On.RoomRefuses:
+      case On.RoomMessage: {
+        const verdict = this.#roomSays(stanza);
+        return verdict === PASS && watch === On.RoomRefuses ? this.#corrected(stanza) : verdict;
+      }
       case On.RoomPresence:
         if (this.#standing?.sees(stanza) === true) return SWALLOWED;
         return this.#around.book.isEmpty && this.#ghosts.isIdle ? PASS : this.#ghosts.presence(stanza);
@@ -164,7 +168,7 @@ export class MucSubSession implements FeatureSession, Reader {
       case On.RoomListsRoles:
         return this.#unseen.answer(stanza);
       case On.Archive:
-        return this.#around.book.isEmpty ? PASS : this.#archive.query(stanza);
+        return this.#archive.query(stanza);
       case On.OwnArchive:
         return this.#around.book.isEmpty ? PASS : this.#ownArchive.query(stanza);
       default:
@@ -364,10 +368,16 @@ export class MucSubSession implements FeatureSession, Reader {
 
   #roomSays(stanza: PassingStanza): Verdict {
     if (this.#standing?.sees(stanza) === true) return SWALLOWED;
-    if (!this.#completion.isIdle) this.#completion.message(stanza.frame);
+    if (!this.#completion.isIdle && this.#completion.message(stanza.frame)) return SWALLOWED;
     if (!this.#ownArchive.isIdle && this.#ownArchive.result(stanza))
       return { action: 'handled', reason: 'mucsub-answered' };
     return this.#ghosts.size === 0 ? PASS : this.#ghosts.message(stanza);
+  }
+
+  /** COMPAT: mu-conference has a condition of its own for who is not in the room and says something there. */
+  #corrected(stanza: PassingStanza): Verdict {
+    if (this.context.serverKind !== 'jabberd2' || !this.#plays(stanza.frame.from)) return PASS;
+    return notAcceptable(stanza);
   }
 
   // What happens to subscriptions.

@@ -6,6 +6,7 @@ import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import type { Book } from './book.js';
+import type { Ghosts } from './ghosts.js';
 import { isGhostOf } from './hidden-ghosts.js';
 import { nickOf } from './nicks.js';
 import type { Surroundings } from './surroundings.js';
@@ -19,7 +20,10 @@ const OCCUPANTS = 'muc#roominfo_occupants';
 export class Unseen {
   readonly #book: Book;
 
-  constructor(private readonly around: Surroundings) {
+  constructor(
+    private readonly around: Surroundings,
+    private readonly ghosts: Pick<Ghosts, 'of'>,
+  ) {
     this.#book = around.book;
   }
 
@@ -35,8 +39,11 @@ export class Unseen {
       const nick = nickOf(`${room}/${attrs.nick}`);
       return nick !== undefined && isGhostOf(this.#book, room, nick);
     });
-    if (!isOfGhost) return PASS;
     const { context } = this.around;
+    // COMPAT: mu-conference has another condition for who may not than ejabberd.
+    const ghost = context.serverKind === 'jabberd2' ? this.ghosts.of(room) : undefined;
+    const mayNot = ghost?.client === 'out' && ghost.isIn && !['owner', 'admin'].includes(ghost.affiliation);
+    if (!isOfGhost && !(mayNot && items.some(({ attrs }) => attrs.role !== undefined))) return PASS;
     const asked = { name: 'iq', id, from: to, to: context.identity.full } as const;
     context.send('client', errorAnswer(asked, REFUSED.noRole), 'mucsub-refused');
     return { action: 'handled', reason: 'mucsub-refused' };

@@ -14,6 +14,7 @@ export enum On {
   OwnerForm,
   RoleChange,
   SelfPing,
+  RoomRefuses,
   RoomMessage,
   RoomPresence,
   OccupantAsks,
@@ -94,6 +95,7 @@ export const WATCHES: readonly Watch[] = [
     address: ['full'],
     when: [SUBSCRIBES],
   },
+  { direction: 'to-client', stanza: 'message', types: ['error'], address: ['bare'] },
   { direction: 'to-client', stanza: 'message', address: ['bare', 'full'], when: [SUBSCRIBES, ENTERS] },
   {
     direction: 'to-client',

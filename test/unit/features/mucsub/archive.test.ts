@@ -7,11 +7,14 @@ import {
   domain,
   event,
   FULL,
+  MUC,
+  nextProcess,
   ROOM,
   type Stage,
   SWALLOWED,
   said,
   says,
+  self,
   stage,
   subscribed,
 } from './stage.js';
@@ -109,8 +112,47 @@ describe('the archive of a room that has none', () => {
     book.end();
   });
 
-  it('is not read by who has been put out, and asked of the room by who has not subscribed', () => {
-    available(stage(scene)).fromClient(ask()).end();
+  const FORBIDDEN =
+    `<iq type='error' id='q' from='${ROOM}' to='${FULL}'><error type='auth'><forbidden xmlns='${NS.stanzaErrors}'/>` +
+    `<text xmlns='${NS.stanzaErrors}' xml:lang='en'>Only members may query archives of this room</text></error></iq>`;
+
+  it('is not read by who has not subscribed; of a room that does not allow it the room is asked', () => {
+    const away = `party@elsewhere.${MUC}`;
+    const book = subscribed(available(stage(scene))).fromClient(ask().replace(ROOM, away));
+    const other = ROOM.replace('party', 'other');
+    book.fromClient(ask().replace(ROOM, other)).expectVerdict('handled mucsub-answered');
+    book.expectSent('client', FORBIDDEN.replace(ROOM, other)).end();
+  });
+
+  it('who is banned does not read it', () => {
+    const book = subscribed(available(stage(scene)));
+    book
+      .fromServer(says('sammy', "affiliation='outcast' role='none'", ['110', '301'], 'unavailable'))
+      .expectVerdict(SWALLOWED)
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'unsubscribed', room: ROOM, nick: 'sammy' }))
+      .fromClient(ask())
+      .expectVerdict('handled mucsub-answered')
+      .expectSent('client', FORBIDDEN)
+      .end();
+  });
+
+  it('who asks before his ghost is in is answered when it is', () => {
+    const shared = domain();
+    subscribed(available(stage({ ...scene, domain: shared })))
+      .close()
+      .expectTold(ACCOUNT, JSON.stringify({ op: 'claim' }))
+      .end();
+    const enters = `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='500' since='2026-11-20T12:16:40.000Z'/></x></presence>`;
+    const book = available(stage({ ...scene, domain: nextProcess(shared) })).expectSent('server', enters);
+    book.fromClient(ask()).expectVerdict('handled mucsub-answered');
+    book
+      .fromServer(self('sammy'))
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', fin(true, '<count>0</count>'));
+    book.end();
+  });
+
+  it('is not read by who has been put out', () => {
     subscribed(stage(scene))
       .fromServer(says('sammy', "affiliation='none' role='none'", ['110', '322'], 'unavailable'))
       .expectVerdict(SWALLOWED)
@@ -120,11 +162,11 @@ describe('the archive of a room that has none', () => {
       )
       .fromClient(ask())
       .expectVerdict('handled mucsub-answered')
-      .expectSent(
-        'client',
-        `<iq type='error' id='q' from='${ROOM}' to='${FULL}'><error type='auth'><forbidden xmlns='${NS.stanzaErrors}'/>` +
-          `<text xmlns='${NS.stanzaErrors}' xml:lang='en'>Only members may query archives of this room</text></error></iq>`,
+      .fromServer(
+        `<presence type='error' from='${ROOM}/sammy' to='${FULL}'><error type='auth'><registration-required xmlns='${NS.stanzaErrors}'/></error></presence>`,
       )
+      .expectVerdict(SWALLOWED)
+      .expectSent('client', FORBIDDEN)
       .end();
   });
 

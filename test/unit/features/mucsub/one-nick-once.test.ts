@@ -10,6 +10,7 @@ import {
   MUC,
   query,
   ROOM,
+  refused,
   type Stage,
   SUBJECT,
   SWALLOWED,
@@ -200,6 +201,49 @@ describe('where who enters a room again is told only of himself', () => {
   });
 });
 
+describe('where who is not in a room is refused in another way', () => {
+  const refuses = (condition: string, type: string, code: string, text = 'You are not in this room') =>
+    `<message type='error' id='m1' from='${ROOM}' to='${FULL}'><error type='${type}' code='${code}'><${condition} xmlns='${NS.stanzaErrors}'/>` +
+    `<text xmlns='${NS.stanzaErrors}'>${text}</text></error></message>`;
+
+  it('he is told that it is not acceptable, as XEP-0045 has it', () => {
+    stage(scene())
+      .fromServer(refuses('not-allowed', 'cancel', '405'))
+      .expectVerdict(
+        'changed mucsub-refused',
+        refuses('not-acceptable', 'modify', '406').replace('<message', `<message xmlns='${NS.client}'`),
+      )
+      .end();
+  });
+
+  it('what else a room refuses stays as it is, and so does what another server’s does', () => {
+    stage(scene())
+      .fromServer(refuses('not-allowed', 'cancel', '405', 'No'))
+      .end();
+    stage({ settings: ALLOWED, serverKind: 'prosody' })
+      .fromServer(refuses('not-allowed', 'cancel', '405'))
+      .end();
+  });
+
+  it('a subscriber who may not give roles is told so as ejabberd has it; an admin asks the room', () => {
+    const kick = `<iq type='set' id='k' to='${ROOM}'>${query(NS.mucAdmin, "<item nick='bob' role='none'/>")}</iq>`;
+    const book = available(stage(scene()));
+    subscribed(book).fromClient(kick).expectVerdict('handled mucsub-refused');
+    book.expectSent(
+      'client',
+      refused('cancel', 'not-allowed', 'Changing role/affiliation is not allowed').replace(
+        "id='s1'",
+        "id='k'",
+      ),
+    );
+    book
+      .fromServer(says('sammy', "role='moderator' affiliation='admin'", ['110']))
+      .expectVerdict(SWALLOWED)
+      .fromClient(kick)
+      .end();
+  });
+});
+
 describe('12.12 join completion: a room that ends what it sends to who enters with a subject only when it has one', () => {
   const enters = () =>
     stage(scene())
@@ -214,6 +258,46 @@ describe('12.12 join completion: a room that ends what it sends to who enters wi
       .expectSent('client', SUBJECT)
       .end();
   });
+
+  it.each([
+    [
+      'a subscriber',
+      true,
+      `<message type='groupchat' from='${ROOM}' to='${FULL}'><body>party</body></message>`,
+      false,
+    ],
+    [
+      'anybody else',
+      false,
+      `<message type='groupchat' from='${ROOM}' to='${FULL}'><body>party</body></message>`,
+      true,
+    ],
+    [
+      'a subscriber',
+      true,
+      `<message type='groupchat' from='${ROOM}/bob' to='${FULL}'><body>party</body></message>`,
+      true,
+    ],
+  ])(
+    '%s who joins (%s) is told what somebody has said, and not the name of the room each time',
+    (_, subscribes, xml, isShown) => {
+      const book = available(stage(scene()));
+      const join = `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'/></presence>`;
+      if (subscribes)
+        subscribed(book)
+          .fromClient(join)
+          .expectVerdict('changed mucsub-joining', join.replace('/></', "><history maxstanzas='0'/></x></"))
+          .expectAhead(`<presence to='${ROOM}/sammy' type='unavailable'/>`)
+          .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+          .expectVerdict(SWALLOWED);
+      else book.fromClient(join);
+      book.fromServer(self('sammy')).expectRequest(ROOM, query(NS.discoInfo)).fromServer(xml);
+      if (!isShown) book.expectVerdict(SWALLOWED);
+      book.answerIq(ROOM, query(NS.discoInfo)).expectSent('client', SUBJECT);
+      // Afterwards it is the room's word.
+      book.fromServer(xml).end();
+    },
+  );
 
   it('has its own where it sends one', () => {
     enters().fromServer(SUBJECT).answerIq(ROOM, query(NS.discoInfo)).end();
