@@ -55,7 +55,7 @@ export const REFUSED = {
   badOption: refusal('modify', 'bad-request', "Value of 'allow_subscription' should be boolean"),
   badQuery: refusal('modify', 'bad-request', 'This query cannot be understood'),
   noSuchId: refusal('cancel', 'item-not-found', 'There is no message with this id in the archive'),
-  notIn: refusal('cancel', 'not-acceptable', 'Only occupants are allowed to send queries to the conference'),
+  notIn: refusal('modify', 'not-acceptable', 'Only occupants are allowed to send queries to the conference'),
 } as const;
 
 export function wrongType(type: string, where: 'room' | 'service'): Refusal {

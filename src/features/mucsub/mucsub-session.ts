@@ -151,8 +151,8 @@ export class MucSubSession implements FeatureSession, Reader {
         return this.#forms.fromClient(stanza);
       case On.RoleChange:
         return this.#unseen.roleChange(stanza);
-      case On.SelfPing:
-        return this.#ghosts.size === 0 ? PASS : this.#speaking.selfPing(stanza);
+      case On.AsksOccupant:
+        return this.#around.book.isEmpty ? PASS : this.#speaking.asksOccupant(stanza);
       case On.RoomRefuses:
       case On.RoomMessage: {
         const verdict = this.#roomSays(stanza);
@@ -359,9 +359,17 @@ export class MucSubSession implements FeatureSession, Reader {
 
   #broadcast({ frame }: PassingStanza): Verdict {
     if (frame.to !== undefined) return PASS;
-    if (frame.type === 'unavailable') goesUnseen(this.#around, this.#ghosts.thrownOut());
+    if (frame.type === 'unavailable') this.#goesUnseen(this.#ghosts.thrownOut());
     else if (this.#around.book.isRead && this.#delivery.wanted) this.#claim();
     return PASS;
+  }
+
+  /** @param enterAgain has its ghosts enter: another session may have taken up all of them meanwhile */
+  #goesUnseen(enterAgain: () => void): void {
+    goesUnseen(this.#around, () => {
+      enterAgain();
+      this.#endKept(false);
+    });
   }
 
   // What rooms send.

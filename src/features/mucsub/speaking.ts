@@ -4,7 +4,6 @@ import { NS } from '../../xml/namespaces.js';
 import { errorAnswer, REFUSED } from './answers.js';
 import { SWALLOWED } from './delivery.js';
 import type { Ghosts } from './ghosts.js';
-import { nickOf } from './nicks.js';
 import type { Surroundings } from './surroundings.js';
 import { On } from './watches.js';
 
@@ -50,13 +49,20 @@ export class Speaking {
     return ghost?.client === 'out' ? SWALLOWED : PASS;
   }
 
-  /** A client that asks whether it is in the room is told that it is not, while only its ghost is (XEP-0410 §3.2). */
-  selfPing({ frame }: PassingStanza): Verdict {
+  /**
+   * Occupants are asked by occupants only, of which a subscriber is none before it joins; a client that asks whether it is in the room is told by this that it is
+   * not (XEP-0410 §3.2).
+   */
+  asksOccupant({ frame }: PassingStanza): Verdict {
+    const { book, account, rooms, context } = this.around;
     const to = frame.to ?? '';
-    const ghost = this.ghosts.of(prepareJid(bare(to)) ?? '');
-    if (ghost?.client !== 'out' || nickOf(to) !== ghost.nick) return PASS;
-    const asked = { name: 'iq', id: frame.id, from: to, to: this.around.context.identity.full } as const;
-    this.around.context.sendAsServer(errorAnswer(asked, REFUSED.notIn), 'mucsub-refused');
+    const room = prepareJid(bare(to));
+    if (room === undefined || book.subscription(room, account) === undefined) return PASS;
+    const ghost = this.ghosts.of(room);
+    // The room answers who is in it, or about to be.
+    if (ghost === undefined ? rooms.isRoom(room) === 'joined' : ghost.client !== 'out') return PASS;
+    const asked = { name: 'iq', id: frame.id, from: to, to: context.identity.full } as const;
+    context.sendAsServer(errorAnswer(asked, REFUSED.notIn), 'mucsub-refused');
     return { action: 'handled', reason: 'mucsub-refused' };
   }
 

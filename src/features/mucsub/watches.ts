@@ -13,7 +13,7 @@ export enum On {
   Invites,
   OwnerForm,
   RoleChange,
-  SelfPing,
+  AsksOccupant,
   RoomRefuses,
   RoomMessage,
   RoomPresence,
@@ -90,8 +90,7 @@ export const WATCHES: readonly Watch[] = [
   {
     direction: 'to-server',
     stanza: 'iq',
-    types: ['get'],
-    child: { namespace: NS.ping, name: 'ping' },
+    types: ['get', 'set'],
     address: ['full'],
     when: [SUBSCRIBES],
   },

@@ -98,6 +98,8 @@ describe('where no presence reaches a session that is unavailable', () => {
   }
   /** Its ghost is in the room, and is told all that was said. */
   const unseen = (book: Stage) =>
+    entersUnseen(book).answerIq(ROOM, `<query xmlns='${NS.lastActivity}' seconds='600'/>`);
+  const entersUnseen = (book: Stage) =>
     book
       .answerIq('account', privacy(''))
       .expectRequest('account', LIST)
@@ -108,8 +110,7 @@ describe('where no presence reaches a session that is unavailable', () => {
       .expectSent('server', asks('sammy', SINCE))
       .fromServer(self('sammy'))
       .expectVerdict(SWALLOWED)
-      .expectRequest(ROOM, query(NS.lastActivity))
-      .answerIq(ROOM, `<query xmlns='${NS.lastActivity}' seconds='600'/>`);
+      .expectRequest(ROOM, query(NS.lastActivity));
 
   it('one without its client is available to rooms alone, and its ghosts enter then', () => {
     const { book } = alone();
@@ -149,6 +150,24 @@ describe('where no presence reaches a session that is unavailable', () => {
     const other = available(secondStage(shared, GARDEN, 'jabberd2')).expectTold(ACCOUNT, WISH);
     leaves(book);
     other.told(DONE, FULL).expectSent('server', asks('sammy', SINCE)).end();
+  });
+
+  it('one that finds that another session has taken all up does not stay', () => {
+    const { shared, book } = alone();
+    const other = available(secondStage(shared, GARDEN, 'jabberd2')).expectSent(
+      'server',
+      asks('sammy', SINCE),
+    );
+    book
+      .answerIq('account', privacy(''))
+      .expectRequest('account', LIST)
+      .answerIq('account', privacy(''))
+      .expectRequest('account', ACTIVE)
+      .answerIq('account', privacy(''))
+      .expectSent('server', '<presence><priority>-128</priority></presence>')
+      .expectEndOfKept()
+      .end();
+    other.end();
   });
 
   it('and for one whose client joins at once', () => {

@@ -479,6 +479,26 @@ describe('joining and leaving', () => {
       .end();
   });
 
+  it('a subscriber who has not joined asks no occupant anything; who has joined does, and so does anybody else', () => {
+    const asks = (to: string) => `<iq type='get' id='s1' to='${to}'>${query('jabber:iq:version')}</iq>`;
+    const text = 'Only occupants are allowed to send queries to the conference';
+    const none = refused('modify', 'not-acceptable', text).replace(`from='${ROOM}'`, `from='${ROOM}/olga'`);
+    subscribed(available(stage({ settings: ALLOWED })))
+      .fromClient(asks(`${ROOM}/olga`))
+      .expectVerdict('handled mucsub-refused')
+      .expectSent('client', none)
+      .fromClient(asks(`another@${MUC}/olga`))
+      .fromClient(asks('olga@capulet.lit/desk'))
+      .fromClient(`<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'/></presence>`)
+      .expectVerdict(
+        'changed mucsub-joining',
+        `<presence to='${ROOM}/sammy'><x xmlns='${NS.muc}'><history maxstanzas='0'/></x></presence>`,
+      )
+      .fromServer(self('sammy'))
+      .fromClient(asks(`${ROOM}/olga`))
+      .end();
+  });
+
   it('the client is told by a self-ping that it is not in the room, and its ghost answers nobody', () => {
     const error = (from: string, to: string, type: string, condition: string, text: string) =>
       `<iq type='error' id='q' from='${from}' to='${to}'><error type='${type}'><${condition} xmlns='${NS.stanzaErrors}'/>` +
@@ -491,7 +511,7 @@ describe('joining and leaving', () => {
         error(
           `${ROOM}/sammy`,
           FULL,
-          'cancel',
+          'modify',
           'not-acceptable',
           'Only occupants are allowed to send queries to the conference',
         ),
