@@ -76,13 +76,15 @@ export class ClientPresence {
       ghost.isIn = false;
     }
     ghost.history?.end();
-    if (ghost.client !== 'in') {
+    const isJoining = ghost.client !== 'in';
+    if (isJoining) {
       ghost.nick = nick;
       ghost.client = 'joining';
       ghost.due.push('client');
     }
     book.whereabouts(room, account).joined.add(context.identity.full);
-    const verdict = withoutHistory(stanza);
+    // COMPAT: mu-conference lets in who does not say that he knows XEP-0045, too (§7.2.1), and tells him its history.
+    const verdict = withoutHistory(stanza, isJoining && context.serverKind === 'jabberd2');
     const presence = verdict.action === 'edit' ? stanza.edit().toBuffer() : stanza.frame.bytes();
     if (this.carried.enters(room, presence.toString()))
       return { action: 'handled', reason: 'mucsub-joining' };
@@ -129,10 +131,14 @@ function lacksPassword(stanza: PassingStanza, { password }: Subscription): boole
   return stanza.tree().getChild('x', NS.muc)?.getChildText('password') !== password;
 }
 
-/** A subscriber who enters is not told what was said before: the specification has it as a MUST. */
-function withoutHistory(stanza: PassingStanza): Verdict {
+/** A subscriber who enters is not told what was said before: the specification has it as a MUST. @param always also who does not say how he enters */
+function withoutHistory(stanza: PassingStanza, always: boolean): Verdict {
   const at = stanza.frame.findChild('x', NS.muc);
-  if (at < 0) return PASS;
+  if (at < 0) {
+    if (!always) return PASS;
+    stanza.edit().appendChild(`<x xmlns='${NS.muc}'><history maxstanzas='0'/></x>`);
+    return { action: 'edit', reason: 'mucsub-joining' };
+  }
   const x = stanza.tree().getChild('x', NS.muc);
   if (x === undefined) return PASS;
   x.remove('history', NS.muc);

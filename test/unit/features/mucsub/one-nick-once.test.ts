@@ -220,6 +220,25 @@ describe('where who enters a room again is told only of himself', () => {
   });
 });
 
+it('who joins without saying how is told no history either, and what he says of himself afterwards stays as it is', () => {
+  const book = available(stage(scene()));
+  subscribed(book)
+    .fromClient(`<presence to='${ROOM}/sammy'><show>away</show></presence>`)
+    .expectVerdict(
+      'changed mucsub-joining',
+      `<presence to='${ROOM}/sammy'><show>away</show><x xmlns='${NS.muc}'><history maxstanzas='0'/></x></presence>`,
+    )
+    .expectAhead(`<presence to='${ROOM}/sammy' type='unavailable'/>`)
+    .fromServer(says('sammy', "affiliation='none' role='none'", ['110'], 'unavailable'))
+    .expectVerdict(SWALLOWED)
+    .fromServer(self('sammy'))
+    .expectRequest(ROOM, query(NS.discoInfo))
+    .answerIq(ROOM, query(NS.discoInfo))
+    .expectSent('client', SUBJECT)
+    .fromClient(`<presence to='${ROOM}/sammy'/>`)
+    .end();
+});
+
 describe('where who is not in a room is refused in another way', () => {
   const refuses = (condition: string, type: string, code: string, text = 'You are not in this room') =>
     `<message type='error' id='m1' from='${ROOM}' to='${FULL}'><error type='${type}' code='${code}'><${condition} xmlns='${NS.stanzaErrors}'/>` +
