@@ -48,6 +48,9 @@ interface Request {
   readonly voidSince?: number;
 }
 
+/** The same as plain data: the nick, and whether it was meant for a room. */
+export type Asked = readonly (readonly [string, boolean])[];
+
 /** After this many ms the answer to a void request does not come any more. */
 const ANSWERS_LATE = 60_000;
 
@@ -69,14 +72,23 @@ export class Room {
   /** The client has sent unavailable and the room has not yet said so. */
   #leaving = false;
 
-  /** @param nick of a room that the session is in already */
+  /**
+   * @param nick of a room that the session is in already
+   * @param asked see `asked`
+   */
   constructor(
     readonly jid: string,
     nick?: string,
+    asked: Asked = [],
   ) {
-    if (nick === undefined) return;
     this.#nick = nick;
-    this.#signedOff = false;
+    this.#requests = asked.map(([wanted, join]) => ({ nick: wanted, join }));
+    this.#signedOff = nick === undefined && asked.length === 0;
+  }
+
+  /** What the client has asked and the room has not answered, oldest first. */
+  get asked(): Asked {
+    return this.#requests.filter(isLive).map(({ nick, join }) => [nick, join]);
   }
 
   get state(): RoomState {

@@ -13,7 +13,7 @@ import {
 import { Interest } from '../../session/interests.js';
 import { LateMap } from '../../session/late.js';
 import { NS } from '../../xml/namespaces.js';
-import { Room, type RoomChange, type RoomState } from './room.js';
+import { type Asked, Room, type RoomChange, type RoomState } from './room.js';
 import {
   errorCondition,
   judgeSelfPing,
@@ -60,8 +60,8 @@ export const MAY_BE_IN_ROOMS = new Interest('the session may be in rooms');
 
 /** What the next process has to know. */
 interface Snapshot {
-  /** Bare JID, and the nick where the session is in. */
-  readonly rooms: readonly (readonly [string, string?])[];
+  /** Bare JID, the nick where the session is in, and what the room has still to answer. */
+  readonly rooms: readonly (readonly [string, (string | null)?, Asked?])[];
   /** Domains of forgotten rooms; true: any. */
   readonly forgotten?: readonly string[] | true;
 }
@@ -88,7 +88,7 @@ export class RoomsSession implements FeatureSession {
   ) {
     if (snapshot === undefined) return;
     const { rooms, forgotten } = JSON.parse(snapshot) as Snapshot;
-    for (const [jid, nick] of rooms) this.#rooms.set(jid, new Room(jid, nick));
+    for (const [jid, nick, asked] of rooms) this.#rooms.set(jid, new Room(jid, nick ?? undefined, asked));
     context.attend(MAY_BE_IN_ROOMS, true);
     if (forgotten === true) this.#forgottenEverywhere = true;
     else if (forgotten !== undefined) this.#forgottenDomains = new Set(forgotten);
@@ -100,7 +100,10 @@ export class RoomsSession implements FeatureSession {
     const domains = this.#forgottenDomains && [...this.#forgottenDomains];
     const forgotten = this.#forgottenEverywhere ? true : domains;
     const snapshot: Snapshot = {
-      rooms: rooms.map(({ jid, nick }) => (nick === undefined ? [jid] : [jid, nick])),
+      rooms: rooms.map(({ jid, nick, asked }) => {
+        if (asked.length > 0) return [jid, nick ?? null, asked];
+        return nick === undefined ? [jid] : [jid, nick];
+      }),
       ...(forgotten !== undefined && { forgotten }),
     };
     return JSON.stringify(snapshot);

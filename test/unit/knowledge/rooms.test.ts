@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RoomChange } from '../../../src/knowledge/rooms/room.js';
 import { type RoomsSession, rooms, roomsUpTo } from '../../../src/knowledge/rooms/rooms.js';
 import type { Knowledge } from '../../../src/session/feature.js';
-import { type Playbook, play } from '../features/playbook.js';
+import { type Playbook, play, type Scene } from '../features/playbook.js';
 import { destroyed, error, gone, here, join, leave, ping, pong, ROOM } from './room-stanzas.js';
 
 /** A playbook that also looks at the changes told; `told` has to name them all. */
@@ -10,8 +10,8 @@ class RoomPlay {
   readonly #changes: RoomChange[] = [];
   readonly #book: Playbook<RoomsSession>;
 
-  constructor(knowledge: Knowledge<RoomsSession> = rooms) {
-    this.#book = play(knowledge);
+  constructor(knowledge: Knowledge<RoomsSession> = rooms, scene?: Scene) {
+    this.#book = play(knowledge, scene);
     this.#book.session.onChange((change) => this.#changes.push(change));
   }
 
@@ -454,5 +454,40 @@ describe('too many addresses', () => {
     for (let n = 0; n < 100; n++) stage.client(`<presence to='r@domain${n}.lit/r'/>`);
     stage.book.see((session) => expect(session.isRoom('anybody@anywhere.lit')).toBe('was'));
     stage.end();
+  });
+});
+
+describe('when the process is stopped and the next one goes on with the session', () => {
+  const goneOnWith = (before: RoomPlay) => {
+    const snapshot = before.book.snapshots();
+    before.end();
+    return new RoomPlay(rooms, { snapshot });
+  };
+
+  it('is in the rooms it was in', () => {
+    goneOnWith(inRoom()).is('joined', 'Juliet').end();
+  });
+
+  it('gets in where the room has not answered before', () => {
+    const before = new RoomPlay().client(join('Juliet')).told(JOINING);
+    goneOnWith(before).is('joining').server(here('Juliet', '110')).told(JOINED).is('joined', 'Juliet').end();
+  });
+
+  it('has another nick where it had asked for one', () => {
+    const before = inRoom().client(`<presence to='${ROOM}/Jule'/>`);
+    goneOnWith(before)
+      .is('joined', 'Juliet')
+      .server(gone('Juliet', '110', '303'))
+      .server(here('Jule', '110'))
+      .told({ kind: 'nick-changed', from: 'Juliet', to: 'Jule' })
+      .end();
+  });
+
+  it('is not brought back into a room by the answer to a join that it has made void', () => {
+    const before = new RoomPlay()
+      .client(join('Juliet'))
+      .client(leave('Juliet'))
+      .told(JOINING, { kind: 'join-failed', nick: 'Juliet' });
+    goneOnWith(before).is('was').server(here('Juliet', '110')).is('was').end();
   });
 });
