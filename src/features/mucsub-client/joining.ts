@@ -3,6 +3,7 @@ import { type FeatureContext, PASS, type PassingStanza, type Verdict } from '../
 import { NS } from '../../xml/namespaces.js';
 import { serializeElement } from '../../xml/serialize.js';
 import type { AccountBook } from './book.js';
+import type { Fetching } from './fetching.js';
 import type { Handing } from './handing.js';
 import { asksByItself, Return, type ReturnRecord } from './returning.js';
 import type { RoomFeatureQuestions } from './room-features.js';
@@ -16,15 +17,12 @@ const LOOKING_TIME = 20_000;
 
 /** Rooms that are dealt with in one way or another at a time. */
 const MOST_ROOMS = 200;
-/** Messages of one room's archive that the client has asked for itself, as far as they are remembered. */
-const MOST_FETCHED = 1_000;
 
 /** The client's joins, and the rooms to which it is coming back by them. */
 export class Joining {
   readonly #returns = new Map<string, Return>();
   /** What the client gave with its last join. */
   readonly #passwords = new Map<string, string>();
-  readonly #fetched = new Map<string, Set<string>>();
 
   constructor(
     private readonly context: FeatureContext,
@@ -35,6 +33,7 @@ export class Joining {
     /** Under which it is remembered what the client has had. */
     private readonly name: string | undefined,
     private readonly showing: Showing,
+    private readonly fetching: Fetching,
   ) {}
 
   of(room: string): Return | undefined {
@@ -84,7 +83,7 @@ export class Joining {
     return new Return(
       {
         ...{ context, book, settings, features, handing, name },
-        hasFetched: (jid, id) => this.#fetched.get(jid)?.has(id) === true,
+        hasFetched: (jid, id) => this.fetching.has(jid, id),
         live: (jid, tree, bytes) => this.showing.passes(jid, tree, bytes),
         done: (jid) => this.#returns.delete(jid),
       },
@@ -117,16 +116,5 @@ export class Joining {
       this.#returns.set(room, coming);
       coming.resume(subject);
     }
-  }
-
-  /** The client has had a message out of a room's archive that it has asked itself. */
-  fetches(room: string, id: string): void {
-    let ids = this.#fetched.get(room);
-    if (ids === undefined) {
-      if (this.#fetched.size >= MOST_ROOMS) return;
-      ids = new Set();
-      this.#fetched.set(room, ids);
-    }
-    if (ids.size < MOST_FETCHED) ids.add(id);
   }
 }

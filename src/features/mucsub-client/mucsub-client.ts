@@ -12,10 +12,10 @@ import {
   type PassingStanza,
   type Verdict,
 } from '../../session/feature.js';
-import { NS } from '../../xml/namespaces.js';
 import type { AccountBook } from './book.js';
 import { Dormant } from './dormant.js';
 import { Events } from './events.js';
+import { Fetching } from './fetching.js';
 import { GoingOn } from './going-on.js';
 import { type Handed, type HandedRecord, Handing } from './handing.js';
 import { Joining } from './joining.js';
@@ -34,11 +34,14 @@ import { On, PLAYS, WATCHES } from './watches.js';
 const READ = 'read';
 
 const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
+const HIDDEN: Verdict = { action: 'drop', reason: 'mucsub-client-hidden' };
 
 /** What the next process has to know. */
 interface Snapshot {
   readonly handed: readonly HandedRecord[];
   readonly returns: readonly ReturnRecord[];
+  /** Absent in what former versions wrote. */
+  readonly asked?: readonly string[];
 }
 
 /** Subscribes for a client that does not know MUC/Sub, and gives it what comes of that as what it knows; for one session. */
@@ -53,6 +56,7 @@ export class MucSubClientSession implements FeatureSession {
   readonly #showing: Showing;
   readonly #events: Events;
   readonly #speaking: Speaking;
+  readonly #fetching: Fetching;
   readonly #joining: Joining;
   #goingOn: GoingOn | undefined;
   #hasSwept = false;
@@ -76,7 +80,9 @@ export class MucSubClientSession implements FeatureSession {
     this.#handing = new Handing(context, this.#book, this.#settings, name);
     const shared = [context, this.#book, this.#settings, this.#features, this.#handing, name] as const;
     this.#showing = new Showing(...shared);
-    this.#joining = new Joining(...shared, this.#showing);
+    const restored = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
+    this.#fetching = new Fetching(restored?.asked);
+    this.#joining = new Joining(...shared, this.#showing, this.#fetching);
     this.#events = new Events(
       context,
       this.#book,
@@ -95,8 +101,7 @@ export class MucSubClientSession implements FeatureSession {
     );
     this.#rooms.onChange((change) => this.#changed(change));
     this.#whenRead = () => context.wakeAt(READ, context.now);
-    if (snapshot !== undefined) {
-      const restored = JSON.parse(snapshot) as Snapshot;
+    if (restored !== undefined) {
       this.#handing.restore(restored.handed);
       this.#goingOn = new GoingOn(context, this.#book, {
         give: (room, mark, xml, seq) => this.#showing.give(room, mark, xml, seq),
@@ -176,6 +181,11 @@ export class MucSubClientSession implements FeatureSession {
       case On.Lists:
         this.#speaking.lists(stanza);
         return PASS;
+      case On.Fetches: {
+        const room = prepareJid(stanza.frame.to ?? '');
+        if (room !== undefined && this.#concerns(room)) this.#fetching.asks(room, stanza.tree());
+        return PASS;
+      }
       case On.Event:
         return this.#events.event(stanza);
       case On.Archived:
@@ -217,8 +227,9 @@ export class MucSubClientSession implements FeatureSession {
   snapshot(): string | undefined {
     const returns = this.#joining.returns().flatMap((coming) => coming.suspend() ?? []);
     const isInside = this.#rooms.joined().some((room) => this.#book.isInside(room, this.context.identity));
-    if (!isInside && this.#handing.isEmpty) return undefined;
-    const snapshot: Snapshot = { handed: this.#handing.snapshot(), returns };
+    const { asked } = this.#fetching;
+    if (!isInside && this.#handing.isEmpty && asked.length === 0) return undefined;
+    const snapshot: Snapshot = { handed: this.#handing.snapshot(), returns, asked };
     return JSON.stringify(snapshot);
   }
 
@@ -333,13 +344,11 @@ export class MucSubClientSession implements FeatureSession {
     const from = prepareJid(frame.from ?? this.#book.account);
     if (from === undefined) return PASS;
     if (from === this.#book.account) return this.#events.archived(stanza);
-    const coming = this.#joining.of(from);
     if (!this.#concerns(from)) return PASS;
     const tree = stanza.tree();
-    if (coming?.takes(tree) === true) return HELD;
-    const id = tree.getChild('result', NS.mam2)?.attrs.id as string | undefined;
-    if (id !== undefined) this.#joining.fetches(from, id);
-    return PASS;
+    if (this.#joining.of(from)?.takes(tree) === true) return HELD;
+    // COMPAT: what a session has asked for that ended before it was answered, ejabberd sends to the next one.
+    return this.#fetching.takes(from, tree) ? PASS : HIDDEN;
   }
 }
 

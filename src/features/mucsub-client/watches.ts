@@ -7,6 +7,7 @@ export enum On {
   Join,
   Speaks,
   Lists,
+  Fetches,
   Event,
   Archived,
   Copied,
@@ -36,6 +37,13 @@ const ALL: readonly Watch[] = [
     stanza: 'iq',
     types: ['result'],
     child: { namespace: NS.discoInfo, name: 'query' },
+  },
+  {
+    direction: 'to-server',
+    stanza: 'iq',
+    types: ['set'],
+    child: { namespace: NS.mam2, name: 'query' },
+    address: ['bare'],
   },
   {
     direction: 'to-client',

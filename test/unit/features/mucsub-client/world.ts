@@ -196,12 +196,14 @@ export class Server {
     const first = typeof after === 'string' ? this.messages.findIndex(({ id }) => id === after) + 1 : 0;
     const all = this.messages.slice(first).filter(({ at }) => at >= from);
     const page = all.slice(0, Number(set?.getChildText('max') ?? 100));
+    const { queryid } = query.attrs as { queryid?: string };
+    const asked = queryid === undefined ? '' : ` queryid='${queryid}'`;
     for (const message of page) {
       const inner = this.#groupchat(message, full)
         .replace('<message', `<message xmlns='jabber:client'`)
         .replace(/ to='[^']*'/, '');
       this.sessions.get(full)?.(
-        `<message from='${ROOM}' to='${full}'><result xmlns='${NS.mam2}' queryid='${query.attrs.queryid}' id='${message.id}'><forwarded xmlns='${NS.forward0}'>` +
+        `<message from='${ROOM}' to='${full}'><result xmlns='${NS.mam2}'${asked} id='${message.id}'><forwarded xmlns='${NS.forward0}'>` +
           `${inner}<delay xmlns='${NS.delay}' stamp='${stamp(message.at)}'/></forwarded></result></message>`,
       );
     }
