@@ -8,12 +8,10 @@ import { parseStanza } from '../../xml/tokenizer.js';
 import { frameToElement } from '../../xml/tree.js';
 import type { AccountBook } from './book.js';
 import { asGroupchat, isOfUse, readEvents } from './conversion.js';
+import type { Early } from './early.js';
 import type { Handing } from './handing.js';
 import { type Mark, markOf } from './marks.js';
 import type { Showing } from './showing.js';
-
-/** Events that come before it is known whose they are. */
-const MOST_EARLY = 2_000;
 
 const EVENTS = Buffer.from('urn:xmpp:mucsub:nodes:');
 
@@ -23,28 +21,19 @@ const NOT_BELIEVED: Verdict = { action: 'drop', reason: 'mucsub-client-not-belie
 
 /** MUC/Sub events on their way to the client, which never gets there what comes of our subscriptions. */
 export class Events {
-  #early: { readonly xml: Buffer; readonly isTaken: () => void }[] | undefined = [];
-
   constructor(
     private readonly context: FeatureContext,
     private readonly book: AccountBook,
     private readonly handing: Handing,
     private readonly showing: Showing,
+    private readonly early: Early,
+    /** It is known what there is of the account, and what the client has had. */
+    private readonly isReady: () => boolean,
     /** Whether the client is in a room, and has been told what was before. */
     private readonly isHere: (room: string) => boolean,
     /** Whether a room is one that clients are subscribed to for. */
     private readonly concerns: (room: string) => boolean,
   ) {}
-
-  /** The account's book has been read. */
-  begin(): void {
-    const early = this.#early;
-    this.#early = undefined;
-    for (const { xml, isTaken } of early ?? []) {
-      this.#tellEarly(xml);
-      isTaken();
-    }
-  }
 
   /** Something with an event in it, from a bare JID. */
   event(stanza: PassingStanza): Verdict {
@@ -52,16 +41,12 @@ export class Events {
     if (!frame.bytes().includes(EVENTS)) return PASS;
     const room = prepareJid(frame.from ?? '');
     if (room === undefined) return PASS;
-    if (!this.book.isRead) {
-      if (this.#early === undefined || this.#early.length >= MOST_EARLY) return PASS;
-      const isTaken = this.context.holdAcknowledgement();
-      this.#early.push({ xml: Buffer.from(frame.bytes()), isTaken });
-      return KEPT;
-    }
+    if (!this.isReady()) return this.early.holds('event', frame.bytes(), false) ? KEPT : PASS;
     return this.book.isOurs(room) ? this.#take(stanza.tree(), room) : PASS;
   }
 
-  #tellEarly(xml: Buffer): void {
+  /** One that has waited for the account's book. */
+  comesLate(xml: Buffer): void {
     const { context } = this;
     const frame = parseStanza(xml, context.namespaces);
     if ('condition' in frame) return;

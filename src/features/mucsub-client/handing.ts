@@ -202,22 +202,14 @@ export class Handing {
     this.#write(false);
   }
 
-  // What the next process has to know.
-
-  snapshot(): readonly HandedRecord[] {
-    return this.#handed.map(({ place, room, mark, seq, xml, isOurs }) => ({
-      ...{ place, room, mark, seq, isOurs },
-      ...(isOurs && xml !== undefined && { xml: xml.toString() }),
-    }));
-  }
+  // From one process to the next.
 
   /** What was on its way in the process before. Until `lost` is asked it may be heard that the client has it. */
-  restore(handed: readonly HandedRecord[]): void {
-    for (const { place, room, mark, seq, xml, isOurs } of handed) {
-      const bytes = xml === undefined ? undefined : Buffer.from(xml);
-      this.#handed.push({ place, room, mark, seq, xml: bytes, isOurs });
-      this.#bytes += bytes?.length ?? 0;
-      this.#places = Math.max(this.#places, place);
+  restore(records: readonly HandedRecord[]): void {
+    for (const handed of handedOf(records)) {
+      this.#handed.push(handed);
+      this.#bytes += handed.xml?.length ?? 0;
+      this.#places = Math.max(this.#places, handed.place);
     }
   }
 
@@ -231,6 +223,20 @@ export class Handing {
     this.#bytes = 0;
     return this.#handed.splice(0);
   }
+}
+
+/** What was on its way when a process ended, for the next one. */
+export function recordsOf(handed: readonly Handed[]): HandedRecord[] {
+  return handed.map(({ place, room, mark, seq, xml, isOurs }) => ({
+    ...{ place, room, mark, seq, isOurs },
+    ...(isOurs && xml !== undefined && { xml: xml.toString() }),
+  }));
+}
+
+export function handedOf(records: readonly HandedRecord[]): Handed[] {
+  return records.map(({ place, room, mark, seq, xml, isOurs }) => {
+    return { place, room, mark, seq, xml: xml === undefined ? undefined : Buffer.from(xml), isOurs };
+  });
 }
 
 /** `Handed` as the next process gets it. */

@@ -34,6 +34,8 @@ export class Joining {
     private readonly name: string | undefined,
     private readonly showing: Showing,
     private readonly fetching: Fetching,
+    /** It is known what there is of the account, and what the client has had. */
+    private readonly isReady: () => boolean,
   ) {}
 
   of(room: string): Return | undefined {
@@ -68,8 +70,7 @@ export class Joining {
     if (asksByItself(tree) || wantsNone(limits)) return PASS;
     if (book.isRead && !book.isOurs(room) && !book.hasKept(room)) return PASS;
     if (this.#returns.has(room) || this.#returns.size >= MOST_ROOMS) return PASS;
-    this.#returns.set(room, this.#returnTo(room, limits));
-    this.context.wakeAt(`entering ${room}`, this.context.now + ENTERING_TIME);
+    this.#begin({ room, limits, stage: 'entering' });
     const history = x?.getChild('history');
     if (x === undefined || history === undefined) return PASS;
     // All that the room has, to see by it where the client has stopped: what is too much for it is left out then.
@@ -78,17 +79,23 @@ export class Joining {
     return { action: 'edit', reason: 'mucsub-client-join' };
   }
 
-  #returnTo(room: string, limits: ReturnType<typeof readLimits>): Return {
-    const { context, book, settings, features, handing, name } = this;
-    return new Return(
+  #begin(record: ReturnRecord): void {
+    const { context, book, settings, features, handing, name, isReady } = this;
+    const { room, stage } = record;
+    const coming = new Return(
       {
-        ...{ context, book, settings, features, handing, name },
+        ...{ context, book, settings, features, handing, name, isReady },
         hasFetched: (jid, id) => this.fetching.has(jid, id),
         live: (jid, tree, bytes) => this.showing.passes(jid, tree, bytes),
         done: (jid) => this.#returns.delete(jid),
       },
-      room,
-      limits,
+      record,
+    );
+    this.#returns.set(room, coming);
+    const isEntering = stage === 'entering';
+    context.wakeAt(
+      `${isEntering ? 'entering' : 'telling'} ${room}`,
+      context.now + (isEntering ? ENTERING_TIME : TELLING_TIME),
     );
   }
 
@@ -111,10 +118,6 @@ export class Joining {
 
   /** The session is gone on with by this process. */
   resume(returns: readonly ReturnRecord[]): void {
-    for (const { room, limits, subject } of returns) {
-      const coming = this.#returnTo(room, limits);
-      this.#returns.set(room, coming);
-      coming.resume(subject);
-    }
+    for (const each of returns) this.#begin(each);
   }
 }

@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
 import { capabilities } from '../../knowledge/capabilities/capabilities.js';
@@ -12,13 +12,18 @@ import {
   type PassingStanza,
   type Verdict,
 } from '../../session/feature.js';
+import { parseStanza } from '../../xml/tokenizer.js';
+import { frameToElement } from '../../xml/tree.js';
 import type { AccountBook } from './book.js';
 import { Dormant } from './dormant.js';
+import { Early, type EarlyMessage, type EarlyRecord } from './early.js';
 import { Events } from './events.js';
 import { Fetching } from './fetching.js';
 import { GoingOn } from './going-on.js';
-import { type Handed, type HandedRecord, Handing } from './handing.js';
+import { Groupchat, HELD, HIDDEN } from './groupchat.js';
+import { type HandedRecord, Handing, handedOf, recordsOf } from './handing.js';
 import { Joining } from './joining.js';
+import type { Mark } from './marks.js';
 import { pastOf } from './past.js';
 import { RoomPatterns } from './patterns.js';
 import { FEATURE_NAME, isOutlived } from './records.js';
@@ -33,15 +38,15 @@ import { On, PLAYS, WATCHES } from './watches.js';
 
 const READ = 'read';
 
-const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
-const HIDDEN: Verdict = { action: 'drop', reason: 'mucsub-client-hidden' };
-
 /** What the next process has to know. */
 interface Snapshot {
   readonly handed: readonly HandedRecord[];
   readonly returns: readonly ReturnRecord[];
-  /** Absent in what former versions wrote. */
+  // Absent in what former versions wrote.
+  /** What the process before that had on its way, and the client has not had. */
+  readonly lost?: readonly HandedRecord[];
   readonly asked?: readonly string[];
+  readonly early?: readonly EarlyRecord[];
 }
 
 /** Subscribes for a client that does not know MUC/Sub, and gives it what comes of that as what it knows; for one session. */
@@ -58,10 +63,13 @@ export class MucSubClientSession implements FeatureSession {
   readonly #speaking: Speaking;
   readonly #fetching: Fetching;
   readonly #joining: Joining;
-  #goingOn: GoingOn | undefined;
+  readonly #groupchat: Groupchat;
+  readonly #early: Early;
   #hasSwept = false;
-  /** What the client had not had when the process before ended. */
-  #lost: readonly Handed[] | undefined;
+  /** It is known what there is of the account, and what the client has had. */
+  #isReady = false;
+  /** It is known what the client had had when the process before ended. */
+  #isHadKnown = false;
   /** What waits for the book. */
   #later: (() => void)[] = [];
   readonly #whenRead: () => void;
@@ -82,15 +90,21 @@ export class MucSubClientSession implements FeatureSession {
     this.#showing = new Showing(...shared);
     const restored = snapshot === undefined ? undefined : (JSON.parse(snapshot) as Snapshot);
     this.#fetching = new Fetching(restored?.asked);
-    this.#joining = new Joining(...shared, this.#showing, this.#fetching);
+    this.#early = new Early(context, restored?.early);
+    const isReady = () => this.#isReady && this.#groupchat.goingOn === undefined;
+    this.#joining = new Joining(...shared, this.#showing, this.#fetching, isReady);
     this.#events = new Events(
       context,
       this.#book,
       this.#handing,
       this.#showing,
+      this.#early,
+      () => this.#isReady,
       (room) => this.#rooms.isRoom(room) === 'joined' && !this.#joining.isReturning(room),
       (room) => this.#concerns(room),
     );
+    const said = [this.#features, this.#joining, this.#showing] as const;
+    this.#groupchat = new Groupchat(context, this.#book, ...said);
     this.#speaking = new Speaking(context, this.#book, this.#patterns, (what) => this.#soon(what));
     this.#subscribing = new Subscribing(
       context,
@@ -101,55 +115,91 @@ export class MucSubClientSession implements FeatureSession {
     );
     this.#rooms.onChange((change) => this.#changed(change));
     this.#whenRead = () => context.wakeAt(READ, context.now);
-    if (restored !== undefined) {
-      this.#handing.restore(restored.handed);
-      this.#goingOn = new GoingOn(context, this.#book, {
-        give: (room, mark, xml, seq) => this.#showing.give(room, mark, xml, seq),
-        pass: (room, tree, bytes) => this.#showing.passes(room, tree, bytes),
-        done: () => {
-          this.#goingOn = undefined;
-          this.#joining.resume(restored.returns);
-        },
-      });
-      this.#goingOn.expect(this.#handing.handed);
-      for (const room of this.#rooms.joined())
-        if (this.#patterns.has(room)) this.#enters(room, this.#rooms.nickIn(room) ?? '');
-    }
     // Until it is known what there is.
     context.attend(PLAYS, true);
+    if (restored === undefined) {
+      this.#isHadKnown = true;
+      this.#load();
+    } else this.#goesOn(restored);
     context.wakeAt(READ, context.now);
+  }
+
+  /** The session is one of the process before. */
+  #goesOn({ handed, returns, lost }: Snapshot): void {
+    const { context } = this;
+    this.#handing.restore(handed);
+    const output = {
+      give: (room: string, mark: Mark, xml: Buffer, seq: number | undefined) =>
+        this.#showing.give(room, mark, xml, seq),
+      pass: (room: string, tree: Element, bytes: Buffer) =>
+        this.#groupchat.comesLate(room, tree, bytes, true),
+      done: () => {
+        this.#groupchat.goingOn = undefined;
+        for (const coming of this.#joining.returns()) coming.proceed();
+      },
+    };
+    const goingOn = new GoingOn(context, this.#book, output, handedOf(lost ?? []), this.#handing.handed);
+    this.#groupchat.goingOn = goingOn;
+    this.#joining.resume(returns);
+    for (const room of this.#rooms.joined())
+      if (this.#patterns.has(room)) this.#enters(room, this.#rooms.nickIn(room) ?? '');
   }
 
   // The account's book.
 
   #read(): void {
-    const { context } = this;
-    // What the client has had is known by now.
-    if (this.#goingOn !== undefined && this.#lost === undefined) {
-      this.#lost = this.#handing.lost();
-      this.#showing.resent = this.#lost.filter(({ isOurs }) => !isOurs);
+    // By now it is.
+    if (!this.#isHadKnown) {
+      this.#isHadKnown = true;
+      const lost = this.#handing.lost();
+      this.#groupchat.goingOn?.hasLost(lost);
+      this.#showing.resent = lost.filter(({ isOurs }) => !isOurs);
     }
-    if (!this.#book.isRead) {
-      this.#book.whenRead(this.#whenRead);
-      context.store.load(this.#book.prefix, (entries) => {
-        const keepMs = this.#settings.keepSeconds * 1_000;
-        const useless = this.#book.learn(entries, context.wallClock(), keepMs);
-        if (useless.length > 0) context.store.write(useless);
-      });
+    if (!this.#isReady) this.#load();
+    if (this.#isReady && !this.#hasSwept) this.#sweep();
+  }
+
+  #load(): void {
+    const { context } = this;
+    if (this.#book.isRead) {
+      this.#begin();
       return;
     }
-    this.#events.begin();
+    this.#book.whenRead(this.#whenRead);
+    context.store.load(this.#book.prefix, (entries) => {
+      const keepMs = this.#settings.keepSeconds * 1_000;
+      const useless = this.#book.learn(entries, context.wallClock(), keepMs);
+      if (useless.length > 0) context.store.write(useless);
+      if (!this.#isReady && this.#isHadKnown) this.#begin();
+    });
+  }
+
+  /** It is known what there is. */
+  #begin(): void {
+    this.#isReady = true;
     for (const each of this.#later.splice(0)) each();
-    const lost = this.#lost;
-    this.#lost = undefined;
-    if (lost !== undefined) this.#goingOn?.begin(lost);
+    this.#groupchat.goingOn?.begin();
+    this.#early.end((message) => this.#comesLate(message));
     for (const coming of this.#joining.returns()) coming.proceed();
-    if (!this.#hasSwept) this.#sweep();
-    context.attend(PLAYS, !this.#patterns.isEmpty || this.#book.subscribed().length > 0);
+    this.context.attend(PLAYS, !this.#patterns.isEmpty || this.#book.subscribed().length > 0);
+  }
+
+  #comesLate({ kind, xml, isIn }: EarlyMessage): void {
+    const { context } = this;
+    if (kind === 'event') {
+      this.#events.comesLate(xml);
+      return;
+    }
+    const frame = parseStanza(xml, context.namespaces);
+    if ('condition' in frame) return;
+    const room = prepareJid(bare(frame.from ?? ''));
+    if (room !== undefined && this.#concerns(room))
+      this.#groupchat.comesLate(room, frameToElement(frame), xml, isIn);
+    else context.send('client', xml, 'mucsub-client-held');
   }
 
   #soon(what: () => void): void {
-    if (this.#book.isRead) what();
+    if (this.#isReady) what();
     else this.#later.push(what);
   }
 
@@ -227,18 +277,23 @@ export class MucSubClientSession implements FeatureSession {
   snapshot(): string | undefined {
     const returns = this.#joining.returns().flatMap((coming) => coming.suspend() ?? []);
     const isInside = this.#rooms.joined().some((room) => this.#book.isInside(room, this.context.identity));
+    const { goingOn } = this.#groupchat;
+    const handed = recordsOf(this.#handing.handed);
+    const lost = recordsOf(goingOn?.open ?? []);
+    const early = [...(goingOn?.waiting ?? []), ...this.#early.snapshot()];
     const { asked } = this.#fetching;
-    if (!isInside && this.#handing.isEmpty && asked.length === 0) return undefined;
-    const snapshot: Snapshot = { handed: this.#handing.snapshot(), returns, asked };
+    if (!isInside && [handed, lost, returns, asked, early].every(({ length }) => length === 0))
+      return undefined;
+    const snapshot: Snapshot = { handed, lost, returns, asked, early };
     return JSON.stringify(snapshot);
   }
 
   onClose(): void {
     const book = this.#book;
     const { identity, domain } = this.context;
-    for (const coming of this.#joining.returns()) coming.breakOff(true);
     const inside = this.#rooms.joined().filter((room) => book.isInside(room, identity));
-    this.#handing.close(inside.filter((room) => this.#goingOn?.awaits(room) !== true));
+    for (const coming of this.#joining.returns()) coming.breakOff(true);
+    this.#handing.close(inside.filter((room) => this.#groupchat.goingOn?.awaits(room) !== true));
     for (const room of inside) this.#wasIn(room);
     book.forgetReader(this.#whenRead);
     book.left(identity);
@@ -303,8 +358,8 @@ export class MucSubClientSession implements FeatureSession {
     this.#book.leaves(room, identity);
     this.#soon(() => {
       if (!this.#book.isOurs(room)) return;
-      // A leaving that the server only says again is not behind what has still to be given.
-      if (this.#goingOn?.awaits(room) !== true) this.#handing.leaves(room);
+      // It is not behind what has still to be given.
+      if (this.#groupchat.goingOn?.awaits(room) !== true) this.#handing.leaves(room);
       this.#wasIn(room);
     });
   }
@@ -324,18 +379,11 @@ export class MucSubClientSession implements FeatureSession {
     const { frame } = stanza;
     const room = prepareJid(bare(frame.from ?? ''));
     if (room === undefined || !this.#concerns(room)) return PASS;
-    if (this.#goingOn?.holds(room, stanza.tree(), Buffer.from(frame.bytes())) === true) return HELD;
-    const coming = this.#joining.of(room);
-    if (coming !== undefined) {
-      coming.holds(stanza.tree(), Buffer.from(frame.bytes()));
-      return HELD;
-    }
+    const state = this.#rooms.isRoom(room);
     // It may have left, and be told still what was said before.
-    const isOrWasIn = this.#rooms.isRoom(room) === 'joined' || this.#handing.standing(room) !== undefined;
-    if (!isOrWasIn && this.#book.isRead) return PASS;
-    if (!this.#book.isOurs(room) && this.#features.known(room)?.mucsub === false) return PASS;
-    this.#showing.shown(room, stanza.tree(), frame.bytes());
-    return PASS;
+    const isIn = state === 'joined' || state === 'was';
+    if (this.#isReady) return this.#groupchat.comes(room, stanza.tree(), frame.bytes(), isIn);
+    return this.#early.holds('said', frame.bytes(), isIn) ? HELD : PASS;
   }
 
   /** A message out of an archive. */

@@ -13,7 +13,8 @@ import { type Merged, merge, type Said } from './merging.js';
 import { readKept } from './records.js';
 import type { RoomFeatureQuestions } from './room-features.js';
 import type { Settings } from './settings.js';
-import { stampOf } from './times.js';
+import { isSubject } from './showing.js';
+import { delayOf } from './times.js';
 
 /** What a room says while a client comes back is held up to so many bytes. */
 const MOST_HELD = 2 * 1024 * 1024;
@@ -31,6 +32,8 @@ export interface Surroundings {
   readonly handing: Handing;
   /** Under which it is remembered what the client has had. */
   readonly name: string | undefined;
+  /** It is known what there is of the account, and what the client has had. */
+  readonly isReady: () => boolean;
   /** Whether the client has had a message out of the room's archive in this session. */
   readonly hasFetched: (room: string, id: string) => boolean;
   /** Passes on what was said while the client was being told what was before. */
@@ -44,22 +47,31 @@ export interface Surroundings {
  * missed: once, in order, in place of the history.
  */
 export class Return {
-  #state: 'entering' | 'in' | 'archive' | 'kept' | 'over' = 'entering';
+  #state: 'entering' | 'in' | 'archive' | 'kept' | 'over';
   readonly #history: Said[] = [];
   readonly #live: { readonly tree: Element; readonly bytes: Buffer }[] = [];
   #subject: Buffer | undefined;
   /** The room has told all that is before. */
-  #ended = false;
+  #ended: boolean;
   #bytes = 0;
   #archive: ArchiveReading | undefined;
   #conversation: Said[] = [];
   #loads = 0;
 
+  readonly room: string;
+  readonly #limits: HistoryLimits;
+
+  /** @param record how far it is */
   constructor(
     private readonly around: Surroundings,
-    readonly room: string,
-    private readonly limits: HistoryLimits,
-  ) {}
+    { room, limits, stage, subject }: ReturnRecord,
+  ) {
+    this.room = room;
+    this.#limits = limits;
+    this.#state = stage === 'entering' ? 'entering' : 'in';
+    this.#ended = stage === undefined;
+    this.#subject = subject === undefined ? undefined : Buffer.from(subject);
+  }
 
   /** The room has let it in. */
   isIn(): void {
@@ -70,14 +82,14 @@ export class Return {
   /** A groupchat message of the room's, which is held. @param bytes the holder's own */
   holds(tree: Element, bytes: Buffer): void {
     this.#bytes += bytes.length;
-    const stamp = stampOf(tree);
-    if (tree.getChild('subject') !== undefined && tree.getChild('body') === undefined) {
-      if (!Number.isNaN(stamp) || this.#state !== 'entering') {
+    const delay = delayOf(tree, this.room);
+    if (isSubject(tree)) {
+      if (delay !== undefined || this.#state !== 'entering') {
         this.#subject = bytes;
         this.#ended = true;
       } else this.#live.push({ tree, bytes });
-    } else if (Number.isNaN(stamp)) this.#live.push({ tree, bytes });
-    else this.#history.push({ mark: markOf(tree, this.room, stamp), xml: bytes, seq: undefined });
+    } else if (delay === undefined) this.#live.push({ tree, bytes });
+    else this.#history.push({ mark: markOf(tree, this.room, delay.at), xml: bytes, seq: undefined });
     if (this.#bytes > MOST_HELD) this.hurry();
     else this.proceed();
   }
@@ -103,8 +115,8 @@ export class Return {
 
   /** To be called when something may have become known. */
   proceed(): void {
-    const { book, settings, context, features, handing } = this.around;
-    if (this.#state !== 'in' || !this.#ended || !book.isRead) return;
+    const { settings, context, features, handing, isReady } = this.around;
+    if (this.#state !== 'in' || !this.#ended || !isReady()) return;
     this.#state = 'archive';
     const seen = handing.standing(this.room);
     // Who is new here is told what is kept, in which there may be gaps: after a kill some of it is in the archive alone.
@@ -140,7 +152,7 @@ export class Return {
 
   /** Whether the client wants more than the room's history has. */
   #wantsMore(): boolean {
-    const { maxstanzas } = this.limits;
+    const { maxstanzas } = this.#limits;
     return maxstanzas === undefined || maxstanzas > this.#history.length;
   }
 
@@ -215,7 +227,7 @@ export class Return {
     };
     const conversation = merge(kept, told).filter(({ said }) => !isLive(said.mark));
     const missed = conversation.filter(isNew).map(({ said }) => said);
-    const given = new Set(withinLimits(missed, this.limits, context.wallClock(), ({ mark }) => mark.at));
+    const given = new Set(withinLimits(missed, this.#limits, context.wallClock(), ({ mark }) => mark.at));
     for (const [at, { said }] of conversation.entries()) {
       const isGiven = given.has(said);
       if (!isGiven && conversation.length - at > TRAIL) continue;
@@ -245,27 +257,22 @@ export class Return {
 
   /**
    * The session is gone on with by another process: what the room has told is kept until then.
-   * @returns what that has to know to give it to the client
+   * @returns what that has to know to give it to the client; undefined: it is over
    */
   suspend(): ReturnRecord | undefined {
-    if (this.#state === 'over' || this.#state === 'entering') return undefined;
+    if (this.#state === 'over') return undefined;
     const { handing } = this.around;
-    const seen = handing.standing(this.room);
+    const { room } = this;
+    const limits = this.#limits;
+    const stage = this.#state === 'entering' ? 'entering' : this.#ended ? undefined : 'in';
+    const seen = handing.standing(room);
     const told = merge(this.#archive?.found ?? [], this.#history).map(({ said }) => said);
     const marks = told.map(({ mark }) => mark);
     const anchor = seen === undefined ? -1 : anchorIn(marks, seen.trail);
-    for (const { mark, xml } of told.slice(anchor + 1)) handing.keep(this.room, mark, xml, this.around.name);
+    for (const { mark, xml } of told.slice(anchor + 1)) handing.keep(room, mark, xml, this.around.name);
     this.breakOff(true);
     const subject = this.#subject?.toString();
-    return { room: this.room, limits: this.limits, ...(subject !== undefined && { subject }) };
-  }
-
-  /** Goes on with it. The room has told all to the process before. */
-  resume(subject: string | undefined): void {
-    this.#subject = subject === undefined ? undefined : Buffer.from(subject);
-    this.#state = 'in';
-    this.#ended = true;
-    this.proceed();
+    return { room, limits, ...(stage && { stage }), ...(subject !== undefined && { subject }) };
   }
 
   /** To this resource, whomever it was said to. */
@@ -278,10 +285,12 @@ export class Return {
   }
 }
 
-/** What is left of a return when its process ends. */
+/** How far a return is: when it begins, and when its process ends. */
 export interface ReturnRecord {
   readonly room: string;
   readonly limits: HistoryLimits;
+  /** `entering`: the room has not let the client in; `in`: it has, and is telling what was before; absent: it has told it. */
+  readonly stage?: 'entering' | 'in';
   readonly subject?: string;
 }
 

@@ -9,7 +9,12 @@ import type { Handed, Handing } from './handing.js';
 import { type Mark, markOf } from './marks.js';
 import type { RoomFeatureQuestions } from './room-features.js';
 import type { Settings } from './settings.js';
-import { stampOf } from './times.js';
+import { delayOf } from './times.js';
+
+/** It says what the room is about, which is no message (XEP-0045 §8.1). */
+export function isSubject(message: Element): boolean {
+  return message.getChild('body') === undefined && message.getChild('subject') !== undefined;
+}
 
 /** What the client of one session is shown of rooms. */
 export class Showing {
@@ -36,10 +41,8 @@ export class Showing {
 
   /** The client is being shown a message. @param bytes not to be kept as they are @param isOurs the server takes it for delivered */
   shown(room: string, tree: Element, bytes: Buffer, isOurs = false): void {
-    if (tree.getChild('body') === undefined && tree.getChild('subject') !== undefined) return;
-    const { context } = this;
-    const stamp = stampOf(tree);
-    const mark = markOf(tree, room, Number.isNaN(stamp) ? context.wallClock() : stamp);
+    if (isSubject(tree)) return;
+    const mark = markOf(tree, room, delayOf(tree, room)?.at ?? this.context.wallClock());
     const again = this.#sentAgain(room, mark);
     if (again !== undefined) {
       const xml = again.seq === undefined ? Buffer.from(bytes) : undefined;

@@ -39,6 +39,28 @@ interface Message {
   readonly at: number;
 }
 
+/** A domain at one process. */
+export class ProxiedDomain extends FakeDomain {
+  #waiting: (() => void)[] | undefined;
+
+  /** What is asked of the store from now on is answered by `answers`. */
+  hesitates(): void {
+    this.#waiting ??= [];
+  }
+
+  /** @param now what is done with what the store has, when it answers */
+  whenRead(now: () => void): void {
+    if (this.#waiting === undefined) now();
+    else this.#waiting.push(now);
+  }
+
+  answers(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const each of waiting) each();
+  }
+}
+
 /** The time, for everybody. */
 export class Clock {
   now = 1_000_000;
@@ -59,6 +81,10 @@ export class Server {
   readonly available = new Set<string>();
   readonly requests: string[] = [];
   allowed = true;
+  /** Rooms let in who joins, and tell what was before by `tells`. */
+  isSlow = false;
+  readonly #unacknowledged = new Map<string, { xml: string; at: number }[]>();
+  #untold: (() => void)[] = [];
   #offline: string[] = [];
 
   constructor(
@@ -95,6 +121,38 @@ export class Server {
     const given = this.traits.ids ? `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='${id}'/>` : '';
     const delay = delayed ? `<delay xmlns='${NS.delay}' from='${ROOM}' stamp='${stamp(at)}'/>` : '';
     return `<message type='groupchat' from='${ROOM}/${nick}' to='${to}'>${given}${delay}<body>${body}</body></message>`;
+  }
+
+  /** A session has begun; first it gets what the one before of its resource has not acknowledged, as ejabberd has it. */
+  begins(full: string, deliver: (xml: string) => void): void {
+    this.sessions.set(full, deliver);
+    const unacknowledged = this.#unacknowledged.get(full);
+    if (unacknowledged === undefined) return;
+    this.#unacknowledged.delete(full);
+    this.occupants.delete(full);
+    for (const { xml, at } of unacknowledged) {
+      const delay = `<delay xmlns='${NS.delay}' from='capulet.lit' stamp='${stamp(at)}'>Resent</delay>`;
+      if (/^<message[^>]* type='groupchat'/.test(xml))
+        deliver(xml.replace(/<\/message>$/, `${delay}</message>`));
+    }
+  }
+
+  /** The connection of a session is lost: to the rooms it is there until another one of its resource begins. @param unacknowledged of what it was sent */
+  loses(full: string, unacknowledged: readonly string[]): void {
+    const now = this.clock.wall();
+    const waiting = unacknowledged.map((xml) => {
+      const said = this.messages.find(({ body }) => xml.includes(`<body>${body}</body>`));
+      return { xml, at: said?.at ?? now };
+    });
+    this.#unacknowledged.set(full, waiting);
+    this.sessions.set(full, (xml) => waiting.push({ xml, at: this.clock.wall() }));
+    this.available.delete(full);
+  }
+
+  /** A session that was lost is not waited for any more. */
+  expires(full: string): void {
+    this.#unacknowledged.delete(full);
+    this.ends(full);
   }
 
   /** A session has gone. */
@@ -139,9 +197,16 @@ export class Server {
     deliver(`<presence from='${ROOM}/${nick}' to='${full}'>${item}</presence>`);
     const wish = stanza.getChild('x', NS.muc)?.getChild('history')?.attrs.maxstanzas as string | undefined;
     const most = Math.min(this.traits.history, wish === undefined ? Number.POSITIVE_INFINITY : Number(wish));
-    for (const message of most === 0 ? [] : this.messages.slice(-most))
-      deliver(this.#groupchat(message, full, true));
-    deliver(`<message type='groupchat' from='${ROOM}' to='${full}'><subject/></message>`);
+    const history = most === 0 ? [] : this.messages.slice(-most);
+    const subject = `<message type='groupchat' from='${ROOM}' to='${full}'><subject/></message>`;
+    for (const xml of [...history.map((message) => this.#groupchat(message, full, true)), subject])
+      this.#untold.push(() => this.sessions.get(full)?.(xml));
+    if (!this.isSlow) this.tells();
+  }
+
+  /** What a slow room has still to tell. @param most so many messages, the subject included */
+  tells(most = Number.POSITIVE_INFINITY): void {
+    for (const each of this.#untold.splice(0, most)) each();
   }
 
   #iq(full: string, to: string, iq: Element): string {
@@ -224,6 +289,8 @@ let ids = 0;
 /** A session through the proxy. What is for the client is on the wire until the client reads it; by reading it acknowledges. */
 export class ProxiedSession {
   wire: OnWire[] = [];
+  /** So much of the server's does not count as delivered, though it has been taken. */
+  takes = 0;
   readonly #pipeline: PipelineSession;
   readonly #identity: SessionIdentity;
   readonly #wakeups = new Map<string, { feature: Feature; token: string; time: number }>();
@@ -234,7 +301,7 @@ export class ProxiedSession {
 
   constructor(
     readonly full: string,
-    readonly domain: FakeDomain,
+    readonly domain: ProxiedDomain,
     private readonly clock: Clock,
     private readonly server: Server,
     private readonly settings: Readonly<Record<string, unknown>>,
@@ -243,7 +310,7 @@ export class ProxiedSession {
     const [bare, resource] = full.split('/') as [string, string];
     const [local, name] = bare.split('@') as [string, string];
     this.#identity = { full, bare, local, domain: name, resource };
-    server.sessions.set(full, (xml) => this.#later.push(() => this.#fromServer(xml)));
+    server.begins(full, (xml) => this.#later.push(() => this.#fromServer(xml)));
     this.#pipeline = new PipelineSession(
       PIPELINE,
       this.#identity,
@@ -381,7 +448,12 @@ export class ProxiedSession {
       ...{ endKept: () => {}, keepForAccount: () => {}, tell: () => {}, count: () => {}, waits: () => {} },
       ...{ upstream: 'xmpp://localhost', sendStored: () => {} },
       attend: (interest, on) => pipeline.attend(interest, on),
-      holdAcknowledgement: () => () => {},
+      holdAcknowledgement: () => {
+        this.takes += 1;
+        return () => {
+          this.takes -= 1;
+        };
+      },
       sendInOthersTurn: () => {},
       whenReceived: (token) => this.#put({ kind: 'receipt', feature, token }),
       settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
@@ -390,7 +462,8 @@ export class ProxiedSession {
           this.domain.write(changes);
           this.#later.push(() => done?.(true));
         },
-        load: (prefix, done) => this.#later.push(() => done(this.domain.list(prefix))),
+        load: (prefix, done) =>
+          this.domain.whenRead(() => this.#later.push(() => done(this.domain.list(prefix)))),
       },
       wallClock: this.clock.wall,
       request: ({ leg, type, to = ACCOUNT, payload }: IqRequest, done) => {
@@ -427,7 +500,7 @@ export class Device {
 
   constructor(
     readonly full: string,
-    private readonly world: { domain: FakeDomain; readonly clock: Clock; readonly server: Server },
+    private readonly world: { domain: ProxiedDomain; readonly clock: Clock; readonly server: Server },
     private readonly settings: Readonly<Record<string, unknown>> = { rooms: [`*@${MUC}`] },
   ) {}
 
@@ -503,7 +576,7 @@ export class Device {
 export class World {
   readonly clock = new Clock();
   readonly server: Server;
-  domain = new FakeDomain();
+  domain = new ProxiedDomain();
 
   constructor(traits: Partial<Traits> = {}) {
     this.server = new Server({ history: 20, archive: true, ids: true, ...traits }, this.clock);
@@ -516,7 +589,7 @@ export class World {
   /** Another process: of the former only the store is left. */
   nextProcess(): void {
     const { store } = this.domain;
-    this.domain = new FakeDomain();
+    this.domain = new ProxiedDomain();
     for (const [key, value] of store) this.domain.store.set(key, value);
   }
 }

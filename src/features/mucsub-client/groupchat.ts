@@ -1,0 +1,54 @@
+import { Buffer } from 'node:buffer';
+import type { Element } from 'ltx';
+import { type FeatureContext, PASS, type Verdict } from '../../session/feature.js';
+import type { AccountBook } from './book.js';
+import type { GoingOn } from './going-on.js';
+import type { Joining } from './joining.js';
+import type { RoomFeatureQuestions } from './room-features.js';
+import type { Showing } from './showing.js';
+
+export const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
+export const HIDDEN: Verdict = { action: 'drop', reason: 'mucsub-client-hidden' };
+
+/** The client is shown it. */
+const SHOWN = 'shown';
+
+/** What rooms say to everybody in them, on its way to the client. */
+export class Groupchat {
+  /** While the session is being gone on with. */
+  goingOn: GoingOn | undefined;
+
+  constructor(
+    private readonly context: FeatureContext,
+    private readonly book: AccountBook,
+    private readonly features: RoomFeatureQuestions,
+    private readonly joining: Joining,
+    private readonly showing: Showing,
+  ) {}
+
+  /** @param bytes valid now only @param isIn the client is in the room, or was in this session */
+  comes(room: string, tree: Element, bytes: Buffer, isIn: boolean): Verdict {
+    const verdict = this.#judge(room, tree, bytes, isIn);
+    if (verdict !== SHOWN) return verdict;
+    this.showing.shown(room, tree, bytes);
+    return PASS;
+  }
+
+  /** The same of a message that has been held. */
+  comesLate(room: string, tree: Element, bytes: Buffer, isIn: boolean): void {
+    const verdict = this.#judge(room, tree, bytes, isIn);
+    if (verdict === SHOWN) this.showing.passes(room, tree, bytes);
+    else if (verdict === PASS) this.context.send('client', bytes, 'mucsub-client-held');
+  }
+
+  #judge(room: string, tree: Element, bytes: Buffer, isIn: boolean): Verdict | typeof SHOWN {
+    if (this.goingOn?.holds(room, tree, Buffer.from(bytes)) === true) return HELD;
+    const coming = this.joining.of(room);
+    if (coming !== undefined) {
+      coming.holds(tree, Buffer.from(bytes));
+      return HELD;
+    }
+    if (!this.book.isOurs(room) && this.features.known(room)?.mucsub === false) return PASS;
+    return isIn ? SHOWN : PASS;
+  }
+}

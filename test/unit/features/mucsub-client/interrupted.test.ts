@@ -1,0 +1,96 @@
+import { describe, expect, test, vi } from 'vitest';
+import { ACCOUNT, type Device, ProxiedSession, ROOM, type Traits, World } from './world.js';
+
+/* Sessions that end, or whose process is stopped, while the client is on its way back to a room. */
+
+const bodies = (world: World) => world.server.messages.map(({ body }) => body);
+
+function says(world: World, ...all: string[]): void {
+  for (const body of all) {
+    world.clock.now += 1_000;
+    world.server.says(body);
+  }
+}
+
+/** It has been in the room, and has missed these. */
+function missed(world: World, ...all: string[]): Device {
+  const phone = world.device('phone').joins().reads();
+  says(world, 'live');
+  phone.closes();
+  says(world, ...all);
+  return phone;
+}
+
+/** The process is stopped, and the next one goes on with the session. */
+function stopped(world: World, phone: Device): void {
+  const { unreadOfServer } = phone.session!;
+  const snapshots = phone.session!.snapshots();
+  world.nextProcess();
+  phone.restarted(snapshots, unreadOfServer);
+}
+
+const NO_ARCHIVE = { history: 0, archive: false };
+const TRAITS: readonly Partial<Traits>[] = [{}, { history: 1 }, NO_ARCHIVE, { ...NO_ARCHIVE, ids: false }];
+
+describe('as long as the store has not been read', () => {
+  test.each(TRAITS)(
+    'nothing is shown, and what comes counts for the server as not delivered: %j',
+    (traits) => {
+      const world = new World(traits);
+      const phone = missed(world, 'one', 'two');
+      world.nextProcess();
+      world.domain.hesitates();
+      phone.joins();
+      says(world, 'three');
+      expect(phone.reads().shown).toEqual(['live']);
+      expect(phone.session?.takes).toBeGreaterThan(0);
+      world.domain.answers();
+      expect(phone.reads().shown).toEqual(bodies(world));
+      expect(phone.session?.takes).toBe(0);
+    },
+  );
+
+  test.each(TRAITS)(
+    'nothing is lost when the process is stopped, twice too, and nothing comes twice: %j',
+    (traits) => {
+      const world = new World(traits);
+      const phone = missed(world, 'one', 'two');
+      world.nextProcess();
+      world.domain.hesitates();
+      phone.joins();
+      says(world, 'three');
+      stopped(world, phone.reads());
+      world.domain.hesitates();
+      says(world, 'four');
+      stopped(world, phone.reads());
+      says(world, 'five');
+      expect(phone.reads().shown).toEqual(bodies(world));
+      phone.closes();
+      expect(phone.joins().reads().shown).toEqual(bodies(world));
+    },
+  );
+
+  test('it is read at once, not with the next tick of the clock', () => {
+    const { domain, clock, server } = new World();
+    const asks = vi.spyOn(domain, 'whenRead');
+    new ProxiedSession(`${ACCOUNT}/phone`, domain, clock, server, { rooms: [ROOM] });
+    expect(asks).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('a process that is stopped while a client is on its way back', () => {
+  test.each(TRAITS)('has the next one go on where the room was: %j', (traits) => {
+    for (const told of [0, 1, 2]) {
+      const world = new World(traits);
+      const phone = missed(world, 'one', 'two');
+      world.server.isSlow = true;
+      phone.joins();
+      world.server.tells(told);
+      says(world, 'three');
+      stopped(world, phone.reads());
+      says(world, 'four');
+      world.server.tells();
+      expect(phone.reads().shown).toEqual(bodies(world));
+    }
+  });
+});
