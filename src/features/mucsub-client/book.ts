@@ -1,6 +1,6 @@
 import type { SessionIdentity } from '../../session/feature.js';
 import { keyParts, type StoreChange, type StoreEntry, storeKey } from '../../store/store.js';
-import { type KeepLimits, type KeptMessage, KeptMessages } from './kept.js';
+import { type Keeping, type KeepLimits, type KeptMessage, KeptMessages } from './kept.js';
 import type { Mark } from './marks.js';
 import {
   FEATURE_NAME,
@@ -306,14 +306,8 @@ export class AccountBook {
   }
 
   /** Keeps a message for clients that have not had it; see `KeptMessages.add`. */
-  keep(
-    jid: string,
-    mark: Mark,
-    xml: string,
-    only: string | undefined,
-    limits: KeepLimits,
-  ): ReturnType<KeptMessages['add']> {
-    return this.#kept.add(this.#make(jid), mark, xml, only, limits);
+  keep(jid: string, keeping: Keeping, limits: KeepLimits): ReturnType<KeptMessages['add']> {
+    return this.#kept.add(this.#make(jid), keeping, limits);
   }
 
   /** Where what is kept of a room is. */

@@ -11,7 +11,8 @@ import { asGroupchat, isOfUse, readEvents } from './conversion.js';
 import type { Early } from './early.js';
 import type { Handing } from './handing.js';
 import { type Mark, markOf } from './marks.js';
-import type { Showing } from './showing.js';
+import { isSubject, type Showing } from './showing.js';
+import { delayOf } from './times.js';
 
 const EVENTS = Buffer.from('urn:xmpp:mucsub:nodes:');
 
@@ -27,6 +28,8 @@ export class Events {
     private readonly handing: Handing,
     private readonly showing: Showing,
     private readonly early: Early,
+    /** Under which it is remembered what the client has had. */
+    private readonly name: string | undefined,
     /** It is known what there is of the account, and what the client has had. */
     private readonly isReady: () => boolean,
     /** Whether the client is in a room, and has been told what was before. */
@@ -69,6 +72,16 @@ export class Events {
       verdict = KEPT;
     }
     return verdict;
+  }
+
+  /** A groupchat message that does not come as one to somebody who is in the room. @param bytes as it came */
+  stray(room: string, message: Element, bytes: Buffer): Verdict {
+    if (!this.book.isOurs(room)) return PASS;
+    const mark = markOf(message, room, delayOf(message, room)?.at ?? this.context.wallClock());
+    if (isSubject(message) || !isOfUse(message) || this.handing.has(room, mark)) return HIDDEN;
+    // Other resources have their own.
+    this.handing.keep(room, mark, bytes, this.name, true);
+    return KEPT;
   }
 
   #takeMessage(room: string, mark: Mark, xml: Buffer): void {

@@ -2,10 +2,12 @@ import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { type FeatureContext, PASS, type Verdict } from '../../session/feature.js';
 import type { AccountBook } from './book.js';
+import type { Events } from './events.js';
 import type { GoingOn } from './going-on.js';
 import type { Joining } from './joining.js';
 import type { RoomFeatureQuestions } from './room-features.js';
 import type { Showing } from './showing.js';
+import { delayOf } from './times.js';
 
 export const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
 export const HIDDEN: Verdict = { action: 'drop', reason: 'mucsub-client-hidden' };
@@ -23,6 +25,7 @@ export class Groupchat {
     private readonly book: AccountBook,
     private readonly features: RoomFeatureQuestions,
     private readonly joining: Joining,
+    private readonly events: Events,
     private readonly showing: Showing,
   ) {}
 
@@ -43,12 +46,15 @@ export class Groupchat {
 
   #judge(room: string, tree: Element, bytes: Buffer, isIn: boolean): Verdict | typeof SHOWN {
     if (this.goingOn?.holds(room, tree, Buffer.from(bytes)) === true) return HELD;
+    const isLate = delayOf(tree, room)?.isHistory === false;
     const coming = this.joining.of(room);
+    // COMPAT: ejabberd sends what a lost session has not acknowledged to the next one of its resource, which is in no room yet: it is told that when it joins.
+    if (!isIn || (isLate && coming !== undefined)) return this.events.stray(room, tree, bytes);
     if (coming !== undefined) {
       coming.holds(tree, Buffer.from(bytes));
       return HELD;
     }
     if (!this.book.isOurs(room) && this.features.known(room)?.mucsub === false) return PASS;
-    return isIn ? SHOWN : PASS;
+    return isLate && this.showing.hasHad(room, tree) ? HIDDEN : SHOWN;
   }
 }

@@ -167,16 +167,18 @@ export class Handing {
   /**
    * Keeps a message for who has not had it.
    * @param only the one resource for which it is
+   * @param isLate it may have come behind what was said after it
    * @returns its place; undefined when nothing is kept of the room
    */
-  keep(room: string, mark: Mark, bytes: Buffer, only?: string): number | undefined {
+  keep(room: string, mark: Mark, bytes: Buffer, only?: string, isLate = false): number | undefined {
     const { book, context, settings } = this;
     if (!book.isOurs(room)) return undefined;
     const xml = delayed(bytes, room, mark.at, context).toString();
-    const { message, changes } = book.keep(room, mark, xml, only, {
+    const limits = {
       bytes: settings.storeBytes,
       oldest: context.wallClock() - settings.keepSeconds * 1_000,
-    });
+    };
+    const { message, changes } = book.keep(room, { mark, xml, only, isLate }, limits);
     if (changes.length > 0) {
       context.count('mucsub-client-kept');
       // Nobody else has it any more once the server takes it for delivered.

@@ -14,8 +14,32 @@ export interface KeptMessage {
   readonly bytes: number;
   /** Name of the one resource that has not had it; undefined: it may be any. */
   only: string | undefined;
+  /** See `KeptRecord`. */
+  readonly isLate: boolean;
   /** Until it is on disk. */
   xml: string | undefined;
+}
+
+/** What is to be kept. */
+export interface Keeping {
+  readonly mark: Mark;
+  readonly xml: string;
+  /** The one resource for which it is; undefined: for any. */
+  readonly only?: string | undefined;
+  /** See `KeptRecord`. */
+  readonly isLate?: boolean;
+}
+
+/** What is kept of a room in the order in which it was said. */
+export function inOrder(kept: readonly KeptMessage[]): readonly KeptMessage[] {
+  if (!kept.some(({ isLate }) => isLate)) return kept;
+  const ordered = kept.filter(({ isLate }) => !isLate);
+  for (const late of kept) {
+    if (!late.isLate) continue;
+    const behind = ordered.findIndex(({ mark }) => mark.at > late.mark.at);
+    ordered.splice(behind === -1 ? ordered.length : behind, 0, late);
+  }
+  return ordered;
 }
 
 /** Of all that is kept for an account; `oldest` in ms since 1970. */
@@ -36,33 +60,32 @@ export class KeptMessages {
   ) {}
 
   /** The store has this. @param size bytes of it there */
-  learn(room: Room, { seq, mark, only }: KeptRecord, size: number): void {
+  learn(room: Room, { seq, mark, only, isLate }: KeptRecord, size: number): void {
     const bytes = size + ENTRY_BYTES;
-    room.kept.push({ seq, mark, bytes, only, xml: undefined });
+    room.kept.push({ seq, mark, bytes, only, isLate, xml: undefined });
     room.lastSeq = Math.max(room.lastSeq, seq);
     this.#bytes += bytes;
   }
 
   /**
    * Keeps a message for clients that have not had it.
-   * @param only the one resource for which it is
    * @returns its place and what is to be written; no changes when it is kept already
    */
   add(
     room: Room,
-    mark: Mark,
-    xml: string,
-    only: string | undefined,
+    { mark, xml, only, isLate = false }: Keeping,
     limits: KeepLimits,
   ): { readonly message: KeptMessage; readonly changes: StoreChange[] } {
-    const known = room.kept.find((each) => isSame(each.mark, mark));
+    // What is kept before its place that resource would not look for.
+    const from = only === undefined ? 0 : (room.seen.get(only)?.seq ?? 0);
+    const known = room.kept.find((each) => each.seq > from && isSame(each.mark, mark));
     if (known !== undefined) {
       if (known.only === undefined || known.only === only) return { message: known, changes: [] };
       known.only = undefined;
       return { message: known, changes: [this.#change(room.jid, known, xml)] };
     }
     room.lastSeq += 1;
-    const entry = { seq: room.lastSeq, mark, only };
+    const entry = { seq: room.lastSeq, mark, only, isLate };
     const change = this.#change(room.jid, entry, xml);
     const message = { ...entry, bytes: (change.value?.length ?? 0) + ENTRY_BYTES, xml };
     room.kept.push(message);
@@ -101,8 +124,14 @@ export class KeptMessages {
     return oldest;
   }
 
-  #change(jid: string, { seq, mark, only }: Omit<KeptMessage, 'bytes' | 'xml'>, xml: string): StoreChange {
-    const value = json({ room: jid, seq, at: mark.at, id: mark.id, content: mark.content, only, xml });
+  #change(
+    jid: string,
+    { seq, mark, only, isLate }: Omit<KeptMessage, 'bytes' | 'xml'>,
+    xml: string,
+  ): StoreChange {
+    const { at, id, content } = mark;
+    const late = isLate ? true : undefined;
+    const value = json({ room: jid, seq, at, id, content, only, late, xml });
     return { key: this.#key(jid, seq), value };
   }
 

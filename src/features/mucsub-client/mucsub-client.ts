@@ -99,11 +99,12 @@ export class MucSubClientSession implements FeatureSession {
       this.#handing,
       this.#showing,
       this.#early,
+      name,
       () => this.#isReady,
       (room) => this.#rooms.isRoom(room) === 'joined' && !this.#joining.isReturning(room),
       (room) => this.#concerns(room),
     );
-    const said = [this.#features, this.#joining, this.#showing] as const;
+    const said = [this.#features, this.#joining, this.#events, this.#showing] as const;
     this.#groupchat = new Groupchat(context, this.#book, ...said);
     this.#speaking = new Speaking(context, this.#book, this.#patterns, (what) => this.#soon(what));
     this.#subscribing = new Subscribing(

@@ -8,6 +8,7 @@ import { parseStanza } from '../../xml/tokenizer.js';
 import { ArchiveReading } from './archive.js';
 import { type AccountBook, TRAIL } from './book.js';
 import type { Handing } from './handing.js';
+import { inOrder } from './kept.js';
 import { anchorIn, isSame, type Mark, markOf } from './marks.js';
 import { type Merged, merge, type Said } from './merging.js';
 import { readKept } from './records.js';
@@ -172,7 +173,7 @@ export class Return {
     const from = seen?.seq ?? book.commonSeq(this.room, this.around.name);
     const { settings, context, name } = this.around;
     const oldest = context.wallClock() - settings.keepSeconds * 1_000;
-    return (book.room(this.room)?.kept ?? []).filter(
+    return inOrder(book.room(this.room)?.kept ?? []).filter(
       ({ seq, only, mark }) => seq > from && mark.at >= oldest && (only === undefined || only === name),
     );
   }

@@ -56,6 +56,12 @@ export class Showing {
     this.handing.shows(room, { mark, seq, xml: copy, isOurs, asks: true });
   }
 
+  /** Whether the client has had a message, or it is on its way to it, by the id that the room gives it. */
+  hasHad(room: string, tree: Element): boolean {
+    const mark = markOf(tree, room, this.context.wallClock());
+    return mark.id !== undefined && this.handing.has(room, mark);
+  }
+
   /** A message that the process before had on its way: the server sends it again, and it is known when it was said. */
   #sentAgain(room: string, { id, content }: Mark): Pick<Handed, 'mark' | 'seq'> | undefined {
     const at = this.resent.findIndex(

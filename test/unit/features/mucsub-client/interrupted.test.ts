@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { NS } from '../../../../src/xml/namespaces.js';
 import { ACCOUNT, type Device, ProxiedSession, ROOM, type Traits, World } from './world.js';
 
 /* Sessions that end, or whose process is stopped, while the client is on its way back to a room. */
@@ -79,6 +80,19 @@ describe('as long as the store has not been read', () => {
 });
 
 describe('a process that is stopped while a client is on its way back', () => {
+  test.each(TRAITS)('has the next one let it in and tell it: %j', (traits) => {
+    const world = new World(traits);
+    const phone = missed(world, 'one', 'two').connects();
+    world.server.loses(phone.full, []);
+    phone.session!.send(`<presence to='${ROOM}/Juliet'><x xmlns='${NS.muc}'/></presence>`);
+    const snapshots = phone.session!.snapshots();
+    world.nextProcess();
+    phone.restarted(snapshots, []);
+    world.server.receive(phone.full, `<presence to='${ROOM}/Juliet'><x xmlns='${NS.muc}'/></presence>`);
+    says(world, 'three');
+    expect(phone.reads().shown).toEqual(bodies(world));
+  });
+
   test.each(TRAITS)('has the next one go on where the room was: %j', (traits) => {
     for (const told of [0, 1, 2]) {
       const world = new World(traits);

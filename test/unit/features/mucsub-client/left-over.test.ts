@@ -40,6 +40,109 @@ function archived({ server }: World, body: string, question: string): string {
   );
 }
 
+/** The room has said something that the archive alone has. */
+const NOTHING_TOLD = { history: 0, archive: false };
+
+describe('groupchat that the session before has not acknowledged', () => {
+  /** It was in the room when its proxy was killed, and had not been told these. */
+  function killed(world: World, ...all: string[]): Device {
+    const phone = world.device('phone').joins().reads();
+    says(world, 'live');
+    phone.reads();
+    phone.session!.kill();
+    world.server.loses(phone.full, []);
+    says(world, ...all);
+    phone.session = undefined;
+    world.nextProcess();
+    return phone;
+  }
+
+  test('is not shown to the next one before it is in the room, and told when it joins: once and in order', () => {
+    for (const traits of [
+      {},
+      { history: 1 },
+      { history: 0 },
+      NOTHING_TOLD,
+      { ...NOTHING_TOLD, ids: false },
+    ]) {
+      const world = new World(traits);
+      const phone = killed(world, 'one', 'two').connects();
+      expect(phone.shown).toEqual(['live']);
+      says(world, 'three');
+      phone.joins();
+      says(world, 'four');
+      expect(phone.reads().shown).toEqual(bodies(world));
+      phone.closes();
+      says(world, 'five');
+      expect(phone.joins().reads().shown).toEqual(bodies(world));
+    }
+  });
+
+  test('nor when it comes behind the join, as long as the room has not let it in', () => {
+    for (const traits of [{}, NOTHING_TOLD]) {
+      const world = new World(traits);
+      const phone = killed(world, 'one', 'two');
+      phone.session = undefined;
+      const late: string[] = [];
+      const { server } = world;
+      server.begins(phone.full, (xml) => late.push(xml));
+      server.isSlow = true;
+      phone.joins();
+      for (const xml of late) server.sessions.get(phone.full)?.(xml);
+      expect(phone.reads().shown).toEqual(['live']);
+      server.tells();
+      expect(phone.reads().shown).toEqual(bodies(world));
+    }
+  });
+
+  test('is told again to no other client of the account', () => {
+    const world = new World(NOTHING_TOLD);
+    const laptop = world.device('laptop').joins('', 'Jule').reads();
+    const phone = killed(world, 'one', 'two');
+    expect(laptop.reads().shown).toEqual(bodies(world));
+    laptop.drops();
+    phone.connects();
+    expect(laptop.joins('', 'Jule').reads().shown).toEqual(bodies(world));
+    expect(phone.joins().reads().shown).toEqual(bodies(world));
+  });
+
+  test('is not told again where the client had it', () => {
+    const world = new World(NOTHING_TOLD);
+    const phone = world.device('phone').joins();
+    says(world, 'one', 'two');
+    phone.session!.settle();
+    const unacknowledged = phone.session!.unreadOfServer;
+    phone.reads();
+    phone.session!.kill();
+    world.server.loses(phone.full, unacknowledged);
+    phone.session = undefined;
+    world.nextProcess();
+    phone.joins();
+    says(world, 'three');
+    expect(phone.reads().shown).toEqual(bodies(world));
+  });
+
+  test('is not shown again when it comes to a client in the room that has been told it', () => {
+    const world = new World();
+    const phone = away(world);
+    says(world, 'missed');
+    phone.joins().reads();
+    const { id } = world.server.messages.at(-1)!;
+    const resent = (body: string, archiveId: string) =>
+      `<message type='groupchat' from='${ROOM}/Romeo' to='${phone.full}'><stanza-id xmlns='${NS.sid}' by='${ROOM}' id='${archiveId}'/><body>${body}</body>` +
+      `<delay xmlns='${NS.delay}' from='capulet.lit' stamp='${stamp(world.clock.wall())}'>Resent</delay></message>`;
+    delivered(world, phone, resent('missed', id), resent('new', '999'));
+    expect(phone.shown).toEqual(['live', 'missed', 'new']);
+  });
+
+  test('passes as it is where the proxy has not subscribed the account', () => {
+    const world = new World();
+    world.server.allowed = false;
+    const phone = killed(world, 'one').connects();
+    expect(phone.shown).toEqual(['live', 'one']);
+  });
+});
+
 describe('answers of a room’s archive that the client has not asked for', () => {
   const asks = `<iq type='set' id='m' to='${ROOM}'><query xmlns='${NS.mam2}' queryid='mine'><set xmlns='${NS.resultSets}'><max>1</max></set></query></iq>`;
 

@@ -37,6 +37,8 @@ class Play {
   readonly devices: readonly [Device, Device];
   /** Devices that have lost their connection and may come back. */
   readonly held = new Set<Device>();
+  /** Devices whose session the server waits for. */
+  readonly lost = new Set<Device>();
   #said = 0;
 
   constructor(private readonly room: Traits) {
@@ -60,7 +62,7 @@ class Play {
         for (let i = 0; i < event.count; i++) this.#says();
         break;
       case 'talks':
-        if (device!.isIn && !held.has(device!)) {
+        if (device!.session !== undefined && device!.isIn && !held.has(device!)) {
           this.#said += 1;
           device!.session?.send(
             `<message type='groupchat' to='party@chats.capulet.lit'><body>message ${this.#said}</body></message>`,
@@ -68,10 +70,12 @@ class Play {
         }
         break;
       case 'joins':
-        if (!held.has(device!) && !device!.isIn) device!.joins('', `Juliet${event.who}`);
+        if (!held.has(device!) && (device!.session === undefined || !device!.isIn))
+          device!.joins('', `Juliet${event.who}`);
         break;
       case 'leaves':
-        if (!held.has(device!) && device!.isIn) device!.leaves(`Juliet${event.who}`);
+        if (device!.session !== undefined && !held.has(device!) && device!.isIn)
+          device!.leaves(`Juliet${event.who}`);
         break;
       case 'closes':
         if (!held.has(device!)) device!.closes();
@@ -101,6 +105,8 @@ class Play {
         break;
       case 'waits':
         world.clock.now += 60_000;
+        for (const each of this.lost) if (each.session === undefined) world.server.expires(each.full);
+        this.lost.clear();
         for (const each of this.devices) each.session?.settle();
         break;
     }
@@ -123,10 +129,14 @@ class Play {
 
   #kill(): void {
     for (const device of this.devices) {
-      // What was on its way is only in the archive.
+      // What was on its way is only in the archive, and with the server.
       if (!this.room.archive && !this.held.has(device)) device.reads();
-      device.session?.kill();
-      this.world.server.ends(device.full);
+      const { session } = device;
+      session?.kill();
+      if (session !== undefined && this.room.archive) {
+        this.world.server.loses(device.full, session.unreadOfServer);
+        this.lost.add(device);
+      } else this.world.server.ends(device.full);
       device.session = undefined;
     }
     this.held.clear();
@@ -148,7 +158,8 @@ class Play {
     for (const device of this.devices) {
       if (held.delete(device)) device.session?.clientBack();
       const isNew = device.shown.length === 0;
-      if (!device.isIn) device.joins('', `Juliet${this.devices.indexOf(device)}`);
+      if (device.session === undefined || !device.isIn)
+        device.joins('', `Juliet${this.devices.indexOf(device)}`);
       device.reads();
       world.clock.now += 60_000;
       device.reads();
