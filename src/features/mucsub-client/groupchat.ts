@@ -6,7 +6,7 @@ import type { Events } from './events.js';
 import type { GoingOn } from './going-on.js';
 import type { Joining } from './joining.js';
 import type { RoomFeatureQuestions } from './room-features.js';
-import type { Showing } from './showing.js';
+import { isSubject, type Showing } from './showing.js';
 import { delayOf } from './times.js';
 
 export const HELD: Verdict = { action: 'handled', reason: 'mucsub-client-held' };
@@ -46,7 +46,8 @@ export class Groupchat {
 
   #judge(room: string, tree: Element, bytes: Buffer, isIn: boolean): Verdict | typeof SHOWN {
     if (this.goingOn?.holds(room, tree, Buffer.from(bytes)) === true) return HELD;
-    const isLate = delayOf(tree, room)?.isHistory === false;
+    const delay = delayOf(tree, room);
+    const isLate = delay?.isHistory === false;
     const coming = this.joining.of(room);
     // COMPAT: ejabberd sends what a lost session has not acknowledged to the next one of its resource, which is in no room yet: it is told that when it joins.
     if (!isIn || (isLate && coming !== undefined)) return this.events.stray(room, tree, bytes);
@@ -55,6 +56,8 @@ export class Groupchat {
       return HELD;
     }
     if (!this.book.isOurs(room) && this.features.known(room)?.mucsub === false) return PASS;
-    return isLate && this.showing.hasHad(room, tree) ? HIDDEN : SHOWN;
+    if (delay === undefined && isSubject(tree)) this.joining.hasTold(room);
+    const mayBeAgain = delay !== undefined && (isLate || this.joining.isBehind(room));
+    return mayBeAgain && this.showing.hasHad(room, tree) ? HIDDEN : SHOWN;
   }
 }

@@ -21,6 +21,8 @@ const MOST_ROOMS = 200;
 /** The client's joins, and the rooms to which it is coming back by them. */
 export class Joining {
   readonly #returns = new Map<string, Return>();
+  /** Rooms that have still to tell what was before, and it has not been waited for. */
+  readonly #behind = new Set<string>();
   /** What the client gave with its last join. */
   readonly #passwords = new Map<string, string>();
 
@@ -40,6 +42,16 @@ export class Joining {
 
   of(room: string): Return | undefined {
     return this.#returns.get(room);
+  }
+
+  /** Whether a room has still to tell what was before, though the client has been told it otherwise. */
+  isBehind(room: string): boolean {
+    return this.#behind.has(room);
+  }
+
+  /** A room has told its subject, and all that was before. */
+  hasTold(room: string): void {
+    this.#behind.delete(room);
   }
 
   isReturning(room: string): boolean {
@@ -82,12 +94,16 @@ export class Joining {
   #begin(record: ReturnRecord): void {
     const { context, book, settings, features, handing, name, isReady } = this;
     const { room, stage } = record;
+    this.#behind.delete(room);
     const coming = new Return(
       {
         ...{ context, book, settings, features, handing, name, isReady },
         hasFetched: (jid, id) => this.fetching.has(jid, id),
         live: (jid, tree, bytes) => this.showing.passes(jid, tree, bytes),
-        done: (jid) => this.#returns.delete(jid),
+        done: (jid, isBehind) => {
+          this.#returns.delete(jid);
+          if (isBehind) this.#behind.add(jid);
+        },
       },
       record,
     );

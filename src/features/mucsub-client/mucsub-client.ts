@@ -293,8 +293,9 @@ export class MucSubClientSession implements FeatureSession {
     const book = this.#book;
     const { identity, domain } = this.context;
     const inside = this.#rooms.joined().filter((room) => book.isInside(room, identity));
+    const told = inside.filter((room) => this.#hasBeenTold(room));
     for (const coming of this.#joining.returns()) coming.breakOff(true);
-    this.#handing.close(inside.filter((room) => this.#groupchat.goingOn?.awaits(room) !== true));
+    this.#handing.close(told);
     for (const room of inside) this.#wasIn(room);
     book.forgetReader(this.#whenRead);
     book.left(identity);
@@ -319,13 +320,15 @@ export class MucSubClientSession implements FeatureSession {
         if (change.condition === 'forbidden')
           this.#soon(() => this.context.store.write(this.#book.forget(room)));
         break;
-      case 'left':
+      case 'left': {
+        const hasBeenTold = this.#hasBeenTold(room);
         this.#joining.of(room)?.breakOff(true);
         if (change.cause === 'banned' || change.cause === 'destroyed') {
           this.#book.leaves(room, this.context.identity);
           this.#soon(() => this.context.store.write(this.#book.forget(room)));
-        } else this.#leaves(room);
+        } else this.#leaves(room, hasBeenTold);
         break;
+      }
       default:
     }
   }
@@ -353,14 +356,20 @@ export class MucSubClientSession implements FeatureSession {
     });
   }
 
-  #leaves(room: string): void {
+  /** Whether nothing of what was said before has still to be given. */
+  #hasBeenTold(room: string): boolean {
+    return this.#groupchat.goingOn?.awaits(room) !== true && !this.#joining.isReturning(room);
+  }
+
+  /** @param hasBeenTold what was said before it left */
+  #leaves(room: string, hasBeenTold: boolean): void {
     const { identity } = this.context;
     if (!this.#book.isInside(room, identity)) return;
     this.#book.leaves(room, identity);
     this.#soon(() => {
       if (!this.#book.isOurs(room)) return;
       // It is not behind what has still to be given.
-      if (this.#groupchat.goingOn?.awaits(room) !== true) this.#handing.leaves(room);
+      if (hasBeenTold) this.#handing.leaves(room);
       this.#wasIn(room);
     });
   }

@@ -39,8 +39,8 @@ export interface Surroundings {
   readonly hasFetched: (room: string, id: string) => boolean;
   /** Passes on what was said while the client was being told what was before. */
   readonly live: (room: string, message: Element, bytes: Buffer) => void;
-  /** It is over. */
-  readonly done: (room: string) => void;
+  /** It is over. @param isBehind the room had not told all by then */
+  readonly done: (room: string, isBehind: boolean) => void;
 }
 
 /**
@@ -54,6 +54,8 @@ export class Return {
   #subject: Buffer | undefined;
   /** The room has told all that is before. */
   #ended: boolean;
+  /** It was not waited for that. */
+  #isBehind = false;
   #bytes = 0;
   #archive: ArchiveReading | undefined;
   #conversation: Said[] = [];
@@ -89,7 +91,7 @@ export class Return {
         this.#subject = bytes;
         this.#ended = true;
       } else this.#live.push({ tree, bytes });
-    } else if (delay === undefined) this.#live.push({ tree, bytes });
+    } else if (delay === undefined || this.#isBehind) this.#live.push({ tree, bytes });
     else this.#history.push({ mark: markOf(tree, this.room, delay.at), xml: bytes, seq: undefined });
     if (this.#bytes > MOST_HELD) this.hurry();
     else this.proceed();
@@ -103,6 +105,7 @@ export class Return {
   /** It has taken long enough: goes on with what there is. */
   hurry(): void {
     if (this.#state === 'entering' || this.#state === 'over') return;
+    this.#isBehind ||= !this.#ended;
     this.#ended = true;
     if (this.#state === 'in') this.proceed();
     else if (this.#state === 'archive') this.#archiveIsRead();
@@ -239,7 +242,7 @@ export class Return {
     }
     if (this.#subject !== undefined) context.send('client', this.#subject, 'mucsub-client-held');
     handing.shows(room, { seq: book.room(room)?.lastSeq ?? 0, asks: true });
-    around.done(room);
+    around.done(room, this.#isBehind);
     for (const { tree, bytes } of live) around.live(room, tree, bytes);
   }
 
@@ -253,7 +256,7 @@ export class Return {
       if (isOut) handing.keep(room, markOf(tree, room, context.wallClock()), bytes, this.around.name);
       else context.send('client', bytes, 'mucsub-client-held');
     }
-    this.around.done(room);
+    this.around.done(room, this.#isBehind);
   }
 
   /**

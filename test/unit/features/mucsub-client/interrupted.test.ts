@@ -108,3 +108,58 @@ describe('a process that is stopped while a client is on its way back', () => {
     }
   });
 });
+
+describe('what was missed before a join', () => {
+  test.each(TRAITS)('is not taken for told when the session ends before: %j', (traits) => {
+    const world = new World(traits);
+    const phone = missed(world, 'one', 'two');
+    world.server.isSlow = true;
+    phone.joins();
+    says(world, 'three');
+    phone.closes();
+    world.server.isSlow = false;
+    expect(phone.joins().reads().shown).toEqual(bodies(world));
+  });
+
+  test.each(TRAITS)('nor when the client is put out of the room before: %j', (traits) => {
+    const world = new World(traits);
+    const phone = missed(world, 'one', 'two');
+    world.server.isSlow = true;
+    phone.joins();
+    says(world, 'three');
+    phone.leaves().reads();
+    world.server.isSlow = false;
+    expect(phone.joins().reads().shown).toEqual(bodies(world));
+  });
+
+  test('is told without the room when that takes too long, and not again when it comes to it', () => {
+    for (const told of [0, 1]) {
+      const world = new World();
+      const phone = missed(world, 'one', 'two');
+      world.server.isSlow = true;
+      phone.joins();
+      world.server.tells(told);
+      phone.reads();
+      world.clock.now += 60_000;
+      expect(phone.reads().shown).toEqual(bodies(world));
+      world.server.tells();
+      says(world, 'three');
+      expect(phone.reads().shown).toEqual(bodies(world));
+    }
+  });
+
+  test('is told by the room when only that has it, however late', () => {
+    const world = new World({ archive: false });
+    world.server.allowed = false;
+    const phone = world.device('phone').joins().reads();
+    world.server.allowed = true;
+    phone.closes();
+    says(world, 'one', 'two');
+    world.server.isSlow = true;
+    phone.joins().reads();
+    world.clock.now += 60_000;
+    phone.reads();
+    world.server.tells();
+    expect(phone.reads().shown).toEqual(bodies(world));
+  });
+});
