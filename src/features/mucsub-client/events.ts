@@ -80,7 +80,7 @@ export class Events {
     const mark = markOf(message, room, delayOf(message, room)?.at ?? this.context.wallClock());
     if (isSubject(message) || !isOfUse(message) || this.handing.has(room, mark)) return HIDDEN;
     // Other resources have their own.
-    this.handing.keep(room, mark, bytes, this.name, true);
+    this.handing.keep(room, mark, bytes, this.name);
     return KEPT;
   }
 

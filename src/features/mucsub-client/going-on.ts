@@ -10,7 +10,7 @@ import { readKept } from './records.js';
 /** What goes to the client when the session is gone on with. */
 export interface GoingOnOutput {
   /** From us. */
-  give(room: string, mark: Mark, xml: Buffer, seq: number | undefined): void;
+  give(room: string, mark: Mark, xml: Buffer, seq: number | undefined, upTo?: number): void;
   /** From the room. */
   pass(room: string, tree: Element, bytes: Buffer): void;
   /** Of all rooms. */
@@ -93,10 +93,10 @@ export class GoingOn {
     this.#waiting.delete(room);
     const { output, context } = this;
     const now = context.wallClock();
-    for (const { mark, seq, xml, isOurs } of this.#lost.filter((each) => each.room === room)) {
+    for (const { mark, seq, upTo, xml, isOurs } of this.#lost.filter((each) => each.room === room)) {
       if (mark === undefined) continue;
       const text = seq === undefined ? xml : kept.get(seq);
-      if (isOurs && text !== undefined) output.give(room, mark, Buffer.from(text), seq);
+      if (isOurs && text !== undefined) output.give(room, mark, Buffer.from(text), seq, upTo);
       const at = isOurs
         ? -1
         : waiting.findIndex(({ tree }) => isSame(markOf(tree, room, now), { ...mark, at: now }));

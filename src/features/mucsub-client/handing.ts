@@ -16,6 +16,8 @@ export interface Handed {
   /** Undefined: only up to where it has had what is kept. */
   readonly mark: Mark | undefined;
   seq: number | undefined;
+  /** See `Showing`. */
+  readonly upTo: number | undefined;
   /** For when it is never acknowledged and not kept anywhere. */
   xml: Buffer | undefined;
   /** It comes from us: the server would not send it again. */
@@ -28,6 +30,8 @@ export interface Showing {
   readonly mark?: Mark | undefined;
   /** Its place among what is kept. */
   readonly seq?: number | undefined;
+  /** Up to where it has had all that is kept, when it has this; that of the message itself when it does not say. */
+  readonly upTo?: number | undefined;
   /** Where it is not kept. */
   readonly xml?: Buffer | undefined;
   /** It comes from us, and not as the server sends it. */
@@ -61,12 +65,12 @@ export class Handing {
   }
 
   /** To be called when a message is being sent to the client, or has just been. */
-  shows(room: string, { mark, seq, xml, isOurs = false, asks = false }: Showing): void {
+  shows(room: string, { mark, seq, upTo, xml, isOurs = false, asks = false }: Showing): void {
     if (this.name === undefined) return;
     const isHeld = xml !== undefined && this.#bytes + xml.length <= MOST_BYTES;
     this.#places += 1;
     const place = this.#places;
-    this.#handed.push({ place, room, mark, seq, xml: isHeld ? xml : undefined, isOurs });
+    this.#handed.push({ place, room, mark, seq, upTo, xml: isHeld ? xml : undefined, isOurs });
     if (isHeld) this.#bytes += xml.length;
     this.context.whenReceived(String(place), asks);
   }
@@ -86,7 +90,7 @@ export class Handing {
     const coming = this.#handed.filter((each) => each.room === room);
     if (coming.length === 0) return had;
     return {
-      seq: Math.max(had?.seq ?? 0, ...coming.map(({ seq }) => seq ?? 0)),
+      seq: Math.max(had?.seq ?? 0, ...coming.map(({ seq, upTo }) => upTo ?? seq ?? 0)),
       at: had?.at ?? this.context.wallClock(),
       trail: [...(had?.trail ?? []), ...coming.flatMap(({ mark }) => mark ?? [])],
     };
@@ -105,7 +109,7 @@ export class Handing {
     this.park(room);
     const lastSeq = this.book.room(room)?.lastSeq ?? 0;
     if (this.#handed.some((each) => each.room === room)) this.shows(room, { seq: lastSeq });
-    else this.#had({ room, mark: undefined, seq: lastSeq });
+    else this.#had({ room, mark: undefined, seq: lastSeq, upTo: undefined });
   }
 
   /**
@@ -123,11 +127,11 @@ export class Handing {
     };
   }
 
-  #had({ room, mark, seq }: Pick<Handed, 'room' | 'mark' | 'seq'>): void {
+  #had({ room, mark, seq, upTo }: Pick<Handed, 'room' | 'mark' | 'seq' | 'upTo'>): void {
     const { book, name, context } = this;
     if (name === undefined) return;
     const now = context.wallClock();
-    AccountBook.noteSeen(book.seenBy(room, name, now), mark, seq, now);
+    AccountBook.noteSeen(book.seenBy(room, name, now), mark, upTo ?? seq, now);
     this.save(room);
   }
 
@@ -167,10 +171,9 @@ export class Handing {
   /**
    * Keeps a message for who has not had it.
    * @param only the one resource for which it is
-   * @param isLate it may have come behind what was said after it
    * @returns its place; undefined when nothing is kept of the room
    */
-  keep(room: string, mark: Mark, bytes: Buffer, only?: string, isLate = false): number | undefined {
+  keep(room: string, mark: Mark, bytes: Buffer, only?: string): number | undefined {
     const { book, context, settings } = this;
     if (!book.isOurs(room)) return undefined;
     const xml = delayed(bytes, room, mark.at, context).toString();
@@ -178,7 +181,7 @@ export class Handing {
       bytes: settings.storeBytes,
       oldest: context.wallClock() - settings.keepSeconds * 1_000,
     };
-    const { message, changes } = book.keep(room, { mark, xml, only, isLate }, limits);
+    const { message, changes } = book.keep(room, { mark, xml, only }, limits);
     if (changes.length > 0) {
       context.count('mucsub-client-kept');
       // Nobody else has it any more once the server takes it for delivered.
@@ -229,15 +232,15 @@ export class Handing {
 
 /** What was on its way when a process ended, for the next one. */
 export function recordsOf(handed: readonly Handed[]): HandedRecord[] {
-  return handed.map(({ place, room, mark, seq, xml, isOurs }) => ({
-    ...{ place, room, mark, seq, isOurs },
+  return handed.map(({ place, room, mark, seq, upTo, xml, isOurs }) => ({
+    ...{ place, room, mark, seq, upTo, isOurs },
     ...(isOurs && xml !== undefined && { xml: xml.toString() }),
   }));
 }
 
 export function handedOf(records: readonly HandedRecord[]): Handed[] {
-  return records.map(({ place, room, mark, seq, xml, isOurs }) => {
-    return { place, room, mark, seq, xml: xml === undefined ? undefined : Buffer.from(xml), isOurs };
+  return records.map(({ place, room, mark, seq, upTo, xml, isOurs }) => {
+    return { place, room, mark, seq, upTo, xml: xml === undefined ? undefined : Buffer.from(xml), isOurs };
   });
 }
 
@@ -247,6 +250,7 @@ export interface HandedRecord {
   readonly room: string;
   readonly mark?: Mark | undefined;
   readonly seq?: number | undefined;
+  readonly upTo?: number | undefined;
   readonly xml?: string;
   readonly isOurs: boolean;
 }

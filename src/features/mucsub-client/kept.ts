@@ -14,8 +14,6 @@ export interface KeptMessage {
   readonly bytes: number;
   /** Name of the one resource that has not had it; undefined: it may be any. */
   only: string | undefined;
-  /** See `KeptRecord`. */
-  readonly isLate: boolean;
   /** Until it is on disk. */
   xml: string | undefined;
 }
@@ -26,20 +24,11 @@ export interface Keeping {
   readonly xml: string;
   /** The one resource for which it is; undefined: for any. */
   readonly only?: string | undefined;
-  /** See `KeptRecord`. */
-  readonly isLate?: boolean;
 }
 
-/** What is kept of a room in the order in which it was said. */
-export function inOrder(kept: readonly KeptMessage[]): readonly KeptMessage[] {
-  if (!kept.some(({ isLate }) => isLate)) return kept;
-  const ordered = kept.filter(({ isLate }) => !isLate);
-  for (const late of kept) {
-    if (!late.isLate) continue;
-    const behind = ordered.findIndex(({ mark }) => mark.at > late.mark.at);
-    ordered.splice(behind === -1 ? ordered.length : behind, 0, late);
-  }
-  return ordered;
+/** What is kept of a room in the order in which it was said: the server may come out with something behind what was said after it. */
+export function inOrder(kept: readonly KeptMessage[]): KeptMessage[] {
+  return [...kept].sort((a, b) => a.mark.at - b.mark.at);
 }
 
 /** Of all that is kept for an account; `oldest` in ms since 1970. */
@@ -60,9 +49,9 @@ export class KeptMessages {
   ) {}
 
   /** The store has this. @param size bytes of it there */
-  learn(room: Room, { seq, mark, only, isLate }: KeptRecord, size: number): void {
+  learn(room: Room, { seq, mark, only }: KeptRecord, size: number): void {
     const bytes = size + ENTRY_BYTES;
-    room.kept.push({ seq, mark, bytes, only, isLate, xml: undefined });
+    room.kept.push({ seq, mark, bytes, only, xml: undefined });
     room.lastSeq = Math.max(room.lastSeq, seq);
     this.#bytes += bytes;
   }
@@ -73,7 +62,7 @@ export class KeptMessages {
    */
   add(
     room: Room,
-    { mark, xml, only, isLate = false }: Keeping,
+    { mark, xml, only }: Keeping,
     limits: KeepLimits,
   ): { readonly message: KeptMessage; readonly changes: StoreChange[] } {
     // What is kept before its place that resource would not look for.
@@ -85,7 +74,7 @@ export class KeptMessages {
       return { message: known, changes: [this.#change(room.jid, known, xml)] };
     }
     room.lastSeq += 1;
-    const entry = { seq: room.lastSeq, mark, only, isLate };
+    const entry = { seq: room.lastSeq, mark, only };
     const change = this.#change(room.jid, entry, xml);
     const message = { ...entry, bytes: (change.value?.length ?? 0) + ENTRY_BYTES, xml };
     room.kept.push(message);
@@ -124,14 +113,8 @@ export class KeptMessages {
     return oldest;
   }
 
-  #change(
-    jid: string,
-    { seq, mark, only, isLate }: Omit<KeptMessage, 'bytes' | 'xml'>,
-    xml: string,
-  ): StoreChange {
-    const { at, id, content } = mark;
-    const late = isLate ? true : undefined;
-    const value = json({ room: jid, seq, at, id, content, only, late, xml });
+  #change(jid: string, { seq, mark, only }: Omit<KeptMessage, 'bytes' | 'xml'>, xml: string): StoreChange {
+    const value = json({ room: jid, seq, at: mark.at, id: mark.id, content: mark.content, only, xml });
     return { key: this.#key(jid, seq), value };
   }
 

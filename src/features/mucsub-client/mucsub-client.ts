@@ -23,7 +23,6 @@ import { GoingOn } from './going-on.js';
 import { Groupchat, HELD, HIDDEN } from './groupchat.js';
 import { type HandedRecord, Handing, handedOf, recordsOf } from './handing.js';
 import { Joining } from './joining.js';
-import type { Mark } from './marks.js';
 import { pastOf } from './past.js';
 import { RoomPatterns } from './patterns.js';
 import { FEATURE_NAME, isOutlived } from './records.js';
@@ -130,8 +129,7 @@ export class MucSubClientSession implements FeatureSession {
     const { context } = this;
     this.#handing.restore(handed);
     const output = {
-      give: (room: string, mark: Mark, xml: Buffer, seq: number | undefined) =>
-        this.#showing.give(room, mark, xml, seq),
+      give: (...given: Parameters<Showing['give']>) => this.#showing.give(...given),
       pass: (room: string, tree: Element, bytes: Buffer) =>
         this.#groupchat.comesLate(room, tree, bytes, true),
       done: () => {

@@ -20,8 +20,6 @@ export interface KeptRecord {
   readonly seq: number;
   readonly mark: Mark;
   readonly only: string | undefined;
-  /** It has come behind what was said after it: only the time says where it belongs. */
-  readonly isLate: boolean;
   readonly xml: string;
 }
 
@@ -32,11 +30,11 @@ export function fresh(at: unknown, now: number): number | undefined {
 
 /** A message out of the store, with its text. */
 export function readKept(value: Buffer): KeptRecord | undefined {
-  const { seq, at, id, content, only, late, xml } = readRecord(value) ?? {};
+  const { seq, at, id, content, only, xml } = readRecord(value) ?? {};
   if (typeof seq !== 'number' || typeof at !== 'number' || typeof xml !== 'string') return undefined;
   if (typeof content !== 'string') return undefined;
   const mark = { id: typeof id === 'string' ? id : undefined, content, at };
-  return { seq, mark, only: typeof only === 'string' ? only : undefined, isLate: late === true, xml };
+  return { seq, mark, only: typeof only === 'string' ? only : undefined, xml };
 }
 
 export function readTrail(trail: unknown): Mark[] {

@@ -232,13 +232,14 @@ export class Return {
     const conversation = merge(kept, told).filter(({ said }) => !isLive(said.mark));
     const missed = conversation.filter(isNew).map(({ said }) => said);
     const given = new Set(withinLimits(missed, this.#limits, context.wallClock(), ({ mark }) => mark.at));
+    const upTo = hadUpTo(conversation.map(({ said }) => said.seq));
     for (const [at, { said }] of conversation.entries()) {
       const isGiven = given.has(said);
       if (!isGiven && conversation.length - at > TRAIL) continue;
       if (isGiven) context.send('client', this.#addressed(said.xml), 'mucsub-client-given');
       // What it did not want, or has had, is behind it all the same.
       const xml = isGiven && said.seq === undefined ? said.xml : undefined;
-      handing.shows(room, { mark: said.mark, seq: said.seq, xml, isOurs: isGiven });
+      handing.shows(room, { mark: said.mark, seq: said.seq, upTo: upTo[at], xml, isOurs: isGiven });
     }
     if (this.#subject !== undefined) context.send('client', this.#subject, 'mucsub-client-held');
     handing.shows(room, { seq: book.room(room)?.lastSeq ?? 0, asks: true });
@@ -287,6 +288,26 @@ export class Return {
     const { full } = context.identity;
     return frame.to === full ? xml : new Splice(frame).setAttribute('to', full).toBuffer();
   }
+}
+
+/**
+ * Up to where somebody has had all that is kept who has had it up to each of some messages.
+ * @param seqs of the messages, in the order in which he gets them
+ */
+function hadUpTo(seqs: readonly (number | undefined)[]): (number | undefined)[] {
+  const upTo: (number | undefined)[] = [];
+  /** The first of those that follow. */
+  let open = Number.POSITIVE_INFINITY;
+  for (const seq of [...seqs].reverse()) {
+    upTo.push(seq === undefined ? undefined : open - 1);
+    open = Math.min(open, seq ?? open);
+  }
+  upTo.reverse();
+  let most = 0;
+  return upTo.map((limit, at) => {
+    most = Math.max(most, seqs[at] ?? 0);
+    return limit === undefined ? undefined : Math.min(most, limit);
+  });
 }
 
 /** How far a return is: when it begins, and when its process ends. */

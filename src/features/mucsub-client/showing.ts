@@ -81,14 +81,14 @@ export class Showing {
     return this.book.isOurs(room) && this.book.lags(room, this.name, since);
   }
 
-  /** Gives the client a message of ours. @param xml as it is kept @param seq its place, where it is kept */
-  give(room: string, mark: Mark, xml: Buffer, seq: number | undefined): void {
+  /** Gives the client a message of ours. @param xml as it is kept @param seq its place, where it is kept @param upTo see `handing.ts` */
+  give(room: string, mark: Mark, xml: Buffer, seq: number | undefined, upTo?: number): void {
     const frame = parseStanza(xml, this.context.namespaces);
     if ('condition' in frame) return;
     const { full } = this.context.identity;
     const bytes = frame.to === full ? xml : new Splice(frame).setAttribute('to', full).toBuffer();
     this.context.send('client', bytes, 'mucsub-client-given');
     const isKept = seq !== undefined;
-    this.handing.shows(room, { mark, seq, xml: isKept ? undefined : xml, isOurs: true, asks: true });
+    this.handing.shows(room, { mark, seq, upTo, xml: isKept ? undefined : xml, isOurs: true, asks: true });
   }
 }

@@ -132,6 +132,30 @@ describe('what was missed before a join', () => {
     expect(phone.joins().reads().shown).toEqual(bodies(world));
   });
 
+  test('is told in the order in which it was said, also where it comes behind what was said later, and also in part', () => {
+    const world = new World(NO_ARCHIVE);
+    const phone = missed(world);
+    const early = new Date(world.clock.wall() + 500).toISOString();
+    world.server.isSlow = true;
+    phone.joins();
+    says(world, 'two', 'three');
+    phone.closes();
+    world.server.isSlow = false;
+    phone.connects();
+    const event =
+      `<message from='${ROOM}' to='${ACCOUNT}'><event xmlns='${NS.pubsubEvent}'><items node='urn:xmpp:mucsub:nodes:messages'><item>` +
+      `<message xmlns='jabber:client' type='groupchat' from='${ROOM}/Romeo'><stanza-id xmlns='${NS.sid}' by='${ROOM}' id='1'/><body>one</body></message>` +
+      `</item></items></event><delay xmlns='${NS.delay}' from='capulet.lit' stamp='${early}'>Offline storage</delay></message>`;
+    world.server.sessions.get(phone.full)?.(event);
+    // Its own presence and two messages.
+    phone.joins().reads(3).drops();
+    expect(phone.shown).toEqual(['live', 'one', 'two']);
+    expect(phone.joins().reads().shown).toEqual(['live', 'one', 'two', 'three']);
+    phone.closes();
+    says(world, 'four');
+    expect(phone.joins().reads().shown).toEqual(['live', 'one', 'two', 'three', 'four']);
+  });
+
   test('is told without the room when that takes too long, and not again when it comes to it', () => {
     for (const told of [0, 1]) {
       const world = new World();
