@@ -239,7 +239,7 @@ export interface FeatureSession {
   onWakeup?(token: string, now: number): void;
   /**
    * The client has what `whenReceived` or `sendStored` named by these tokens, in the order of the places. A session that is gone on with by another
-   * process hears of what the client had by then, before its first wake-up, and of what it had not never.
+   * process hears of what the client had by then at once, before anything else, and of what it had not never.
    */
   onReceived?(tokens: readonly string[], now: number): void;
   /**

@@ -35,8 +35,6 @@ export class Receipts {
   #waiting: Receipt[] = [];
   /** What is being put away, by how much of the server's came before it; in that order. */
   readonly #unsafe = new Set<{ readonly ordinal: number }>();
-  /** The client has said what it has, before there were features. */
-  #isRestored = false;
   /** Somebody wants to know soon. */
   #asks = false;
   #isTelling = false;
@@ -67,9 +65,7 @@ export class Receipts {
 
   wake(): void {
     this.#isDue = false;
-    if (this.#isRestored) this.#tell();
-    else this.settle();
-    this.#isRestored = false;
+    this.settle();
   }
 
   #tell(): void {
@@ -135,15 +131,14 @@ export class Receipts {
   }
 
   /**
-   * The session is gone on with, and the client has said what it has. What it has not acknowledged by coming back is gone: those receipts never
-   * come.
+   * The session is gone on with, and the client has said what it has: features are told that at once. What it has not acknowledged by coming back is gone:
+   * those receipts never come.
    */
   restore(state: ReceiptsState): void {
     const { acknowledged } = this.around.acknowledgement.down;
     this.#waiting = state.flatMap(([ordinal, feature, token]) =>
       ordinal <= acknowledged ? { ordinal, feature, token } : [],
     );
-    this.#isRestored = true;
-    this.#look();
+    this.#tell();
   }
 }

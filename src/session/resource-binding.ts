@@ -45,9 +45,9 @@ export class ResourceBinding {
   /** A session of a process before this one goes on here. @param suspended with what its features have to know again */
   restore(bound: BoundSession, { features, receipts = [] }: SuspendedSession): void {
     this.session.enter(bound);
-    // Before the features begin: what they are told first is what the client has.
-    bound.features.restoreReceipts(receipts);
     bound.features.open(features);
+    // What they are told first is what the client has.
+    bound.features.restoreReceipts(receipts);
   }
 
   /** Turns stream management on towards the server, if it has it and has not been asked yet. */

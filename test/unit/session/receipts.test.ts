@@ -77,7 +77,7 @@ test('to the server nothing counts as delivered that a feature is putting away, 
   play.client(' ').toServer(`${a(2)} `);
 });
 
-test('what the next process is told of is what the client had when it came back', () => {
+test('what the next process is told of, at once, is what the client had when it came back', () => {
   const told: string[] = [];
   const begun = () => {
     const acknowledgement = new Acknowledgement({} as AcknowledgementOutput);
@@ -97,6 +97,7 @@ test('what the next process is told of is what the client had when it came back'
   after.down.inject();
   after.down.acknowledge(2);
   after.receipts.restore(before.receipts.state);
+  expect(told).toEqual(['one', 'two']);
   after.down.inject();
   after.down.acknowledge(3);
   after.receipts.wake();
