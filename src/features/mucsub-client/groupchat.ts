@@ -50,7 +50,8 @@ export class Groupchat {
     const isLate = delay?.isHistory === false;
     const coming = this.joining.of(room);
     // COMPAT: ejabberd sends what a lost session has not acknowledged to the next one of its resource, which is in no room yet: it is told that when it joins.
-    if (!isIn || (isLate && coming !== undefined)) return this.events.stray(room, tree, bytes);
+    if (!isIn || (isLate && coming !== undefined && !isSubject(tree)))
+      return this.events.stray(room, tree, bytes);
     if (coming !== undefined) {
       coming.holds(tree, Buffer.from(bytes));
       return HELD;

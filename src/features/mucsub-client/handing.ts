@@ -109,25 +109,24 @@ export class Handing {
     this.park(room);
     const lastSeq = this.book.room(room)?.lastSeq ?? 0;
     if (this.#handed.some((each) => each.room === room)) this.shows(room, { seq: lastSeq });
-    else this.#had({ room, mark: undefined, seq: lastSeq, upTo: undefined });
+    else this.had({ room, mark: undefined, seq: lastSeq, upTo: undefined });
   }
 
   /**
    * The client has had all that was on its way up to some place.
    * @param token as it was given to `whenReceived`
-   * @returns notes it in the book, which has to be read by then
+   * @returns what that is: `had` is to be called for each when the book has been read
    */
-  received(token: string): () => void {
+  received(token: string): readonly Handed[] {
     const place = Number(token);
     const behind = this.#handed.findIndex((handed) => handed.place > place);
     const had = this.#handed.splice(0, behind === -1 ? this.#handed.length : behind);
     for (const { xml } of had) this.#bytes -= xml?.length ?? 0;
-    return () => {
-      for (const each of had) this.#had(each);
-    };
+    return had;
   }
 
-  #had({ room, mark, seq, upTo }: Pick<Handed, 'room' | 'mark' | 'seq' | 'upTo'>): void {
+  /** Notes in the book what the client has had. */
+  had({ room, mark, seq, upTo }: Pick<Handed, 'room' | 'mark' | 'seq' | 'upTo'>): void {
     const { book, name, context } = this;
     if (name === undefined) return;
     const now = context.wallClock();
@@ -201,7 +200,7 @@ export class Handing {
     const blocked = new Set<string>();
     for (const handed of this.#handed) {
       if (handed.mark !== undefined) blocked.add(handed.room);
-      else if (!blocked.has(handed.room)) this.#had(handed);
+      else if (!blocked.has(handed.room)) this.had(handed);
     }
     this.#handed = [];
     this.#write(false);

@@ -21,7 +21,7 @@ import { Events } from './events.js';
 import { Fetching } from './fetching.js';
 import { GoingOn } from './going-on.js';
 import { Groupchat, HELD, HIDDEN } from './groupchat.js';
-import { type HandedRecord, Handing, handedOf, recordsOf } from './handing.js';
+import { type Handed, type HandedRecord, Handing, handedOf, recordsOf } from './handing.js';
 import { Joining } from './joining.js';
 import { pastOf } from './past.js';
 import { RoomPatterns } from './patterns.js';
@@ -44,6 +44,8 @@ interface Snapshot {
   // Absent in what former versions wrote.
   /** What the process before that had on its way, and the client has not had. */
   readonly lost?: readonly HandedRecord[];
+  /** What the client has had and has not been noted. */
+  readonly had?: readonly HandedRecord[];
   readonly asked?: readonly string[];
   readonly early?: readonly EarlyRecord[];
 }
@@ -67,8 +69,8 @@ export class MucSubClientSession implements FeatureSession {
   #hasSwept = false;
   /** It is known what there is of the account, and what the client has had. */
   #isReady = false;
-  /** It is known what the client had had when the process before ended. */
-  #isHadKnown = false;
+  /** What the client has acknowledged before. */
+  readonly #had: Handed[] = [];
   /** What waits for the book. */
   #later: (() => void)[] = [];
   readonly #whenRead: () => void;
@@ -117,16 +119,17 @@ export class MucSubClientSession implements FeatureSession {
     this.#whenRead = () => context.wakeAt(READ, context.now);
     // Until it is known what there is.
     context.attend(PLAYS, true);
-    if (restored === undefined) {
-      this.#isHadKnown = true;
-      this.#load();
-    } else this.#goesOn(restored);
+    if (restored !== undefined) this.#goesOn(restored);
+    else if (this.#book.isRead) this.#begin();
+    if (!this.#isReady) this.#load();
     context.wakeAt(READ, context.now);
   }
 
   /** The session is one of the process before. */
-  #goesOn({ handed, returns, lost }: Snapshot): void {
+  #goesOn({ handed, returns, lost, had = [] }: Snapshot): void {
+    this.#had.push(...handedOf(had));
     const { context } = this;
+
     this.#handing.restore(handed);
     const output = {
       give: (...given: Parameters<Showing['give']>) => this.#showing.give(...given),
@@ -147,35 +150,31 @@ export class MucSubClientSession implements FeatureSession {
   // The account's book.
 
   #read(): void {
-    // By now it is.
-    if (!this.#isHadKnown) {
-      this.#isHadKnown = true;
-      const lost = this.#handing.lost();
-      this.#groupchat.goingOn?.hasLost(lost);
-      this.#showing.resent = lost.filter(({ isOurs }) => !isOurs);
-    }
-    if (!this.#isReady) this.#load();
+    if (this.#book.isRead) this.#begin();
+    else this.#load();
     if (this.#isReady && !this.#hasSwept) this.#sweep();
   }
 
   #load(): void {
     const { context } = this;
-    if (this.#book.isRead) {
-      this.#begin();
-      return;
-    }
     this.#book.whenRead(this.#whenRead);
     context.store.load(this.#book.prefix, (entries) => {
       const keepMs = this.#settings.keepSeconds * 1_000;
       const useless = this.#book.learn(entries, context.wallClock(), keepMs);
       if (useless.length > 0) context.store.write(useless);
-      if (!this.#isReady && this.#isHadKnown) this.#begin();
+      this.#begin();
     });
   }
 
   /** It is known what there is. */
   #begin(): void {
+    if (this.#isReady) return;
     this.#isReady = true;
+    // What the client has had it has said by now.
+    const lost = this.#handing.lost();
+    this.#groupchat.goingOn?.hasLost(lost);
+    this.#showing.resent = lost.filter(({ isOurs }) => !isOurs);
+    for (const had of this.#had.splice(0)) this.#handing.had(had);
     for (const each of this.#later.splice(0)) each();
     this.#groupchat.goingOn?.begin();
     this.#early.end((message) => this.#comesLate(message));
@@ -259,8 +258,9 @@ export class MucSubClientSession implements FeatureSession {
   }
 
   onReceived(tokens: readonly string[]): void {
-    // At once: it is not lost, though the book may not be read yet.
-    this.#soon(this.#handing.received(tokens.at(-1) ?? ''));
+    const had = this.#handing.received(tokens.at(-1) ?? '');
+    if (this.#isReady) for (const each of had) this.#handing.had(each);
+    else this.#had.push(...had);
   }
 
   onLegDown(leg: 'client' | 'server'): void {
@@ -279,11 +279,12 @@ export class MucSubClientSession implements FeatureSession {
     const { goingOn } = this.#groupchat;
     const handed = recordsOf(this.#handing.handed);
     const lost = recordsOf(goingOn?.open ?? []);
+    const had = recordsOf(this.#had);
     const early = [...(goingOn?.waiting ?? []), ...this.#early.snapshot()];
     const { asked } = this.#fetching;
-    if (!isInside && [handed, lost, returns, asked, early].every(({ length }) => length === 0))
+    if (!isInside && [handed, lost, had, returns, asked, early].every(({ length }) => length === 0))
       return undefined;
-    const snapshot: Snapshot = { handed, lost, returns, asked, early };
+    const snapshot: Snapshot = { handed, lost, had, returns, asked, early };
     return JSON.stringify(snapshot);
   }
 

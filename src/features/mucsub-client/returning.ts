@@ -50,7 +50,8 @@ export interface Surroundings {
 export class Return {
   #state: 'entering' | 'in' | 'archive' | 'kept' | 'over';
   readonly #history: Said[] = [];
-  readonly #live: { readonly tree: Element; readonly bytes: Buffer }[] = [];
+  /** Said since the client is in. */
+  readonly #live: { readonly mark: Mark; readonly tree: Element; readonly bytes: Buffer }[] = [];
   #subject: Buffer | undefined;
   /** The room has told all that is before. */
   #ended: boolean;
@@ -86,13 +87,15 @@ export class Return {
   holds(tree: Element, bytes: Buffer): void {
     this.#bytes += bytes.length;
     const delay = delayOf(tree, this.room);
+    // It may be long until somebody is told.
+    const mark = markOf(tree, this.room, delay?.at ?? this.around.context.wallClock());
     if (isSubject(tree)) {
       if (delay !== undefined || this.#state !== 'entering') {
         this.#subject = bytes;
         this.#ended = true;
-      } else this.#live.push({ tree, bytes });
-    } else if (delay === undefined || this.#isBehind) this.#live.push({ tree, bytes });
-    else this.#history.push({ mark: markOf(tree, this.room, delay.at), xml: bytes, seq: undefined });
+      } else this.#live.push({ mark, tree, bytes });
+    } else if (delay === undefined || this.#isBehind) this.#live.push({ mark, tree, bytes });
+    else this.#history.push({ mark, xml: bytes, seq: undefined });
     if (this.#bytes > MOST_HELD) this.hurry();
     else this.proceed();
   }
@@ -221,9 +224,8 @@ export class Return {
             seen.trail,
           );
     // Said since the client is in, it may stand in the archive too: it is no history, whatever the client wants of that.
-    const live = this.#live.map((each) => ({ ...each, mark: markOf(each.tree, room, context.wallClock()) }));
     const isLive = (mark: Mark) =>
-      live.some((each) => each.mark.id !== undefined && each.mark.id === mark.id);
+      this.#live.some((each) => each.mark.id !== undefined && each.mark.id === mark.id);
     const isNew = ({ said, place }: Merged): boolean => {
       if (said.mark.id !== undefined && around.hasFetched(room, said.mark.id)) return false;
       // It is without gaps: if nothing the client has had is in it, all of it is behind that.
@@ -244,7 +246,7 @@ export class Return {
     if (this.#subject !== undefined) context.send('client', this.#subject, 'mucsub-client-held');
     handing.shows(room, { seq: book.room(room)?.lastSeq ?? 0, asks: true });
     around.done(room, this.#isBehind);
-    for (const { tree, bytes } of live) around.live(room, tree, bytes);
+    for (const { tree, bytes } of this.#live) around.live(room, tree, bytes);
   }
 
   /** The client has not got in, or is out again: what was said to it is given, or kept for when it is back. */
@@ -253,8 +255,8 @@ export class Return {
     this.#state = 'over';
     const { context, handing } = this.around;
     const { room } = this;
-    for (const { tree, bytes } of this.#live) {
-      if (isOut) handing.keep(room, markOf(tree, room, context.wallClock()), bytes, this.around.name);
+    for (const { mark, bytes } of this.#live) {
+      if (isOut) handing.keep(room, mark, bytes, this.around.name);
       else context.send('client', bytes, 'mucsub-client-held');
     }
     this.around.done(room, this.#isBehind);

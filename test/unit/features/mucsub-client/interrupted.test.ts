@@ -109,6 +109,46 @@ describe('a process that is stopped while a client is on its way back', () => {
   });
 });
 
+describe('a session that is gone on with', () => {
+  /** As the server sends it when its stream is taken up again. */
+  const resent = (xml: string, world: World) =>
+    xml.replace(
+      /<\/message>$/,
+      `<delay xmlns='${NS.delay}' from='capulet.lit' stamp='${new Date(world.clock.wall()).toISOString()}'>Resent</delay></message>`,
+    );
+
+  test('is told all by the room when the server sends again what it had told, the subject too', () => {
+    const world = new World();
+    const phone = missed(world, 'one', 'two');
+    world.nextProcess();
+    world.server.isSlow = true;
+    phone.joins().reads();
+    const { session } = phone;
+    const snapshots = session!.snapshots();
+    world.nextProcess();
+    const sent: string[] = [];
+    world.server.sessions.set(phone.full, (xml) => sent.push(resent(xml, world)));
+    world.server.tells();
+    phone.restarted(snapshots, sent);
+    expect(phone.reads().shown).toEqual(bodies(world));
+  });
+
+  test('notes what the client had when it came back, though it is stopped again before it has read the store', () => {
+    const world = new World();
+    const phone = missed(world, 'one', 'two').joins();
+    const { session } = phone;
+    const [snapshots, awaited] = [session!.snapshots(), session!.awaited];
+    phone.reads();
+    world.nextProcess();
+    world.domain.hesitates();
+    phone.restarted(snapshots, [], awaited);
+    stopped(world, phone);
+    phone.reads().closes();
+    says(world, 'three');
+    expect(phone.joins().reads().shown).toEqual(bodies(world));
+  });
+});
+
 describe('what was missed before a join', () => {
   test.each(TRAITS)('is not taken for told when the session ends before: %j', (traits) => {
     const world = new World(traits);
@@ -154,6 +194,26 @@ describe('what was missed before a join', () => {
     phone.closes();
     says(world, 'four');
     expect(phone.joins().reads().shown).toEqual(['live', 'one', 'two', 'three', 'four']);
+  });
+
+  test('has its place where it was said, however late it was given up to tell it', () => {
+    const world = new World(NO_ARCHIVE);
+    const phone = missed(world);
+    const laptop = world.device('laptop').joins('', 'Jule').reads();
+    world.server.isSlow = true;
+    phone.joins();
+    says(world, 'one');
+    phone.reads();
+    laptop.reads();
+    world.server.ends(phone.full);
+    // The account is in no room any more.
+    laptop.leaves('Jule').reads();
+    says(world, 'two');
+    laptop.reads();
+    phone.session!.close();
+    phone.session = undefined;
+    world.server.isSlow = false;
+    expect(phone.joins().reads().shown).toEqual(['live', 'one', 'two']);
   });
 
   test('is told without the room when that takes too long, and not again when it comes to it', () => {
