@@ -2,7 +2,6 @@ import type { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { bare, prepareJid } from '../../jid.js';
 import { capabilities } from '../../knowledge/capabilities/capabilities.js';
-import type { RoomChange } from '../../knowledge/rooms/room.js';
 import { type RoomsSession, rooms, roomsKey } from '../../knowledge/rooms/rooms.js';
 import {
   type Feature,
@@ -34,6 +33,7 @@ import { Showing } from './showing.js';
 import { Speaking } from './speaking.js';
 import { Subscribing } from './subscribing.js';
 import { On, PLAYS, WATCHES } from './watches.js';
+import { Whereabouts } from './whereabouts.js';
 
 const READ = 'read';
 
@@ -65,6 +65,7 @@ export class MucSubClientSession implements FeatureSession {
   readonly #fetching: Fetching;
   readonly #joining: Joining;
   readonly #groupchat: Groupchat;
+  readonly #whereabouts: Whereabouts;
   readonly #early: Early;
   #hasSwept = false;
   /** It is known what there is of the account, and what the client has had. */
@@ -115,7 +116,18 @@ export class MucSubClientSession implements FeatureSession {
       (done) => this.#speaking.isAnnounced(done),
       (room) => this.#handing.save(room),
     );
-    this.#rooms.onChange((change) => this.#changed(change));
+    this.#whereabouts = new Whereabouts(
+      context,
+      this.#book,
+      this.#patterns,
+      this.#rooms,
+      this.#handing,
+      this.#joining,
+      this.#groupchat,
+      this.#subscribing,
+      (room) => this.#concerns(room),
+      (what) => this.#soon(what),
+    );
     this.#whenRead = () => context.wakeAt(READ, context.now);
     // Until it is known what there is.
     context.attend(PLAYS, true);
@@ -143,8 +155,7 @@ export class MucSubClientSession implements FeatureSession {
     const goingOn = new GoingOn(context, this.#book, output, handedOf(lost ?? []), this.#handing.handed);
     this.#groupchat.goingOn = goingOn;
     this.#joining.resume(returns);
-    for (const room of this.#rooms.joined())
-      if (this.#patterns.has(room)) this.#enters(room, this.#rooms.nickIn(room) ?? '');
+    this.#whereabouts.goesOn();
   }
 
   // The account's book.
@@ -275,14 +286,14 @@ export class MucSubClientSession implements FeatureSession {
 
   snapshot(): string | undefined {
     const returns = this.#joining.returns().flatMap((coming) => coming.suspend() ?? []);
-    const isInside = this.#rooms.joined().some((room) => this.#book.isInside(room, this.context.identity));
     const { goingOn } = this.#groupchat;
     const handed = recordsOf(this.#handing.handed);
     const lost = recordsOf(goingOn?.open ?? []);
     const had = recordsOf(this.#had);
     const early = [...(goingOn?.waiting ?? []), ...this.#early.snapshot()];
     const { asked } = this.#fetching;
-    if (!isInside && [handed, lost, had, returns, asked, early].every(({ length }) => length === 0))
+    const { inside } = this.#whereabouts;
+    if ([inside, handed, lost, had, returns, asked, early].every(({ length }) => length === 0))
       return undefined;
     const snapshot: Snapshot = { handed, lost, had, returns, asked, early };
     return JSON.stringify(snapshot);
@@ -290,95 +301,9 @@ export class MucSubClientSession implements FeatureSession {
 
   onClose(): void {
     const book = this.#book;
-    const { identity, domain } = this.context;
-    const inside = this.#rooms.joined().filter((room) => book.isInside(room, identity));
-    const told = inside.filter((room) => this.#hasBeenTold(room));
-    for (const coming of this.#joining.returns()) coming.breakOff(true);
-    this.#handing.close(told);
-    for (const room of inside) this.#wasIn(room);
+    this.#whereabouts.close();
     book.forgetReader(this.#whenRead);
-    book.left(identity);
-    shelfOf(domain).putBack(book);
-  }
-
-  // Where the client is.
-
-  #changed(change: RoomChange): void {
-    const { room } = change;
-    if (!this.#patterns.has(room) && !this.#book.isOurs(room)) return;
-    switch (change.kind) {
-      case 'joined':
-        this.#joined(room, change.nick, change.created);
-        break;
-      case 'nick-changed':
-        this.#enters(room, change.to);
-        this.#subscribe(room, change.to);
-        break;
-      case 'join-failed':
-        this.#joining.of(room)?.breakOff(false);
-        if (change.condition === 'forbidden')
-          this.#soon(() => this.context.store.write(this.#book.forget(room)));
-        break;
-      case 'left': {
-        const hasBeenTold = this.#hasBeenTold(room);
-        this.#joining.of(room)?.breakOff(true);
-        if (change.cause === 'banned' || change.cause === 'destroyed') {
-          this.#book.leaves(room, this.context.identity);
-          this.#soon(() => this.context.store.write(this.#book.forget(room)));
-        } else this.#leaves(room, hasBeenTold);
-        break;
-      }
-      default:
-    }
-  }
-
-  #enters(room: string, nick: string): void {
-    this.#book.enters(room, this.context.identity, nick);
-  }
-
-  #joined(room: string, nick: string, created: boolean): void {
-    const { context } = this;
-    if (!this.#concerns(room)) return;
-    // What is known of a room of this name is not about this one.
-    if (created) this.#soon(() => context.store.write(this.#book.forget(room)));
-    this.#enters(room, nick);
-    this.#soon(() => this.#handing.enters(room));
-    this.#joining.isIn(room);
-    this.#subscribe(room, nick);
-  }
-
-  #subscribe(room: string, nick: string): void {
-    const password = this.#joining.password(room);
-    this.#soon(() => {
-      if (this.#concerns(room) && this.#rooms.isRoom(room) === 'joined')
-        this.#subscribing.entered({ room, nick, password });
-    });
-  }
-
-  /** Whether nothing of what was said before has still to be given. */
-  #hasBeenTold(room: string): boolean {
-    return this.#groupchat.goingOn?.awaits(room) !== true && !this.#joining.isReturning(room);
-  }
-
-  /** @param hasBeenTold what was said before it left */
-  #leaves(room: string, hasBeenTold: boolean): void {
-    const { identity } = this.context;
-    if (!this.#book.isInside(room, identity)) return;
-    this.#book.leaves(room, identity);
-    this.#soon(() => {
-      if (!this.#book.isOurs(room)) return;
-      // It is not behind what has still to be given.
-      if (hasBeenTold) this.#handing.leaves(room);
-      this.#wasIn(room);
-    });
-  }
-
-  /** Somebody has been there up to now. */
-  #wasIn(room: string): void {
-    const { context } = this;
-    const subscription = this.#book.room(room)?.subscription;
-    if (subscription === undefined) return;
-    context.store.write(this.#book.subscribes(room, { ...subscription, joinedAt: context.wallClock() }));
+    shelfOf(this.context.domain).putBack(book);
   }
 
   // What rooms send.
