@@ -69,7 +69,10 @@ export class DomainRuntime implements DomainContext {
     this.#unsettled = former === undefined ? new Set() : former.#unsettled;
     this.#features = features;
     this.pipeline = new Pipeline(
-      features.filter((feature) => config.features[feature.name] !== false),
+      features.flatMap((feature) => {
+        if (config.features[feature.name] !== false) return feature;
+        return feature.whenOff ?? [];
+      }),
       namespaces,
     );
   }

@@ -289,6 +289,8 @@ export interface Feature<S extends FeatureSession = FeatureSession> {
   readonly amendsDisco?: boolean;
   /** What may stand under its name in a domain's configuration, a strict object with defaults; without it there are no settings. */
   readonly settings?: z.ZodType;
+  /** What does in a domain that has it switched off what is left to be done: takes back what it has done outside of the proxy. Absent: nothing. */
+  readonly whenOff?: Feature;
   /** Whether an entry of the store under this feature's name is of no use any more. @param now ms since 1970 */
   readonly isOutlived?: (entry: StoreEntry, now: number) => boolean;
   /**

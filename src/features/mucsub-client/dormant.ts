@@ -7,7 +7,7 @@ import {
   type Verdict,
 } from '../../session/feature.js';
 import { storeKey } from '../../store/store.js';
-import { pastOf, pastPrefix } from './past.js';
+import { askPast } from './past.js';
 import { FEATURE_NAME } from './records.js';
 import { PLAYS } from './watches.js';
 
@@ -34,16 +34,7 @@ export class Dormant implements FeatureSession {
       this.#awake?.onWakeup?.(token, now);
       return;
     }
-    const { domain, store } = this.context;
-    const past = pastOf(domain);
-    if (past.hasSubscribed !== undefined) {
-      this.#look(past.hasSubscribed);
-      return;
-    }
-    store.load(pastPrefix(domain), (entries) => {
-      past.hasSubscribed ??= entries.length > 0;
-      this.#look(past.hasSubscribed);
-    });
+    askPast(this.context, (hasSubscribed) => this.#look(hasSubscribed));
   }
 
   #look(hasSubscribed: boolean): void {

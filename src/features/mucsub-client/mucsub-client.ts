@@ -32,6 +32,7 @@ import { shelfOf } from './shelf.js';
 import { Showing } from './showing.js';
 import { Speaking } from './speaking.js';
 import { Subscribing } from './subscribing.js';
+import { TakingBack } from './taking-back.js';
 import { On, PLAYS, WATCHES } from './watches.js';
 import { Whereabouts } from './whereabouts.js';
 
@@ -337,11 +338,20 @@ export class MucSubClientSession implements FeatureSession {
 /** Of a domain in which no rooms are named and never were. */
 const NOTHING: FeatureSession = {};
 
+/** Switched off. */
+const takingBack: Feature = {
+  name: FEATURE_NAME,
+  watches: [],
+  settings: SETTINGS,
+  open: (context) => (pastOf(context.domain).hasSubscribed === false ? NOTHING : new TakingBack(context)),
+};
+
 export const mucsubClient: Feature = {
   name: FEATURE_NAME,
   watches: WATCHES,
   needs: [rooms, capabilities],
   settings: SETTINGS,
+  whenOff: takingBack,
   isOutlived,
   open: (context, snapshot) => {
     const wake = () => new MucSubClientSession(context, snapshot);

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { type DomainContext, KnowledgeKey } from '../../session/feature.js';
+import { type DomainContext, type FeatureContext, KnowledgeKey } from '../../session/feature.js';
 import { type StoreChange, storeKey } from '../../store/store.js';
 import { FEATURE_NAME, NOBODY } from './records.js';
 
@@ -17,9 +17,17 @@ export function pastOf(domain: DomainContext): Past {
   return domain.shared(pastKey);
 }
 
-/** Where the store says so. */
-export function pastPrefix(domain: DomainContext): string {
-  return storeKey(FEATURE_NAME, domain.name, NOBODY, '');
+/** @param done told, at once or later, whether the proxy has ever subscribed an account of the domain */
+export function askPast({ domain, store }: FeatureContext, done: (hasSubscribed: boolean) => void): void {
+  const past = pastOf(domain);
+  if (past.hasSubscribed !== undefined) {
+    done(past.hasSubscribed);
+    return;
+  }
+  store.load(storeKey(FEATURE_NAME, domain.name, NOBODY, ''), (entries) => {
+    past.hasSubscribed ??= entries.length > 0;
+    done(past.hasSubscribed);
+  });
 }
 
 /** To be written along with a subscription. */

@@ -18,6 +18,11 @@ import { FakeDomain } from '../playbook.js';
 
 const NAMESPACES = new NamespaceTable([...Object.values(NS), ...watchedNamespaces([mucsubClient])]);
 const PIPELINE = new Pipeline([mucsubClient], NAMESPACES);
+/** Where it is switched off. */
+const OFF = new Pipeline([mucsubClient.whenOff!], NAMESPACES);
+
+/** What a domain's configuration has under its name. */
+type Settings = Readonly<Record<string, unknown>> | false;
 
 export const ACCOUNT = 'juliet@capulet.lit';
 export const MUC = 'chats.capulet.lit';
@@ -304,7 +309,7 @@ export class ProxiedSession {
     readonly domain: ProxiedDomain,
     private readonly clock: Clock,
     private readonly server: Server,
-    private readonly settings: Readonly<Record<string, unknown>>,
+    private readonly settings: Settings,
     snapshots: Readonly<Record<string, string>> = {},
   ) {
     const [bare, resource] = full.split('/') as [string, string];
@@ -312,7 +317,7 @@ export class ProxiedSession {
     this.#identity = { full, bare, local, domain: name, resource };
     server.begins(full, (xml) => this.#later.push(() => this.#fromServer(xml)));
     this.#pipeline = new PipelineSession(
-      PIPELINE,
+      settings === false ? OFF : PIPELINE,
       this.#identity,
       (feature, pipeline) => this.#contextFor(feature, pipeline),
       snapshots,
@@ -397,7 +402,7 @@ export class ProxiedSession {
   }
 
   #instance(feature: Feature) {
-    return this.#pipeline.instances[PIPELINE.features.indexOf(feature)];
+    return this.#pipeline.instances[this.#pipeline.pipeline.features.indexOf(feature)];
   }
 
   #fromServer(xml: string): void {
@@ -456,7 +461,7 @@ export class ProxiedSession {
       },
       sendInOthersTurn: () => {},
       whenReceived: (token) => this.#put({ kind: 'receipt', feature, token }),
-      settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings),
+      settings: <T>(schema: z.ZodType<T>) => schema.parse(this.settings || {}),
       store: {
         write: (changes, done) => {
           this.domain.write(changes);
@@ -501,7 +506,7 @@ export class Device {
   constructor(
     readonly full: string,
     private readonly world: { domain: ProxiedDomain; readonly clock: Clock; readonly server: Server },
-    private readonly settings: Readonly<Record<string, unknown>> = { rooms: [`*@${MUC}`] },
+    private readonly settings: Settings = { rooms: [`*@${MUC}`] },
   ) {}
 
   get isIn(): boolean {
@@ -582,7 +587,7 @@ export class World {
     this.server = new Server({ history: 20, archive: true, ids: true, ...traits }, this.clock);
   }
 
-  device(resource: string, settings?: Readonly<Record<string, unknown>>): Device {
+  device(resource: string, settings?: Settings): Device {
     return new Device(`${ACCOUNT}/${resource}`, this, settings);
   }
 
