@@ -1,8 +1,9 @@
 import { Buffer } from 'node:buffer';
 import type { FeatureContext } from '../../session/feature.js';
 
-/** So many wait at the most. */
+/** So many wait at the most, and so many bytes of them. */
 const MOST = 2_000;
+const MOST_BYTES = 2 * 1024 * 1024;
 
 /** A message from a room, or with an event of one. */
 export interface EarlyMessage {
@@ -23,6 +24,7 @@ export interface EarlyRecord extends Omit<EarlyMessage, 'xml'> {
  */
 export class Early {
   readonly #waiting: (EarlyMessage & { readonly isTaken?: () => void })[];
+  #bytes = 0;
 
   /** @param waiting what waited when the process before ended, oldest first */
   constructor(
@@ -34,13 +36,15 @@ export class Early {
 
   /** A message comes while it has to wait. @param bytes of which it makes a copy @returns false: too much waits */
   holds(kind: EarlyMessage['kind'], bytes: Buffer, isIn: boolean): boolean {
-    if (this.#waiting.length >= MOST) return false;
+    if (this.#waiting.length >= MOST || this.#bytes + bytes.length > MOST_BYTES) return false;
+    this.#bytes += bytes.length;
     this.#waiting.push({ kind, xml: Buffer.from(bytes), isIn, isTaken: this.context.holdAcknowledgement() });
     return true;
   }
 
   /** It need not wait any more. @param deal called for each, in order */
   end(deal: (message: EarlyMessage) => void): void {
+    this.#bytes = 0;
     for (const message of this.#waiting.splice(0)) {
       deal(message);
       message.isTaken?.();

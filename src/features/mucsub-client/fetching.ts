@@ -4,6 +4,8 @@ import { NS } from '../../xml/namespaces.js';
 /** Questions of the client's to archives that are remembered; of those before it is taken that they have been answered. */
 const MOST_ASKED = 200;
 const MOST_ROOMS = 200;
+/** Of what the client calls a question, so many characters tell it apart. */
+const ID_CHARACTERS = 200;
 /** Messages of one room's archive, as far as they are remembered. */
 const MOST_FETCHED = 1_000;
 
@@ -62,5 +64,5 @@ export class Fetching {
 /** @param element a `<query/>` or a `<result/>` */
 function questionOf(room: string, element: Element | undefined): string {
   const { queryid } = (element?.attrs ?? {}) as { queryid?: string };
-  return `${room} ${queryid ?? ''}`;
+  return `${room} ${queryid?.slice(0, ID_CHARACTERS) ?? ''}`;
 }

@@ -139,10 +139,8 @@ export class MucSubClientSession implements FeatureSession {
   }
 
   /** The session is one of the process before. */
-  #goesOn({ handed, returns, lost, had = [] }: Snapshot): void {
+  #goesOn({ handed, returns, lost = [], had = [] }: Snapshot): void {
     this.#had.push(...handedOf(had));
-    const { context } = this;
-
     this.#handing.restore(handed);
     const output = {
       give: (...given: Parameters<Showing['give']>) => this.#showing.give(...given),
@@ -153,7 +151,8 @@ export class MucSubClientSession implements FeatureSession {
         for (const coming of this.#joining.returns()) coming.proceed();
       },
     };
-    const goingOn = new GoingOn(context, this.#book, output, handedOf(lost ?? []), this.#handing.handed);
+    const doubtful = this.#handing.handed;
+    const goingOn = new GoingOn(this.context, this.#book, output, handedOf(lost), doubtful);
     this.#groupchat.goingOn = goingOn;
     this.#joining.resume(returns);
     this.#whereabouts.goesOn();
