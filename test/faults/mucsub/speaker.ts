@@ -3,6 +3,7 @@ import { until } from '../../integration/waiting.js';
 import type { World } from './world.js';
 
 const DISCO = 'http://jabber.org/protocol/disco#info';
+const MAM = 'urn:xmpp:mam:2';
 const MUC = 'http://jabber.org/protocol/muc';
 
 /** Speaks in the room, straight to the server, and knows what the room has said. */
@@ -72,6 +73,24 @@ export class Speaker {
     await this.#client!.body(body);
     this.said.push(body);
     return body;
+  }
+
+  /** What the room's archive has of it (XEP-0313). */
+  async archived(): Promise<ReadonlySet<string>> {
+    const client = this.#client!;
+    const found = new Set<string>();
+    for (let after = '', complete = false; !complete; ) {
+      const page = `<set xmlns='http://jabber.org/protocol/rsm'><max>100</max>${after}</set>`;
+      const answer = await client.iq('set', `<query xmlns='${MAM}'>${page}</query>`, `to='${this.room}'`);
+      for (const element of client.stream.inbox.splice(0)) {
+        const forwarded = element.getChild('result', MAM)?.getChild('forwarded');
+        found.add(forwarded?.getChild('message')?.getChildText('body') ?? '');
+      }
+      const fin = answer.getChild('fin', MAM);
+      complete = fin?.attrs.complete === 'true';
+      after = `<after>${fin?.getChild('set')?.getChildText('last')}</after>`;
+    }
+    return found;
   }
 
   leave(): void {

@@ -7,6 +7,7 @@ import type { World } from './world.js';
 
 /** What was acknowledged so long before the proxy is killed has been noted; ms. */
 const NOTED_AFTER = 1_000;
+const MUC = 'http://jabber.org/protocol/muc';
 const GAP = 'urn:interstanza:mucsub-gap:0';
 const EVENT = 'http://jabber.org/protocol/pubsub#event';
 
@@ -23,6 +24,8 @@ export class Subscriber {
   /** What it has had and can not be sure to have acknowledged. */
   readonly doubtful = new Set<string>();
   #client: RawClient | undefined;
+  /** The room has let this session in. */
+  #isIn = false;
   #resumption = '';
   #received = 0;
   #resource = 'device';
@@ -36,6 +39,7 @@ export class Subscriber {
     readonly world: World,
     readonly room: string,
     readonly tell: (what: string) => void,
+    readonly how: 'subscribes' | 'joins',
   ) {}
 
   get online(): boolean {
@@ -55,8 +59,36 @@ export class Subscriber {
   }
 
   #take(client: RawClient, element: Element): void {
-    if (client !== this.#client || !element.is('message')) return;
+    if (client !== this.#client) return;
     this.#received = client.sm?.received ?? 0;
+    if (element.is('presence') && element.attrs.from === `${this.room}/${this.name}`)
+      this.#takeOwnPresence(client, element.attrs.type);
+    if (!element.is('message')) return;
+    if (this.how === 'joins') this.#takeGroupchat(element);
+    else this.#takeEvent(element);
+    client.stream.write(`<a xmlns='${NS.sm}' h='${this.#received}'/>`);
+  }
+
+  #takeOwnPresence(client: RawClient, type: string | undefined): void {
+    // COMPAT: ejabberd takes a new session out of its rooms when the one before of the same resource ends after it has joined: it joins again.
+    if (type === 'unavailable' && this.#isIn) this.#join(client);
+    this.#isIn = type === undefined;
+  }
+
+  #join(client: RawClient): void {
+    client.send(`<presence to='${this.room}/${this.name}'><x xmlns='${MUC}'/></presence>`);
+  }
+
+  #takeGroupchat(element: Element): void {
+    const isSaid = element.attrs.type === 'groupchat' && element.getChild('body') !== undefined;
+    if (!isSaid) {
+      if (element.getChild('event', EVENT) !== undefined) this.heard.push(`?? ${element}`);
+    } else if (!this.#isIn) this.heard.push(`?? before it is in the room: ${element}`);
+    else if (element.attrs.from === `${this.room}/speaker`)
+      this.#hears(element.getChildText('body')!, element);
+  }
+
+  #takeEvent(element: Element): void {
     const item = element.getChild('event', EVENT)?.getChild('items')?.getChild('item');
     if (item === undefined || element.attrs.from !== this.room) return;
     const gap = item.getChild('gap', GAP);
@@ -66,15 +98,16 @@ export class Subscriber {
       this.tell(`  ${this.name} is told that something may be missing since ${gap.attrs.since}`);
     }
     const body = item.getChildElements()[0]?.getChildText('body');
-    if (typeof body === 'string') {
-      this.heard.push(body);
-      this.#recent.push({ body, acknowledged: Number.POSITIVE_INFINITY });
-      const delay = element.getChild('delay', 'urn:xmpp:delay');
-      this.tell(
-        `  ${this.name} hears ${body}${delay === undefined ? '' : `, delayed ${delay.attrs.stamp} by ${delay.attrs.from}`}`,
-      );
-    } else if (gap === undefined) this.heard.push(`?? ${item}`);
-    client.stream.write(`<a xmlns='${NS.sm}' h='${this.#received}'/>`);
+    if (typeof body === 'string') this.#hears(body, element);
+    else if (gap === undefined) this.heard.push(`?? ${item}`);
+  }
+
+  #hears(body: string, element: Element): void {
+    this.heard.push(body);
+    this.#recent.push({ body, acknowledged: Number.POSITIVE_INFINITY });
+    const delay = element.getChild('delay', 'urn:xmpp:delay');
+    const late = delay === undefined ? '' : `, delayed ${delay.attrs.stamp} by ${delay.attrs.from}`;
+    this.tell(`  ${this.name} hears ${body}${late}`);
   }
 
   /** What it has had by now it has acknowledged, when this is done. */
@@ -115,9 +148,11 @@ export class Subscriber {
           const enabled = await client.enableSm("resume='true'");
           this.#resumption = String(enabled.attrs.id ?? '');
           this.#client = client;
+          this.#isIn = false;
           this.#received = 0;
           this.#listen(client);
           client.send('<presence/>');
+          if (this.how === 'joins') this.#join(client);
           return true;
         } catch (error) {
           this.#trouble = error;
@@ -160,7 +195,18 @@ export class Subscriber {
     }
   }
 
+  /** The account has subscribed, or been subscribed. */
   async subscribe(): Promise<void> {
+    if (this.how === 'joins') {
+      const { host, port, domain } = this.world.server;
+      const asks = await RawClient.login({ host, port, domain }, this.account, { resource: 'asks' });
+      const list = "<subscriptions xmlns='urn:xmpp:mucsub:0'/>";
+      const isSubscribed = async () =>
+        String(await asks.iq('get', list, `to='${this.world.server.muc}'`)).includes(this.room);
+      await until(`${this.name} to be subscribed`, isSubscribed);
+      asks.stream.cut();
+      return;
+    }
     const answer = await this.#client!.iq(
       'set',
       `<subscribe xmlns='urn:xmpp:mucsub:0' nick='${this.name}'><event node='urn:xmpp:mucsub:nodes:messages'/></subscribe>`,
@@ -175,7 +221,8 @@ export class Subscriber {
     await this.#client?.close().catch(() => this.#client?.stream.cut());
     this.#doubt();
     this.#client = undefined;
-    this.#resource = this.#resource === 'device' ? 'desk' : 'device';
+    // What a client in the room has had is its own: another one is told what the room remembers.
+    if (this.how === 'subscribes') this.#resource = this.#resource === 'device' ? 'desk' : 'device';
   }
 
   /** @param settled what has come so far it has acknowledged */
