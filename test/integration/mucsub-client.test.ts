@@ -118,18 +118,19 @@ describeRoutes(
       return path;
     }
 
-    /** A proxy that subscribes for the rooms of the patterns. */
+    /** A proxy that subscribes for the rooms of the patterns. @param rooms false: it is switched off */
     async function proxied(
-      rooms: readonly string[],
+      rooms: readonly string[] | false,
       data = folder(),
     ): Promise<Route & { running: RunningProxy }> {
       const file = join(folder(), 'interstanza.yaml');
-      const patterns = rooms.map((room) => `'${room}'`).join(', ');
+      const setting =
+        rooms === false ? 'false' : `{ rooms: [${rooms.map((room) => `'${room}'`).join(', ')}] }`;
       const lines = [
         'domains:',
         `  ${server.domain}:`,
         `    upstreams: ['xmpp://${server.host}:${server.port}']`,
-        `    features: { mucsub-client: { rooms: [${patterns}] } }`,
+        `    features: { mucsub-client: ${setting} }`,
       ];
       writeFileSync(file, lines.join('\n'));
       const running = await RunningProxy.inFrontOf(server, { data, args: ['--config', file] });
@@ -353,7 +354,10 @@ describeRoutes(
       ]);
     });
 
-    test('the subscription has the nick of the client, and ends when its room is in no pattern any more', async () => {
+    test.each([
+      ['its room is in no pattern any more', []],
+      ['it is switched off', false],
+    ] as const)('the subscription has the nick of the client, and ends when %s', async (_, rooms) => {
       const data = folder();
       let route = await proxied([`*@${server.muc}`], data);
       const owner = await ownerOf();
@@ -367,7 +371,7 @@ describeRoutes(
       await until('the other nick', async () => (await seenOutside(account))[0]?.[1] === 'samuel');
       await first.client.close();
       await route.running.stop();
-      route = await proxied([], data);
+      route = await proxied(rooms, data);
       const second = await legacy(route, account);
       await until('no subscription', async () => (await seenOutside(account)).length === 0);
       expect(second.raw).toBe(0);
