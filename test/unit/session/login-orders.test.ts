@@ -37,10 +37,12 @@ const MISHAPS = [
   'client ends',
   'client silent',
   'client shakes no hands',
+  'client reads nothing',
   'server lost',
   'server ends',
   'server silent',
   'server shakes no hands',
+  'server reads nothing',
   'cannot be connected',
   'shutdown',
 ] as const;
@@ -105,6 +107,8 @@ class Stage implements SessionPort {
   readonly #server: Peer;
   readonly #paused = new Set<Leg>();
   readonly #over = new Set<Leg>();
+  /** What is written there is not read any more. */
+  readonly #full = new Set<Leg>();
   /** Nothing comes from there any more, not even a handshake or an end. */
   readonly #silent = new Set<Leg>();
   /** Events that are due, in any order. */
@@ -226,6 +230,7 @@ class Stage implements SessionPort {
     else if (what === 'cannot be connected') this.#connects = false;
     else if (what === 'client silent') this.#silent.add('client');
     else if (what === 'server silent') this.#silent.add('server');
+    else if (what.endsWith('reads nothing')) this.#full.add(what.startsWith('client') ? 'client' : 'server');
     else if (!what.endsWith('no hands')) {
       const leg = what.startsWith('client') ? 'client' : 'server';
       if (this.#over.has(leg) || (leg === 'server' && !this.#connected)) return;
@@ -262,6 +267,7 @@ class Stage implements SessionPort {
   // Commands.
 
   write(leg: Leg, bytes: Buffer): boolean {
+    if (this.#full.has(leg)) return false;
     if (!this.#over.has(leg)) this.#later(() => this.#arrives(leg));
     this.#written[leg].push(bytes);
     return true;
@@ -280,7 +286,7 @@ class Stage implements SessionPort {
   }
 
   whenFlushed(leg: Leg): void {
-    if (this.#flushed.get(leg) === true) return;
+    if (this.#flushed.get(leg) === true || this.#full.has(leg)) return;
     this.#flushed.set(leg, true);
     this.#later(() => {
       this.#flushed.set(leg, false);
