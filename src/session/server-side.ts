@@ -154,7 +154,8 @@ export class ServerSide extends LegSide implements TokenizerSink {
   /** A time is over. @returns true when it is the server that has not said what is due: then that is the end */
   saysNothing(): boolean {
     const { client } = this.session;
-    if (this.gone || !(isNegotiating(this.state) || client.state === 'bind-requested')) return false;
+    const waits = client.state === 'bind-requested' || client.state === 'starting';
+    if (this.gone || !(isNegotiating(this.state) || waits)) return false;
     this.#failedEarly('silent');
     this.giveUp();
     client.fail('remote-connection-failed', 'The server behind does not answer.');

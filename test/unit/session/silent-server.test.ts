@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BIND, HEADER, MECHANISMS, Playbook, SERVER_HEADER } from './playbook.js';
+import { authenticated, offered } from './start/scenes.js';
 
 const FEATURES = `<stream:features>${MECHANISMS}</stream:features>`;
 const STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
@@ -60,6 +61,13 @@ describe('§4.9.3.16 remote-connection-failed: a server that is connected and sa
     play.client(`<iq type='set' id='b1'>${BIND}</iq>`).toServer(/^<iq/);
     play.passes(29).toClient('').passes(2).toClient(TOLD);
     play.commands('destroy server', 'end client').done();
+    expect(play.logged).toEqual([failed('open')]);
+  });
+
+  test('nor to ours, for a session that is to start in one step', () => {
+    const play = authenticated(offered(), "<bind xmlns='urn:xmpp:bind:0'/>");
+    play.toServer(/^<iq/).passes(29).toClient('').passes(2).toClient(TOLD).sendsOnly();
+    play.done();
     expect(play.logged).toEqual([failed('open')]);
   });
 
