@@ -56,7 +56,8 @@ const domain = z.strictObject({
   certificate: z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
   hold: z
     .strictObject({
-      seconds: seconds.optional(),
+      // Clients are told it, and the schema of XEP-0198 has it as an integer.
+      seconds: z.int().min(0).max(86_400).optional(),
       stanzas: count.optional(),
       bytes: z.int().min(65_536).optional(),
     })

@@ -204,6 +204,11 @@ describe('a file', () => {
       [`${file}, line 5, limits.queueBytes: must be at least 16384, not 12`],
     ],
     [
+      'a part of a second where clients are told whole ones',
+      `${DOMAIN}    hold: { seconds: 0.5 }\n`,
+      [`${file}, line 4, domains.a.test.hold.seconds: must be a whole number, not 0.5`],
+    ],
+    [
       'a word that is none of those allowed',
       `logLevel: inof\n${DOMAIN}`,
       [
