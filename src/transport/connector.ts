@@ -151,6 +151,10 @@ class Attempt extends Sleeper implements Dial {
 
   #connected(upstream: UpstreamConfig, socket: Socket): void {
     if (this.#socket !== socket) return;
+    if (isItsOwnPeer(socket)) {
+      this.#failed('refused', 'nobody listens: the connection was one to itself');
+      return;
+    }
     if (upstream.sendProxy !== 'off')
       socket.write(buildProxyHeader(upstream.sendProxy, this.request.endpoints()));
     if (upstream.tls !== 'direct') {
@@ -235,6 +239,14 @@ class Attempt extends Sleeper implements Dial {
     this.#queue = this.connector.queueOf(upstream);
     this.#queue.enter(this);
   }
+}
+
+/**
+ * A port of this machine that the system gives to outgoing connections, and on which nobody listens: one in some ten thousand connections to it
+ * goes out from that very port, and TCP connects it to itself (RFC 9293 §3.5). Kept, it would keep the server from its port as well.
+ */
+function isItsOwnPeer({ localAddress, localPort, remoteAddress, remotePort }: Socket): boolean {
+  return localPort !== undefined && localPort === remotePort && localAddress === remoteAddress;
 }
 
 function failureOf(error: NodeJS.ErrnoException): ConnectFailure {

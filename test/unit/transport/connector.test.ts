@@ -1,10 +1,11 @@
-import type { Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { Socket } from 'node:net';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { SessionPort } from '../../../src/session/port.js';
 import {
   closeAll,
   closedPort,
   dial,
+  onClose,
   openMiddlebox,
   openServer,
   ScriptedSession,
@@ -63,6 +64,26 @@ describe('connecting to the servers of a domain', () => {
     await unresolvable.connect();
     await until(() => unresolvable.told.length === 1);
     expect(unresolvable.told).toEqual(['failed unresolvable']);
+  });
+
+  it('takes a connection to itself for what it is: nobody listens', async () => {
+    const port = await closedPort();
+    const original = Socket.prototype.connect as (...given: unknown[]) => unknown;
+    // The port that it goes out from is the system's choice otherwise, and hardly ever this one.
+    const fromThere = vi.spyOn(Socket.prototype, 'connect').mockImplementation(function (
+      this: Socket,
+      ...given
+    ) {
+      const [[options]] = given as unknown as [[{ port: number; localAddress: string; localPort: number }]];
+      if (options.port === port) Object.assign(options, { localAddress: '127.0.0.1', localPort: port });
+      return original.apply(this, given) as Socket;
+    });
+    onClose(() => fromThere.mockRestore());
+    const { told, connect, logged } = await openConnecting([`xmpp://127.0.0.1:${port}`]);
+    await connect();
+    await until(() => told.length === 1);
+    expect(told).toEqual(['failed refused']);
+    expect(logged.join('')).toContain('to itself');
   });
 
   it('tries them in order, and the one that failed last for a while', async () => {
