@@ -47,7 +47,10 @@ const HAND_OVER = 'hand over';
 /** How often it is looked whether the observer can hear what ghosts do; ms. */
 const HAND_OVER_EVERY = 2_000;
 
-/** MUC/Sub played in place of a room that lacks it, for one session. */
+/**
+ * MUC/Sub played in place of a room that lacks it, for one session. It is the list of what can come to it, and of what its parts reach of each other; what
+ * is done about it, the parts do.
+ */
 export class MucSubSession implements FeatureSession, Reader {
   readonly #around: Surroundings;
   readonly #services: Services;

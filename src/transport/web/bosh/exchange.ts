@@ -43,7 +43,8 @@ interface Early<H> {
 
 /**
  * One session over BOSH: requests, which may come late, twice or in the wrong order, on one side, and a stream of bytes on the other
- * (XEP-0124). Pure: requests and the time come in, answers go out through the port.
+ * (XEP-0124). Pure: requests and the time come in, answers go out through the port. In one file, because each rule of the window, of what is held and of when
+ * a client is gone is about the same few requests.
  */
 export class BoshExchange<H> {
   readonly #port: ExchangePort<H>;
