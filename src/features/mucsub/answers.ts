@@ -54,6 +54,7 @@ export const REFUSED = {
   noArchive: refusal('auth', 'forbidden', 'Only members may query archives of this room'),
   badOption: refusal('modify', 'bad-request', "Value of 'allow_subscription' should be boolean"),
   badQuery: refusal('modify', 'bad-request', 'This query cannot be understood'),
+  noIndex: refusal('cancel', 'feature-not-implemented', 'Unsupported <index/> element'),
   noSuchId: refusal('cancel', 'item-not-found', 'There is no message with this id in the archive'),
   notIn: refusal('modify', 'not-acceptable', 'Only occupants are allowed to send queries to the conference'),
 } as const;

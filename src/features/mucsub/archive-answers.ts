@@ -36,7 +36,12 @@ interface Question {
   readonly after: string | undefined;
   /** '': from the end. */
   readonly before: string | undefined;
+  /** The newest of a page comes first (XEP-0313 §4.3.7). */
+  readonly isFlipped: boolean;
 }
+
+/** Fields that are understood; what asks for more than that is not answered with everything. */
+const FIELDS: readonly string[] = ['FORM_TYPE', 'with', 'start', 'end'];
 
 /** Answers what subscribers ask of the archive of a room that has none, out of the log of its events, and refuses them everybody else. */
 export class ArchiveAnswers {
@@ -75,10 +80,11 @@ export class ArchiveAnswers {
     const { frame } = stanza;
     const query = stanza.tree().getChild('query', NS.mam2);
     const asked = { name: 'iq', id: frame.id, from: frame.to ?? account, to: context.identity.full } as const;
-    const question = query === undefined ? undefined : questionOf(query);
+    const question = query === undefined ? REFUSED.badQuery : questionOf(query);
     const events = book.subscription(room, account)?.events ?? [];
     const kinds = KINDS.filter((kind) => eventOf(kind, events) !== undefined);
-    this.#tellOf(room, asked, question && { ...question, with: undefined }, kinds, (said, { kind, id }) => {
+    const all = 'condition' in question ? question : { ...question, with: undefined };
+    this.#tellOf(room, asked, all, kinds, (said, { kind, id }) => {
       const inner = new Splice(said).setAttribute('to', account);
       return archivedEvent(wrapSplice({ room, account, event: eventOf(kind, events)!, id }, inner));
     });
@@ -89,14 +95,14 @@ export class ArchiveAnswers {
   #tellOf(
     room: string,
     asked: Asked,
-    question: Question | undefined,
+    question: Question | Refusal,
     kinds: readonly LoggedKind[],
     made: (said: Frame, told: Told) => string,
   ): void {
     // A client may ask as soon as it is there, and its ghost not be in yet.
     this.ghosts.entering.whenSettled(() => {
       if (!this.#isIn(room)) this.#refuse(asked, REFUSED.noArchive);
-      else if (question === undefined) this.#refuse(asked, REFUSED.badQuery);
+      else if ('condition' in question) this.#refuse(asked, question);
       else
         this.storing.whole(room, (told) => {
           const ofKind = told.filter(({ kind }) => kinds.includes(kind));
@@ -133,7 +139,7 @@ export class ArchiveAnswers {
     }
     const { from, to } = page;
     const results = found.slice(from, to);
-    for (const each of results) {
+    for (const each of question.isFlipped ? [...results].reverse() : results) {
       const said = parseStanza(each.inner, context.namespaces);
       if (!(said instanceof Frame)) continue;
       const result = { from: asked.from, to: asked.to, queryId: question.queryId, id: each.id };
@@ -164,16 +170,17 @@ export class ArchiveAnswers {
   }
 }
 
-/** @returns undefined for what cannot be understood */
-function questionOf(query: Element): Question | undefined {
+/** @returns a refusal for what cannot be understood, or is not to be had */
+function questionOf(query: Element): Question | Refusal {
+  const fields = query.getChild('x', NS.dataForms)?.getChildren('field') ?? [];
+  if (fields.some(({ attrs }) => !FIELDS.includes(String(attrs.var)))) return REFUSED.badQuery;
   const field = (name: string) =>
-    query
-      .getChild('x', NS.dataForms)
-      ?.getChildren('field')
+    fields
       .find(({ attrs }) => attrs.var === name)
       ?.getChildText('value')
       ?.trim();
   const set = query.getChild('set', NS.resultSets);
+  if (set?.getChild('index') !== undefined) return REFUSED.noIndex;
   const start = field('start');
   const end = field('end');
   const whom = field('with');
@@ -181,16 +188,20 @@ function questionOf(query: Element): Question | undefined {
   const limit = max === undefined ? MOST : Number(max);
   const from = start === undefined ? Number.NEGATIVE_INFINITY : timeOf(start);
   const until = end === undefined ? Number.POSITIVE_INFINITY : timeOf(end);
-  if (from === undefined || until === undefined || !Number.isInteger(limit) || limit < 0) return undefined;
+  if (from === undefined || until === undefined || !Number.isInteger(limit) || limit < 0)
+    return REFUSED.badQuery;
+  const withWhom = whom === undefined ? undefined : prepareJid(whom);
+  if (whom !== undefined && withWhom === undefined) return REFUSED.badQuery;
   const queryId: unknown = query.attrs.queryid;
   return {
     queryId: typeof queryId === 'string' ? queryId : undefined,
     start: from,
     end: until,
-    with: whom === undefined ? undefined : (prepareJid(whom) ?? whom),
+    with: withWhom,
     max: Math.min(limit, MOST),
     after: set?.getChildText('after') ?? undefined,
     before: set?.getChild('before') === undefined ? undefined : (set.getChildText('before') ?? ''),
+    isFlipped: query.getChild('flip-page') !== undefined,
   };
 }
 

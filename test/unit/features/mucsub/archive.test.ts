@@ -104,6 +104,34 @@ describe('the archive of a room that has none', () => {
     book.end();
   });
 
+  it('the newest first, page by page', () => {
+    const book = told(subscribed(stage(scene)));
+    const flipped = (set: string) => ask('', set).replace('</query>', '<flip-page/></query>');
+    const last = flipped('<max>2</max><before/>');
+    answers(book.fromClient(last), result(4, 'bob'), result(3), fin(false, ends(2, 3, 4, 4)));
+    book.end();
+  });
+
+  it.each([
+    ['a field that nobody knows', field('withtext', 'fish'), '', 'modify', 'bad-request'],
+    ['somebody who can be nobody', field('with', '@@'), '', 'modify', 'bad-request'],
+    ['a time that is none', field('start', 'yesterday'), '', 'modify', 'bad-request'],
+    ['less than nothing', '', '<max>-1</max>', 'modify', 'bad-request'],
+    ['a page by its number', '', '<max>2</max><index>1</index>', 'cancel', 'feature-not-implemented'],
+  ])('%s is refused', (_, fields, set, type, condition) => {
+    const text =
+      condition === 'bad-request' ? 'This query cannot be understood' : 'Unsupported &lt;index/&gt; element';
+    subscribed(stage(scene))
+      .fromClient(ask(fields, set))
+      .expectVerdict('handled mucsub-answered')
+      .expectSent(
+        'client',
+        `<iq type='error' id='q' from='${ROOM}' to='${FULL}'><error type='${type}'><${condition} xmlns='${NS.stanzaErrors}'/>` +
+          `<text xmlns='${NS.stanzaErrors}' xml:lang='en'>${text}</text></error></iq>`,
+      )
+      .end();
+  });
+
   it('an id that an occupant has claimed is not in it', () => {
     const book = subscribed(stage(scene));
     const forged = `<stanza-id xmlns='${NS.sid}' by='${ROOM}' id='forged'/>`;
