@@ -52,7 +52,8 @@ export class OwnStanding {
       if (isPresence) this.#looked(room, look, nickOf(from), stanza.tree());
       return true;
     }
-    if (!isPresence || nickOf(from) !== nickOf(`${room}/${rooms.nickIn(room) ?? ''}`)) return false;
+    const nick = isPresence ? rooms.nickIn(room) : undefined;
+    if (nick === undefined || nickOf(from) !== nickOf(`${room}/${nick}`)) return false;
     if (stanza.frame.type !== undefined) this.#roles.delete(room);
     else {
       if (this.#roles.size >= MOST_ROLES) this.#roles.delete(this.#roles.keys().next().value!);
