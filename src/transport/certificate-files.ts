@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
 import { whyNot } from '../files.js';
 import { checkXmppIdentity } from './server-identity.js';
 
@@ -36,7 +37,8 @@ const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
  * Reads a pair of PEM files.
  * @param domain the XMPP domain it is for; a certificate for others is a warning, since a client may have been told to trust it
  * @param now Unix time in ms
- * @throws CertificateError when a file is unreadable, is no PEM of its kind, or when key and certificate do not match
+ * @throws CertificateError when a file is unreadable, is no PEM of its kind, when key and certificate do not match, or OpenSSL does not serve with
+ * them: the rest of the chain is broken, or the key is too small
  */
 export async function readKeyPair(
   certFile: string,
@@ -67,6 +69,11 @@ export async function readKeyPair(
       'keyFile',
     );
   }
+  try {
+    createSecureContext({ cert: certificate, key });
+  } catch (error) {
+    throw new CertificateError(`${certFile} cannot be used for TLS: ${reasonOf(error)}`, 'certFile');
+  }
   const validTo = Date.parse(x509.validTo);
   const warnings: string[] = [];
   if (validTo < now) warnings.push(`the certificate in ${certFile} expired on ${x509.validTo}`);
@@ -92,6 +99,12 @@ async function readPem(file: string, part: 'certFile' | 'keyFile', what: string)
   } catch (error) {
     throw new CertificateError(`cannot read the ${what} file ${file}: ${whyNot(error)}`, part);
   }
+}
+
+/** What OpenSSL has against it, without its numbers: `error:04800066:PEM routines::bad end line`. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.slice(text.lastIndexOf(':') + 1);
 }
 
 function subjectOf(certificate: X509Certificate): string {

@@ -339,6 +339,13 @@ describe('a file', () => {
     expect(await problems(withPair(one.certFile, one.certFile))).toEqual([
       `${place(6, 'keyFile')}: ${one.certFile} holds no private key in PEM form that can be read without a passphrase`,
     ]);
+    // A chain that was cut off while it was copied: serve could not use it either.
+    const chain = join(folder, 'chain.crt');
+    const whole = readFileSync(one.certFile, 'utf8');
+    writeFileSync(chain, whole + whole.slice(0, 200));
+    expect(await problems(withPair(chain, one.keyFile))).toEqual([
+      `${place(5, 'certFile')}: ${chain} cannot be used for TLS: bad end line`,
+    ]);
     // For somebody else: a warning, since it may have been pinned.
     const { warnings } = await withPair(two.certFile, two.keyFile);
     expect(warnings).toHaveLength(1);
