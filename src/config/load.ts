@@ -81,6 +81,8 @@ class Builder {
     const { settings, flags } = this;
     const admin =
       flags.admin === undefined ? settings.admin : this.#flag('--admin', flags.admin, parseHostPort);
+    // As from a variable of the shell that is not set: keys are not to be written to wherever that is.
+    if (flags.data === '') this.problems.push('--data names no folder');
     const data = flags.data === undefined ? undefined : resolve(this.cwd, flags.data);
     const listeners =
       flags.listeners.length > 0

@@ -10,6 +10,8 @@ export class ConfigError extends Error {
 /** A value in a sentence: quoted, and short enough to be read. */
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
+  // JSON has neither infinity nor what is no number, and YAML has both.
+  if (typeof value === 'number') return String(value);
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
   const short = text.length > 80 ? `${text.slice(0, 79)}…` : text;
   return typeof value === 'string' ? `"${short}"` : short;

@@ -91,10 +91,12 @@ describe('flags alone', () => {
           listeners: ['nowhere'],
           admin: '9180',
           logLevel: 'wran',
+          data: '',
         }),
       ),
     ).toEqual([
       '--admin: "9180" is not HOST:PORT, as in 127.0.0.1:9180',
+      '--data names no folder',
       '--listen: "nowhere" is not an address like xmpp://host:port',
       '--log-level must be one of trace, debug, info, warn, error, fatal, silent, not "wran" (did you mean "warn"?)',
       '--upstream: "xmpp://h?tls=maybe" says tls=maybe, which can be off, starttls',
@@ -202,6 +204,11 @@ describe('a file', () => {
       'a value out of range',
       `${DOMAIN}limits:\n  queueBytes: 12\n`,
       [`${file}, line 5, limits.queueBytes: must be at least 16384, not 12`],
+    ],
+    [
+      'a number that is none',
+      `${DOMAIN}limits: { unauthenticatedTime: .nan }\n`,
+      [`${file}, line 4, limits.unauthenticatedTime: must be a number, not NaN`],
     ],
     [
       'a part of a second where clients are told whole ones',
