@@ -32,6 +32,7 @@ export function offersWebSocket(upgrade: string | undefined): boolean {
 
 /**
  * Looks at the request that opens a WebSocket (RFC 6455 §4.2.1).
+ * @param request one that offers WebSocket
  * @param deflates whether an offer to compress is taken
  * @returns the answer, or why there is none
  */
@@ -41,7 +42,6 @@ export function answerHandshake(
 ): HandshakeAnswer | HandshakeRefusal {
   const { headers, method, httpVersion } = request;
   const key = headers['sec-websocket-key'];
-  if (!offersWebSocket(headers.upgrade)) return { status: 400, text: 'This is for WebSocket.' };
   if (method !== 'GET' || httpVersion !== '1.1')
     return { status: 405, text: 'WebSocket begins with GET, in HTTP/1.1.', headers: { Allow: 'GET' } };
   if (key === undefined || !/^[+/0-9A-Za-z]{22}==$/.test(key))
