@@ -8,9 +8,10 @@ const MOST_BYTES = 2 * 1024 * 1024;
 /** A message from a room, or with an event of one. */
 export interface EarlyMessage {
   readonly kind: 'event' | 'said';
+  readonly room: string;
   readonly xml: Buffer;
-  /** The client was in the room when it came. */
-  readonly isIn: boolean;
+  /** Whether it came before the client was in the room, or while it is, or was: it has left since. */
+  readonly stay: 'before' | 'now' | 'over';
 }
 
 /** The same for the next process. */
@@ -23,7 +24,7 @@ export interface EarlyRecord extends Omit<EarlyMessage, 'xml'> {
  * as delivered before, so that a session that ends meanwhile has lost nothing.
  */
 export class Early {
-  readonly #waiting: (EarlyMessage & { readonly isTaken?: () => void })[];
+  #waiting: (EarlyMessage & { readonly isTaken?: () => void })[];
   #bytes = 0;
 
   /** @param waiting what waited when the process before ended, oldest first */
@@ -34,12 +35,27 @@ export class Early {
     this.#waiting = waiting.map(({ xml, ...record }) => ({ ...record, xml: Buffer.from(xml) }));
   }
 
-  /** A message comes while it has to wait. @param bytes of which it makes a copy @returns false: too much waits */
-  holds(kind: EarlyMessage['kind'], bytes: Buffer, isIn: boolean): boolean {
+  /**
+   * A message comes while it has to wait.
+   * @param message of whose bytes it makes a copy
+   * @returns false: too much waits
+   */
+  holds({ xml: bytes, ...message }: EarlyMessage): boolean {
     if (this.#waiting.length >= MOST || this.#bytes + bytes.length > MOST_BYTES) return false;
     this.#bytes += bytes.length;
-    this.#waiting.push({ kind, xml: Buffer.from(bytes), isIn, isTaken: this.context.holdAcknowledgement() });
+    this.#waiting.push({
+      ...message,
+      xml: Buffer.from(bytes),
+      isTaken: this.context.holdAcknowledgement(),
+    });
     return true;
+  }
+
+  /** The client is out of a room: what waits is not of the stay that may follow. */
+  leaves(room: string): void {
+    this.#waiting = this.#waiting.map((each) =>
+      each.room === room && each.stay === 'now' ? { ...each, stay: 'over' } : each,
+    );
   }
 
   /** It need not wait any more. @param deal called for each, in order */
@@ -53,6 +69,6 @@ export class Early {
 
   /** What waits, for the next process: to this one's server it counts as delivered then. */
   snapshot(): readonly EarlyRecord[] {
-    return this.#waiting.map(({ kind, xml, isIn }) => ({ kind, xml: xml.toString(), isIn }));
+    return this.#waiting.map(({ kind, room, xml, stay }) => ({ kind, room, xml: xml.toString(), stay }));
   }
 }

@@ -44,7 +44,10 @@ export class Events {
     if (!frame.bytes().includes(EVENTS)) return PASS;
     const room = prepareJid(frame.from ?? '');
     if (room === undefined) return PASS;
-    if (!this.isReady()) return this.early.holds('event', frame.bytes(), false) ? KEPT : PASS;
+    if (!this.isReady()) {
+      const message = { kind: 'event', room, xml: frame.bytes(), stay: 'before' } as const;
+      return this.early.holds(message) ? KEPT : PASS;
+    }
     return this.book.isOurs(room) ? this.#take(stanza.tree(), room) : PASS;
   }
 

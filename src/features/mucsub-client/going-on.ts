@@ -56,8 +56,10 @@ export class GoingOn {
 
   /** What waits behind that, for the next process. */
   get waiting(): readonly EarlyRecord[] {
-    return [...this.#waiting.values()].flatMap((waiting) =>
-      waiting.map(({ bytes }) => ({ kind: 'said' as const, xml: bytes.toString(), isIn: true })),
+    return [...this.#waiting].flatMap(([room, waiting]) =>
+      waiting.map(({ bytes }): EarlyRecord => {
+        return { kind: 'said', room, xml: bytes.toString(), stay: 'now' };
+      }),
     );
   }
 

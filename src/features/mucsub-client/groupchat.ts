@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { Element } from 'ltx';
 import { type FeatureContext, PASS, type Verdict } from '../../session/feature.js';
 import type { AccountBook } from './book.js';
+import type { EarlyMessage } from './early.js';
 import type { Events } from './events.js';
 import type { GoingOn } from './going-on.js';
 import type { Joining } from './joining.js';
@@ -37,10 +38,11 @@ export class Groupchat {
     return PASS;
   }
 
-  /** The same of a message that has been held. */
-  comesLate(room: string, tree: Element, bytes: Buffer, isIn: boolean): void {
-    const verdict = this.#judge(room, tree, bytes, isIn);
-    if (verdict === SHOWN) this.showing.passes(room, tree, bytes);
+  /** The same of a message that has been held. @param stay see `EarlyMessage` */
+  comesLate(room: string, tree: Element, bytes: Buffer, stay: EarlyMessage['stay']): void {
+    const verdict = this.#judge(room, tree, bytes, stay === 'now');
+    // What it was told in the room it has had, though it has left since.
+    if (verdict === SHOWN || (verdict === PASS && stay === 'over')) this.showing.passes(room, tree, bytes);
     else if (verdict === PASS) this.context.send('client', bytes, 'mucsub-client-held');
   }
 

@@ -125,6 +125,7 @@ export class MucSubClientSession implements FeatureSession {
       this.#handing,
       this.#joining,
       this.#groupchat,
+      this.#early,
       this.#subscribing,
       (room) => this.#concerns(room),
       (what) => this.#soon(what),
@@ -145,7 +146,7 @@ export class MucSubClientSession implements FeatureSession {
     const output = {
       give: (...given: Parameters<Showing['give']>) => this.#showing.give(...given),
       pass: (room: string, tree: Element, bytes: Buffer) =>
-        this.#groupchat.comesLate(room, tree, bytes, true),
+        this.#groupchat.comesLate(room, tree, bytes, 'now'),
       done: () => {
         this.#groupchat.goingOn = undefined;
         for (const coming of this.#joining.returns()) coming.proceed();
@@ -193,7 +194,7 @@ export class MucSubClientSession implements FeatureSession {
     this.context.attend(PLAYS, !this.#patterns.isEmpty || this.#book.subscribed().length > 0);
   }
 
-  #comesLate({ kind, xml, isIn }: EarlyMessage): void {
+  #comesLate({ kind, room, xml, stay }: EarlyMessage): void {
     const { context } = this;
     if (kind === 'event') {
       this.#events.comesLate(xml);
@@ -201,9 +202,7 @@ export class MucSubClientSession implements FeatureSession {
     }
     const frame = parseStanza(xml, context.namespaces);
     if ('condition' in frame) return;
-    const room = prepareJid(bare(frame.from ?? ''));
-    if (room !== undefined && this.#concerns(room))
-      this.#groupchat.comesLate(room, frameToElement(frame), xml, isIn);
+    if (this.#concerns(room)) this.#groupchat.comesLate(room, frameToElement(frame), xml, stay);
     else context.send('client', xml, 'mucsub-client-held');
   }
 
@@ -317,7 +316,8 @@ export class MucSubClientSession implements FeatureSession {
     // It may have left, and be told still what was said before.
     const isIn = state === 'joined' || state === 'was';
     if (this.#isReady) return this.#groupchat.comes(room, stanza.tree(), frame.bytes(), isIn);
-    return this.#early.holds('said', frame.bytes(), isIn) ? HELD : PASS;
+    const stay = isIn ? 'now' : 'before';
+    return this.#early.holds({ kind: 'said', room, xml: frame.bytes(), stay }) ? HELD : PASS;
   }
 
   /** A message out of an archive. */

@@ -2,6 +2,7 @@ import type { RoomChange } from '../../knowledge/rooms/room.js';
 import type { RoomsSession } from '../../knowledge/rooms/rooms.js';
 import type { FeatureContext } from '../../session/feature.js';
 import type { AccountBook } from './book.js';
+import type { Early } from './early.js';
 import type { Groupchat } from './groupchat.js';
 import type { Handing } from './handing.js';
 import type { Joining } from './joining.js';
@@ -18,6 +19,7 @@ export class Whereabouts {
     private readonly handing: Handing,
     private readonly joining: Joining,
     private readonly groupchat: Groupchat,
+    private readonly early: Early,
     private readonly subscribing: Subscribing,
     /** Whether a room is one that clients are subscribed to for. */
     private readonly concerns: (room: string) => boolean,
@@ -66,6 +68,7 @@ export class Whereabouts {
         break;
       case 'left': {
         const hasBeenTold = this.#hasBeenTold(room);
+        this.early.leaves(room);
         this.joining.of(room)?.breakOff(true);
         if (change.cause === 'banned' || change.cause === 'destroyed') {
           book.leaves(room, context.identity);

@@ -71,6 +71,31 @@ describe('as long as the store has not been read', () => {
     },
   );
 
+  test.each(TRAITS)(
+    'nothing is shown when it has left by then, nor told twice when it is back: %j',
+    (traits) => {
+      const world = new World(traits);
+      const phone = missed(world, 'one', 'two');
+      world.nextProcess();
+      world.domain.hesitates();
+      phone.joins();
+      says(world, 'three');
+      phone.leaves().reads();
+      phone.joins().reads();
+      world.domain.answers();
+      expect(phone.reads().shown).toEqual(bodies(world));
+      phone.leaves().reads();
+      world.nextProcess();
+      phone.closes();
+      world.domain.hesitates();
+      phone.joins();
+      phone.leaves().reads();
+      const before = phone.shown.length;
+      world.domain.answers();
+      expect(phone.reads().shown).toHaveLength(before);
+    },
+  );
+
   test('it is read at once, not with the next tick of the clock', () => {
     const { domain, clock, server } = new World();
     const asks = vi.spyOn(domain, 'whenRead');

@@ -7,7 +7,7 @@ type Event =
   | { readonly kind: 'says'; readonly count: number }
   | { readonly kind: 'talks' | 'joins' | 'leaves' | 'closes' | 'back' | 'expires'; readonly who: number }
   | { readonly kind: 'reads' | 'cut'; readonly who: number; readonly stanzas: number }
-  | { readonly kind: 'restarted' | 'killed' | 'waits' };
+  | { readonly kind: 'restarted' | 'killed' | 'waits' | 'hesitates' | 'answers' };
 
 const who = fc.nat(1);
 const event: fc.Arbitrary<Event> = fc.oneof(
@@ -23,7 +23,8 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('reads', 'cut'), who, stanzas: fc.nat(12) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('restarted', 'killed', 'waits') }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('restarted', 'killed', 'waits') }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('hesitates', 'answers') }) },
 ) as fc.Arbitrary<Event>;
 
 const traits: fc.Arbitrary<Traits> = fc.record({
@@ -97,6 +98,13 @@ class Play {
       case 'expires':
         if (held.delete(device!)) device!.drops();
         break;
+      case 'hesitates':
+        // What has not been read when a session ends is only in the archive, and who has never been subscribed comes back to nothing.
+        if (this.room.archive && world.server.subscribers.size > 0) world.domain.hesitates();
+        break;
+      case 'answers':
+        world.domain.answers();
+        break;
       case 'restarted':
         this.#restart();
         break;
@@ -155,6 +163,7 @@ class Play {
   /** Everybody comes back, and has everything. */
   ends(): void {
     const { world, held } = this;
+    world.domain.answers();
     for (const device of this.devices) {
       if (held.delete(device)) device.session?.clientBack();
       const isNew = device.shown.length === 0;
