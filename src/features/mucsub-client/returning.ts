@@ -140,9 +140,9 @@ export class Return {
       this.#archiveIsRead();
       return;
     }
-    features.ask(this.room, ({ archive }) => {
+    features.ask(this.room, (known) => {
       if (this.#state !== 'archive') return;
-      if (!archive) {
+      if (known?.archive !== true) {
         this.#archiveIsRead();
         return;
       }

@@ -10,8 +10,6 @@ export interface RoomFeatures {
   readonly archive: boolean;
 }
 
-const NONE: RoomFeatures = { mucsub: false, archive: false };
-
 const FRESH_FOR = 10 * 60_000;
 const MOST_ROOMS = 5_000;
 
@@ -23,12 +21,12 @@ const knownKey = new KnowledgeKey(
 
 /** Asks rooms what they can do, each once in a while for all sessions of a domain. */
 export class RoomFeatureQuestions {
-  readonly #asking = new Map<string, ((features: RoomFeatures) => void)[]>();
+  readonly #asking = new Map<string, ((features: RoomFeatures | undefined) => void)[]>();
 
   constructor(private readonly context: FeatureContext) {}
 
-  /** @param done called once, later or at once */
-  ask(room: string, done: (features: RoomFeatures) => void): void {
+  /** @param done called once, later or at once; with undefined when the room does not say */
+  ask(room: string, done: (features: RoomFeatures | undefined) => void): void {
     const { context } = this;
     const known = context.domain.shared(knownKey).get(room);
     if (known !== undefined && context.now - known.since < FRESH_FOR) {
@@ -49,7 +47,7 @@ export class RoomFeatureQuestions {
       if (query !== undefined) context.domain.shared(knownKey).set(room, { features, since: context.now });
       const waiting = this.#asking.get(room) ?? [];
       this.#asking.delete(room);
-      for (const each of waiting) each(query === undefined ? NONE : features);
+      for (const each of waiting) each(query === undefined ? undefined : features);
     });
   }
 

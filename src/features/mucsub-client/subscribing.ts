@@ -52,8 +52,10 @@ export class Subscribing {
   entered(entered: Entered): void {
     const { room } = entered;
     if (this.book.leavesAlone(room)) return;
-    this.rooms.ask(room, ({ mucsub }) => {
-      if (!mucsub) {
+    this.rooms.ask(room, (features) => {
+      // The next join looks.
+      if (features === undefined) return;
+      if (!features.mucsub) {
         // Its owners have switched it off, which ends all subscriptions.
         this.context.store.write(this.book.endSubscription(room));
         return;

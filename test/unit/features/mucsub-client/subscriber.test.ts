@@ -558,6 +558,20 @@ describe('the end of a subscription', () => {
     }
   });
 
+  test('a room that does not say what it can do, for the connection is lost, has not ended it', () => {
+    const world = new World({ history: 0, archive: false });
+    const phone = away(world);
+    world.nextProcess();
+    world.server.isMute = true;
+    phone.joins().reads();
+    phone.session!.serverGone();
+    phone.closes();
+    world.server.isMute = false;
+    says(world, 'missed');
+    phone.joins().reads();
+    expect(phone.shown).toEqual(['live', 'missed']);
+  });
+
   test('a subscription that the room has ended is made again with the next join', () => {
     const world = new World();
     const phone = away(world);

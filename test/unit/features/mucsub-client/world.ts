@@ -86,6 +86,8 @@ export class Server {
   readonly available = new Set<string>();
   readonly requests: string[] = [];
   allowed = true;
+  /** Rooms do not say what they can do. */
+  isMute = false;
   /** Rooms let in who joins, and tell what was before by `tells`. */
   isSlow = false;
   readonly #unacknowledged = new Map<string, { xml: string; at: number }[]>();
@@ -174,8 +176,10 @@ export class Server {
     if (deliver === undefined) return;
     const to = String(stanza.attrs.to ?? '');
     if (stanza.name === 'presence') this.#presence(full, to, stanza, deliver);
-    else if (stanza.name === 'iq') deliver(this.#iq(full, to, stanza));
-    else if (stanza.name === 'message' && to === ROOM) {
+    else if (stanza.name === 'iq') {
+      const answer = this.#iq(full, to, stanza);
+      if (!this.isMute || stanza.getChild('query', NS.discoInfo) === undefined) deliver(answer);
+    } else if (stanza.name === 'message' && to === ROOM) {
       const nick = this.occupants.get(full);
       if (nick !== undefined) this.says(stanza.getChildText('body') ?? '', nick);
     }
@@ -358,6 +362,13 @@ export class ProxiedSession {
   hidesArchived(xml: string): boolean {
     const message = parseElement(Buffer.from(xml));
     return this.#pipeline.instances.some((each) => each.hidesArchived?.(message) === true);
+  }
+
+  /** The connection to the server is lost: what was asked has no answer. */
+  serverGone(): void {
+    const open = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const done of open) done({ kind: 'leg-lost' });
   }
 
   clientGone(): void {
