@@ -190,6 +190,10 @@ export class Subscriber {
       for (const element of client.stream.inbox)
         if (/^(message|presence|iq)$/.test(element.name)) client.sm.received += 1;
       this.#listen(client);
+      // What has not been handled is to be sent again (XEP-0198 §5): its first two stanzas are its presence and its join.
+      const handled = Number(answer.attrs.h);
+      if (handled < 1) client.send('<presence/>');
+      if (handled < 2 && this.how === 'joins') this.#join(client);
     } catch {
       await this.logIn();
     }
