@@ -16,18 +16,22 @@ export interface Heap {
   used(): number;
   /** Begins to look for dead objects, bit by bit beside the work. */
   collect(): void;
+  /** Whether memory matters more than speed. */
+  spares(memory: boolean): void;
 }
 
 /**
  * V8 looks through its old generation when that has grown by a half, and some seconds later, when nothing happens, gives back to the system what it
  * does not need. Thousands of logins leave their garbage just below that half and nothing begins: until the next logins, may be for days, a session takes
- * half as much again as it needs. So when it has become quiet after growth, V8 is made to begin.
+ * half as much again as it needs. So when it has become quiet after growth, V8 is made to begin. Some seconds later it gives back only if little has
+ * been made since long before, or if it is told that memory matters.
  */
 export class IdleCollection extends TrafficWatch {
   #quiet = 0;
   /** The smallest that the heap has been since the last time; nothing before the first: what was needed to start is garbage. */
   #least = 0;
   #since = SECONDS_BETWEEN;
+  #spares = false;
 
   constructor(
     bytes: () => number,
@@ -41,11 +45,19 @@ export class IdleCollection extends TrafficWatch {
     this.#since += 1;
     const used = this.heap.used();
     this.#least = Math.min(this.#least, used);
+    if (this.#quiet === 0 || this.#since >= SECONDS_BETWEEN) this.#spare(false);
     if (this.#quiet < QUIET_SECONDS || this.#since < SECONDS_BETWEEN) return;
     if (used - this.#least < Math.max(GROWTH_BYTES, this.#least * GROWTH_PART)) return;
     this.#since = 0;
     this.#least = used;
     this.heap.collect();
+    this.#spare(true);
+  }
+
+  #spare(memory: boolean): void {
+    if (memory === this.#spares) return;
+    this.#spares = memory;
+    this.heap.spares(memory);
   }
 }
 
@@ -60,6 +72,10 @@ export class V8Heap implements Heap {
 
   used(): number {
     return getHeapStatistics().used_heap_size;
+  }
+
+  spares(memory: boolean): void {
+    setFlagsFromString(memory ? '--optimize-for-size' : '--no-optimize-for-size');
   }
 
   /** Over within a second: if V8 does not begin by then, it has just looked. `gc()` would stop the process for as long as it takes, 70 ms at 50 MB. */

@@ -7,15 +7,19 @@ function seconds() {
   let received = 0;
   let used = 0;
   let collected = 0;
+  let spared = false;
   const heap = {
     used: () => used,
     collect: () => {
       collected += 1;
     },
+    spares: (memory: boolean) => {
+      spared = memory;
+    },
   };
   const idle = new IdleCollection(() => received, heap);
   /** @returns how often the heap has been collected in this time; traffic and heap in MB */
-  return (count: number, traffic: number, heapOf: number): number => {
+  const pass = (count: number, traffic: number, heapOf: number): number => {
     const before = collected;
     used = heapOf * MEBIBYTE;
     for (let second = 0; second < count; second += 1) {
@@ -24,10 +28,11 @@ function seconds() {
     }
     return collected - before;
   };
+  return { pass, isSpared: () => spared };
 }
 
 test('the heap is collected when the start is over, and once when it becomes quiet after it has grown', () => {
-  const pass = seconds();
+  const { pass } = seconds();
   expect(pass(2, 0, 20)).toBe(0);
   expect(pass(30, 0, 20)).toBe(1);
   expect(pass(30, 5, 60)).toBe(0);
@@ -37,21 +42,37 @@ test('the heap is collected when the start is over, and once when it becomes qui
 });
 
 test('it is not for little, not for a small part of a large heap, and not while there is traffic', () => {
-  const pass = seconds();
+  const { pass } = seconds();
   expect(pass(30, 0, 20)).toBe(1);
   expect(pass(500, 0, 27)).toBe(0);
   expect(pass(500, 1, 200)).toBe(0);
-  const large = seconds();
+  const { pass: large } = seconds();
   expect(large(30, 0, 400)).toBe(1);
   expect(large(500, 0, 480)).toBe(0);
   expect(large(500, 0, 520)).toBe(1);
 });
 
 test('it is at most once in 20 seconds', () => {
-  const pass = seconds();
+  const { pass } = seconds();
   expect(pass(3, 0, 20)).toBe(1);
   expect(pass(19, 0, 60)).toBe(0);
   expect(pass(1, 0, 60)).toBe(1);
+});
+
+test('memory matters more than speed from then on, for 20 seconds at most, and not when there is traffic', () => {
+  const { pass, isSpared } = seconds();
+  pass(2, 0, 20);
+  expect(isSpared()).toBe(false);
+  pass(1, 0, 20);
+  expect(isSpared()).toBe(true);
+  pass(19, 0, 20);
+  expect(isSpared()).toBe(true);
+  pass(1, 0, 20);
+  expect(isSpared()).toBe(false);
+  pass(1, 0, 60);
+  expect(isSpared()).toBe(true);
+  pass(1, 1, 60);
+  expect(isSpared()).toBe(false);
 });
 
 test('V8 begins when it is told to', async () => {
