@@ -21,7 +21,10 @@ export class Keep {
     const { session } = this;
     if (this.#active) return true;
     if (session.bound === undefined || session.server.state !== 'open' || session.goingDown) return false;
-    const until = session.bound.features.neededUntil();
+    const { features } = session.bound;
+    // What the client has had is not for another one.
+    features.settleReceipts();
+    const until = features.neededUntil();
     if (until <= session.now) return false;
     // It comes here again when all is in the store.
     if (session.hold?.putsAway() === true) return true;

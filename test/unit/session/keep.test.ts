@@ -65,6 +65,30 @@ test('a message for it is kept for the account, and what features send it goes n
   play.server(GROUPCHAT).sendsOnly();
 });
 
+test('what has been written to a client without stream management features know before they say what they need', () => {
+  const received: string[] = [];
+  let known: string[] | undefined;
+  const feature: Feature = {
+    name: 'needy',
+    watches: [{ direction: 'to-client', stanza: 'message' }],
+    open: (context) => ({
+      onStanza: () => {
+        context.whenReceived('hello', false);
+        return PASS;
+      },
+      onReceived: (tokens) => received.push(...tokens),
+      needsServer: (now) => {
+        known ??= [...received];
+        return now + 60_000;
+      },
+    }),
+  };
+  const hello = message(1);
+  const play = new Playbook({ features: [feature] }).bound().server(hello).toClient(hello);
+  play.client('</stream:stream>').toClient('</stream:stream>').toServer(GOODBYE).commands('end client');
+  expect(known).toEqual(['hello']);
+});
+
 test('to the server it is acknowledged when it is in the store, and not before', () => {
   const play = new Playbook({ features: [new Needy().feature] }).bound({ sm: true });
   play.client('</stream:stream>').sendsOnly().takeSent('client');
