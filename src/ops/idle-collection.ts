@@ -2,6 +2,7 @@ import { constants, type NodeGCPerformanceDetail, PerformanceObserver } from 'no
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { TrafficWatch } from './traffic-watch.js';
 
+const EVERY_MS = 1_000;
 /** Bytes in a second below which it is quiet: some 200 small stanzas. Logins are far above. */
 const QUIET_BYTES = 64 * 1024;
 const QUIET_SECONDS = 3;
@@ -37,11 +38,11 @@ export class IdleCollection extends TrafficWatch {
     bytes: () => number,
     private readonly heap: Heap = new V8Heap(),
   ) {
-    super(bytes);
+    super(bytes, EVERY_MS);
   }
 
-  protected override secondOver(received: number): void {
-    this.#quiet = received < QUIET_BYTES ? this.#quiet + 1 : 0;
+  protected override received(bytes: number): void {
+    this.#quiet = bytes < QUIET_BYTES ? this.#quiet + 1 : 0;
     this.#since += 1;
     const used = this.heap.used();
     this.#least = Math.min(this.#least, used);

@@ -1,15 +1,19 @@
-const EVERY_MS = 1_000;
-
-/** Looks once a second at how much has come in. */
+/** Looks now and then at how much has come in. */
 export abstract class TrafficWatch {
   #before = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param bytes all that has ever been received */
-  constructor(private readonly bytes: () => number) {}
+  /**
+   * @param bytes all that has ever been received
+   * @param everyMs how often it looks
+   */
+  constructor(
+    private readonly bytes: () => number,
+    private readonly everyMs: number,
+  ) {}
 
   start(): void {
-    this.#timer = setInterval(() => this.look(), EVERY_MS);
+    this.#timer = setInterval(() => this.look(), this.everyMs);
     this.#timer.unref();
   }
 
@@ -17,13 +21,13 @@ export abstract class TrafficWatch {
     clearInterval(this.#timer);
   }
 
-  /** To be called once a second. */
+  /** To be called when it is time. */
   look(): void {
     const bytes = this.bytes();
-    this.secondOver(bytes - this.#before);
+    this.received(bytes - this.#before);
     this.#before = bytes;
   }
 
-  /** @param received bytes of the last second */
-  protected abstract secondOver(received: number): void;
+  /** @param bytes since it looked last */
+  protected abstract received(bytes: number): void;
 }

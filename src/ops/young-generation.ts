@@ -1,8 +1,11 @@
 import { setFlagsFromString } from 'node:v8';
 import { TrafficWatch } from './traffic-watch.js';
 
-/** Bytes in a second from which on making garbage costs more than keeping room for it: some 25,000 small stanzas. */
-const BUSY_BYTES = 8 * 1024 * 1024;
+const EVERY_MS = 250;
+/** Bytes in that time from which on making garbage costs more than keeping room for it: some 25,000 small stanzas a second. */
+const BUSY_BYTES = 2 * 1024 * 1024;
+/** At once to the largest: little survives of what passes, and step by step it takes V8 seconds. */
+const GROWTH = 16;
 
 /**
  * V8's young generation begins with 1 MB, grows to 16 as long as anything survives in it, and hardly ever shrinks. Thousands of idle sessions make
@@ -17,7 +20,7 @@ export class YoungGeneration extends TrafficWatch {
     bytes: () => number,
     private readonly setFlag: (flag: string) => void = setFlagsFromString,
   ) {
-    super(bytes);
+    super(bytes, EVERY_MS);
   }
 
   override start(): void {
@@ -25,13 +28,13 @@ export class YoungGeneration extends TrafficWatch {
     super.start();
   }
 
-  protected override secondOver(received: number): void {
-    this.#let(received >= BUSY_BYTES);
+  protected override received(bytes: number): void {
+    this.#let(bytes >= BUSY_BYTES);
   }
 
   #let(grow: boolean): void {
     if (grow === this.#grows) return;
     this.#grows = grow;
-    this.setFlag(`--semi-space-growth-factor=${grow ? 2 : 1}`);
+    this.setFlag(`--semi-space-growth-factor=${grow ? GROWTH : 1}`);
   }
 }

@@ -13,15 +13,15 @@ test('the young generation grows only while there is traffic', () => {
   young.start();
   young.stop();
   expect(flags).toEqual(['--semi-space-growth-factor=1']);
-  const second = (mebibytes: number) => {
+  const quarter = (mebibytes: number) => {
     received += mebibytes * MEBIBYTE;
     young.look();
     return flags.splice(0);
   };
   flags.splice(0);
-  expect(second(1)).toEqual([]);
-  expect(second(30)).toEqual(['--semi-space-growth-factor=2']);
-  expect(second(30)).toEqual([]);
-  expect(second(0)).toEqual(['--semi-space-growth-factor=1']);
-  expect(second(1)).toEqual([]);
+  expect(quarter(1)).toEqual([]);
+  expect(quarter(8)).toEqual(['--semi-space-growth-factor=16']);
+  expect(quarter(8)).toEqual([]);
+  expect(quarter(0)).toEqual(['--semi-space-growth-factor=1']);
+  expect(quarter(1)).toEqual([]);
 });
