@@ -9,7 +9,11 @@ const QUIET_SECONDS = 3;
 /** Growth that is worth it: of this many bytes and of this part of what there was. */
 const GROWTH_BYTES = 8 * 1024 * 1024;
 const GROWTH_PART = 1 / 4;
+/** From one to the next; twice as much each time, up to the most: what comes and goes in bursts is not to be made room for anew each time. */
 const SECONDS_BETWEEN = 20;
+const MOST_SECONDS_BETWEEN = 640;
+/** V8 gives back eight seconds after it has looked. */
+const SPARING_SECONDS = 12;
 
 /** The part of V8 that is needed here; another one in tests. */
 export interface Heap {
@@ -32,6 +36,7 @@ export class IdleCollection extends TrafficWatch {
   /** The smallest that the heap has been since the last time; nothing before the first: what was needed to start is garbage. */
   #least = 0;
   #since = SECONDS_BETWEEN;
+  #between = SECONDS_BETWEEN;
   #spares = false;
 
   constructor(
@@ -46,9 +51,10 @@ export class IdleCollection extends TrafficWatch {
     this.#since += 1;
     const used = this.heap.used();
     this.#least = Math.min(this.#least, used);
-    if (this.#quiet === 0 || this.#since >= SECONDS_BETWEEN) this.#spare(false);
-    if (this.#quiet < QUIET_SECONDS || this.#since < SECONDS_BETWEEN) return;
+    if (this.#quiet === 0 || this.#since >= SPARING_SECONDS) this.#spare(false);
+    if (this.#quiet < QUIET_SECONDS || this.#since < this.#between) return;
     if (used - this.#least < Math.max(GROWTH_BYTES, this.#least * GROWTH_PART)) return;
+    if (this.#least > 0) this.#between = Math.min(2 * this.#between, MOST_SECONDS_BETWEEN);
     this.#since = 0;
     this.#least = used;
     this.heap.collect();
